@@ -1,0 +1,1 @@
+//! ps-server as a library.

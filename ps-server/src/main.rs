@@ -1,0 +1,3 @@
+//! The `ps-server` command.
+
+fn main() {}

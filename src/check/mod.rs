@@ -1,0 +1,1 @@
+//! Checkers over histories, one law a file.

@@ -1,0 +1,1 @@
+//! Clocks over ranges of keys, and the window of requests. Knows neither values nor wall time.

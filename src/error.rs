@@ -1,0 +1,461 @@
+//! Errors, typed by operation and sorted by blame. Each names what was expected, what was found
+//! and, where it is not plain, what to do.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::id::{GroupId, Incarnation, Origin, Rank, ServerId, SlotIndex, Tick};
+use crate::time::Instant;
+
+/// The result of an operation on the store.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Everything that can go wrong, by operation.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A table, policy or group was described wrongly.
+    #[error(transparent)]
+    Spec(#[from] SpecError),
+    /// A push or pull does not fit its table.
+    #[error(transparent)]
+    Access(#[from] AccessError),
+    /// A worker or group is not what the request assumes.
+    #[error(transparent)]
+    Group(#[from] GroupError),
+    /// A wait ended without its state being reached.
+    #[error(transparent)]
+    Wait(#[from] WaitError),
+    /// Bytes from a peer or a disk do not decode.
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+}
+
+/// Who has to change something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blame {
+    /// The program that called the library.
+    Caller,
+    /// The process or disk that sent the bytes.
+    Peer,
+    /// Nobody: time, load or a lost process. A retry is safe.
+    Circumstance,
+}
+
+impl Error {
+    /// Who has to change something.
+    pub fn blame(&self) -> Blame {
+        match self {
+            Self::Spec(_) | Self::Access(_) => Blame::Caller,
+            Self::Group(GroupError::Removed { .. }) | Self::Wait(_) => Blame::Circumstance,
+            Self::Group(_) => Blame::Caller,
+            Self::Frame(_) => Blame::Peer,
+        }
+    }
+
+    /// Whether the same request may be sent again. By law 2 that never applies anything twice;
+    /// it is useful only where circumstances can change.
+    pub fn retry_may_help(&self) -> bool {
+        self.blame() == Blame::Circumstance
+    }
+}
+
+/// A table, policy or group was described wrongly. Blame: the caller.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SpecError {
+    /// A field is outside what it may be.
+    #[error("table {table:?}: {field} is {found}, expected {expected}")]
+    Field {
+        /// The table (or group) described.
+        table: String,
+        /// The field of the description.
+        field: &'static str,
+        /// What it may be.
+        expected: String,
+        /// What it is.
+        found: String,
+    },
+    /// Two descriptions of one name differ.
+    #[error("{name:?} exists with {field} {expected}, found {found}: use the same or another name")]
+    Mismatch {
+        /// The name of the table or group.
+        name: String,
+        /// The first field that differs.
+        field: &'static str,
+        /// What exists.
+        expected: String,
+        /// What was asked for.
+        found: String,
+    },
+    /// No code is registered under the name of an extension.
+    #[error(
+        "{name:?} needs the {kind} {extension:?}, which is not registered; registered: {known}"
+    )]
+    UnknownExtension {
+        /// The table that needs it.
+        name: String,
+        /// Update rule or policy.
+        kind: &'static str,
+        /// The missing `name/version`.
+        extension: String,
+        /// What is registered instead.
+        known: String,
+    },
+    /// Part of the design, but not built yet.
+    #[error("{name:?}: {what} is planned, not built yet (README, section Planned)")]
+    Planned {
+        /// The table or group described.
+        name: String,
+        /// The missing part.
+        what: String,
+    },
+    /// A limit of the store is reached.
+    #[error("{what} is {found}, the limit is {limit}")]
+    Limit {
+        /// What is limited.
+        what: &'static str,
+        /// The limit.
+        limit: u64,
+        /// What was asked for.
+        found: u64,
+    },
+}
+
+/// A push or pull does not fit its table. Blame: the caller. Nothing was applied.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AccessError {
+    /// No table has this name or number here.
+    #[error("unknown table {table:?}: create it with ensure_table first")]
+    UnknownTable {
+        /// The name that was asked for.
+        table: String,
+    },
+    /// The slice's element type is not the table's.
+    #[error("table {table:?} holds {expected}, the slice holds {found}")]
+    DType {
+        /// The table.
+        table: String,
+        /// The table's type.
+        expected: &'static str,
+        /// The slice's type.
+        found: &'static str,
+    },
+    /// The slice's length is not rows x width.
+    #[error("table {table:?}, {rows}: expected {expected} elements (rows x width), found {found}")]
+    Length {
+        /// The table.
+        table: String,
+        /// The rows named, in words.
+        rows: String,
+        /// Rows times width.
+        expected: u64,
+        /// The slice's length.
+        found: u64,
+    },
+    /// A key lies outside the table's domain.
+    #[error("table {table:?}: key {key} is outside the domain {first}..={last}")]
+    OutsideDomain {
+        /// The table.
+        table: String,
+        /// The first key outside.
+        key: u64,
+        /// The domain's first key.
+        first: u64,
+        /// The domain's last key.
+        last: u64,
+    },
+    /// Keys must be strictly ascending.
+    #[error("keys must be strictly ascending: key {key} at index {index} follows {previous}")]
+    KeysNotAscending {
+        /// Where the order breaks.
+        index: usize,
+        /// The key before.
+        previous: u64,
+        /// The key there.
+        key: u64,
+    },
+    /// A range without keys was named.
+    #[error("the range is empty")]
+    EmptyRange,
+    /// The operation needs the other layout.
+    #[error("table {table:?} is {found}, {operation} needs a {expected} table")]
+    Layout {
+        /// The table.
+        table: String,
+        /// What was tried.
+        operation: &'static str,
+        /// The layout needed.
+        expected: &'static str,
+        /// The table's layout.
+        found: &'static str,
+    },
+    /// A pushed element is NaN or infinite, and the table refuses those.
+    #[error(
+        "table {table:?}, key {key}, element {element}: {found} pushed; its block was refused \
+         whole (TablePolicy::allow_non_finite accepts such values)"
+    )]
+    NonFinite {
+        /// The table.
+        table: String,
+        /// The row.
+        key: u64,
+        /// The element of the row.
+        element: u32,
+        /// The value, in words.
+        found: String,
+    },
+    /// Another group writes this table.
+    #[error("table {table:?} is written by {writer}; {group} may only read it")]
+    WriterTaken {
+        /// The table.
+        table: String,
+        /// The group bound at the table's first push.
+        writer: GroupId,
+        /// The group that tried to push.
+        group: GroupId,
+    },
+    /// A weight must be one finite number > 0 for a table and tick.
+    #[error("table {table:?}, {tick}: weight {found} {problem}")]
+    Weight {
+        /// The table.
+        table: String,
+        /// The tick of the push.
+        tick: Tick,
+        /// The weight given.
+        found: f64,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// Waiting for a level that only the round's close brings, before `tick`, would never end.
+    #[error("a push of {tick} is applied when its round closes: call tick before waiting for it")]
+    WaitBeforeTick {
+        /// The tick of the push.
+        tick: Tick,
+    },
+    /// A stamp names a push that this worker did not make.
+    #[error("the stamp belongs to {found}, this worker is {expected}")]
+    ForeignStamp {
+        /// This worker.
+        expected: Origin,
+        /// The stamp's origin.
+        found: Origin,
+    },
+}
+
+/// A worker or group is not what the request assumes. Blame: the caller, unless removed.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum GroupError {
+    /// All places of the group are taken.
+    #[error("group {group:?} is full: {size} of {size} workers have joined")]
+    Full {
+        /// The group's name.
+        group: String,
+        /// Its declared size.
+        size: u32,
+    },
+    /// A group needs a table first: the owner of its slot 0 keeps the group's rounds.
+    #[error("group {group:?}: create a table before the group")]
+    NeedsTable {
+        /// The group's name.
+        group: String,
+    },
+    /// The group's record does not know this worker.
+    #[error("{worker} is not a member: join the group first")]
+    UnknownWorker {
+        /// Who asked.
+        worker: Origin,
+    },
+    /// A younger life of this rank has joined.
+    #[error("{worker} was replaced by {current}: join again")]
+    StaleWorker {
+        /// Who asked.
+        worker: Origin,
+        /// The incarnation that holds the rank now.
+        current: Incarnation,
+    },
+    /// The worker was declared dead.
+    #[error("{worker} was removed from its group: {why}; join again")]
+    Removed {
+        /// Who was removed.
+        worker: Origin,
+        /// Why.
+        why: Loss,
+    },
+    /// A tick must follow the worker's last one.
+    #[error("{worker}: expected {expected}, found {found}")]
+    TickBackwards {
+        /// Who ticked.
+        worker: Origin,
+        /// The tick that follows its last one.
+        expected: Tick,
+        /// The tick sent.
+        found: Tick,
+    },
+    /// The worker has finished and left the group.
+    #[error("{worker} has finished")]
+    Finished {
+        /// Who has left.
+        worker: Origin,
+    },
+}
+
+/// Why a worker was declared dead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// Its handle was dropped without `finish`.
+    Dropped,
+    /// Its driver reported the peer down.
+    PeerDown,
+    /// Nothing was heard of it for `worker_silence_max`.
+    Silent,
+}
+
+impl fmt::Display for Loss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Dropped => "its handle was dropped without finish",
+            Self::PeerDown => "its connection is down",
+            Self::Silent => "it was silent for too long",
+        })
+    }
+}
+
+/// A wait ended without its state being reached. Blame: circumstance; a retry is safe (law 2).
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum WaitError {
+    /// The caller's deadline came first.
+    #[error("deadline after {}: {reason}; a retry is safe", Seconds(*waited))]
+    Deadline {
+        /// What the wait was for.
+        reason: WaitReason,
+        /// How long it lasted.
+        waited: Duration,
+    },
+    /// Whatever was waited for can no longer happen.
+    #[error("the wait's owner is lost: {reason}; a retry is safe")]
+    OwnerLost {
+        /// What the wait was for.
+        reason: WaitReason,
+    },
+    /// The server that had to answer is down.
+    #[error("{server} is down; a retry is safe")]
+    ServerDown {
+        /// The server.
+        server: ServerId,
+    },
+}
+
+/// What a request waits for: who has to do what, and since when it waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WaitReason {
+    /// Who has to act, as far as one worker can be named.
+    pub who: Option<Rank>,
+    /// The tick that has to be reached.
+    pub tick: Tick,
+    /// When the wait began.
+    pub since: Instant,
+    /// What has to happen.
+    pub what: WaitFor,
+}
+
+/// The kinds of waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum WaitFor {
+    /// The group still lacks members.
+    GroupForming,
+    /// A member's tick has to be counted (Bsp: the round has to close).
+    MemberTick,
+    /// The reader's own earlier push has to arrive.
+    OwnPush,
+    /// An earlier push of the same origin to the same slot has to arrive.
+    EarlierPush,
+    /// The stash is full and other workers come first in fold order.
+    StashFull,
+    /// The send window is full.
+    SendWindow,
+    /// An answer is under way.
+    Answer,
+}
+
+impl fmt::Display for WaitReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "waits for {}", self.what)?;
+        if let Some(rank) = self.who {
+            write!(f, " of {rank}")?;
+        }
+        write!(f, " at {}", self.tick)
+    }
+}
+
+impl fmt::Display for WaitFor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::GroupForming => "the group's members to join",
+            Self::MemberTick => "the tick",
+            Self::OwnPush => "an own push",
+            Self::EarlierPush => "an earlier push to the same slot",
+            Self::StashFull => "room in the stash",
+            Self::SendWindow => "room in the send window",
+            Self::Answer => "an answer",
+        })
+    }
+}
+
+/// Bytes from a peer or a disk do not decode. Blame: the peer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FrameError {
+    /// The bytes end too early.
+    #[error("truncated: expected {expected} more bytes, found {found}")]
+    Truncated {
+        /// Bytes needed.
+        expected: usize,
+        /// Bytes left.
+        found: usize,
+    },
+    /// The checksum does not match.
+    #[error("checksum: expected {expected:#010x}, found {found:#010x}")]
+    Checksum {
+        /// The checksum in the frame.
+        expected: u32,
+        /// The checksum of the bytes.
+        found: u32,
+    },
+    /// A field is above its limit.
+    #[error("{field}: {found} is above the limit {limit}")]
+    TooLarge {
+        /// The field.
+        field: &'static str,
+        /// Its limit.
+        limit: usize,
+        /// What the bytes say.
+        found: usize,
+    },
+    /// A field has no meaning.
+    #[error("{field}: {found} has no meaning")]
+    Malformed {
+        /// The field.
+        field: &'static str,
+        /// What the bytes say.
+        found: u64,
+    },
+    /// A request names a slot that this server does not own.
+    #[error("{slot} is not owned here")]
+    NotOwned {
+        /// The slot.
+        slot: SlotIndex,
+    },
+}
+
+struct Seconds(Duration);
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.3} s", self.0.as_secs_f64())
+    }
+}

@@ -1,0 +1,72 @@
+//! Names of code: update rules, policies, filters and significance functions as plain data.
+//!
+//! A schema never holds code. It names it as `name/version` with numeric parameters, and the
+//! registry of `node` resolves the name when a table is created.
+
+use std::fmt;
+
+/// The name, version and parameters of an extension.
+///
+/// ```
+/// use archipelago::Extension;
+/// let momentum = Extension::new("momentum/1").with("beta", 0.9);
+/// assert_eq!(momentum.to_string(), "momentum/1(beta=0.9)");
+/// assert_eq!(momentum.parameter("beta"), Some(0.9));
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Extension {
+    name: String,
+    parameters: Vec<(String, f64)>,
+}
+
+impl Extension {
+    /// An extension without parameters; `name` has the form `name/version`.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            parameters: Vec::new(),
+        }
+    }
+
+    /// Sets a parameter. Parameters are kept in order of name, so that equal ones compare equal.
+    #[must_use]
+    pub fn with(mut self, name: impl Into<String>, value: f64) -> Self {
+        let name = name.into();
+        match self
+            .parameters
+            .binary_search_by(|(held, _)| held.cmp(&name))
+        {
+            Ok(at) => self.parameters[at].1 = value,
+            Err(at) => self.parameters.insert(at, (name, value)),
+        }
+        self
+    }
+
+    /// `name/version`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The value of a parameter, if it was given.
+    pub fn parameter(&self, name: &str) -> Option<f64> {
+        let at = self
+            .parameters
+            .binary_search_by(|(held, _)| held.as_str().cmp(name));
+        at.ok().map(|at| self.parameters[at].1)
+    }
+
+    /// All parameters, in order of name.
+    pub fn parameters(&self) -> &[(String, f64)] {
+        &self.parameters
+    }
+}
+
+impl fmt::Display for Extension {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)?;
+        for (i, (name, value)) in self.parameters.iter().enumerate() {
+            write!(f, "{}{name}={value}", if i == 0 { "(" } else { ", " })?;
+        }
+        f.write_str(if self.parameters.is_empty() { "" } else { ")" })
+    }
+}

@@ -1,0 +1,1 @@
+//! Recorded events of a run.

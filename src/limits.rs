@@ -1,0 +1,60 @@
+//! Every limit of the system, with its unit in its name and its relations checked at compile time.
+
+use std::time::Duration;
+
+/// The least `block_elements` of a table.
+pub const BLOCK_ELEMENTS_MIN: u32 = 64;
+/// The largest, and the default: 256 KiB of f32, which fits the second-level cache of a core.
+pub const BLOCK_ELEMENTS_MAX: u32 = 65_536;
+/// Slots of a table unless its spec says otherwise.
+pub const SLOTS_DEFAULT: u32 = 1024;
+/// The most slots of a table.
+pub const SLOTS_MAX: u32 = 65_536;
+/// Elements of one row.
+pub const WIDTH_MAX: u32 = 65_536;
+/// Keys of one sparse frame.
+pub const FRAME_KEYS_MAX: usize = 4_096;
+/// Elements of one sparse frame, except that one row always fits.
+pub const FRAME_ELEMENTS_MAX: usize = 65_536;
+/// Bytes of a table's, group's, extension's or parameter's name.
+pub const NAME_BYTES_MAX: usize = 255;
+/// Parameters of an extension.
+pub const PARAMETERS_MAX: usize = 64;
+/// Workers of one group.
+pub const GROUP_SIZE_MAX: u32 = 4_096;
+/// Requests of one origin that may be unanswered; also the outcomes a window keeps.
+pub const INFLIGHT_MAX: usize = 1_024;
+/// Ticks that one origin may have sent and that a server has not yet counted.
+pub const TICKS_PENDING_MAX: usize = 16;
+/// Ranges that a shard's clock keeps for one worker.
+pub const CLOCK_RANGES_MAX: usize = 65_536;
+/// Bytes that a Bsp shard stashes for workers that are not next in fold order.
+pub const BSP_STASH_BYTES_MAX: usize = 256 << 20;
+/// Bytes of one wire frame, header included: the largest block with its keys, and some.
+pub const FRAME_BYTES_MAX: usize = 1 << 20;
+/// Servers in a static list.
+pub const SERVERS_MAX: usize = 1_024;
+/// Virtual nodes of a server of weight 1 on the ring.
+pub const VIRTUAL_NODES: u32 = 128;
+/// Events of a history kept in memory.
+pub const HISTORY_EVENTS_MAX: usize = 16 << 20;
+/// A worker that nobody has heard of for this long is declared dead.
+pub const WORKER_SILENCE_MAX: Duration = Duration::from_secs(30);
+/// How often a worker that has nothing else to say sends a heartbeat.
+pub const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(5);
+/// How long a wait lasts unless the caller says otherwise.
+pub const WAIT_MAX: Duration = Duration::from_secs(300);
+
+const _: () = assert!(BLOCK_ELEMENTS_MIN.is_power_of_two() && BLOCK_ELEMENTS_MAX.is_power_of_two());
+const _: () = assert!(BLOCK_ELEMENTS_MIN < BLOCK_ELEMENTS_MAX);
+const _: () = assert!(
+    WIDTH_MAX as usize <= FRAME_ELEMENTS_MAX,
+    "one row fits one frame"
+);
+const _: () = assert!(
+    FRAME_BYTES_MAX >= 8 * (FRAME_ELEMENTS_MAX + FRAME_KEYS_MAX) + 4096,
+    "a full frame of 8-byte elements fits one wire frame"
+);
+const _: () = assert!(INFLIGHT_MAX > TICKS_PENDING_MAX);
+const _: () = assert!(HEARTBEAT_INTERVAL.as_nanos() * 4 < WORKER_SILENCE_MAX.as_nanos());
+const _: () = assert!(HISTORY_EVENTS_MAX > INFLIGHT_MAX);

@@ -1,0 +1,161 @@
+//! What a training function sees of the store: the trait [`Worker`].
+//!
+//! A portable workload is one `async fn train<W: Worker>(me: &W, ..)`. No executor is assumed:
+//! the simulator polls it in virtual time, [`Blocking`] drives it on a plain thread, an async
+//! program awaits it.
+
+mod blocking;
+
+use std::future::Future;
+
+pub use blocking::Blocking;
+
+use crate::error::{AccessError, Result};
+use crate::id::{Origin, Sequence, Tick};
+use crate::key::{KeyList, Selection};
+use crate::spec::{AckLevel, Table};
+use crate::time::Duration;
+use crate::vector::Element;
+
+/// What a pull reflects, in ticks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// Every member's pushes of ticks up to this one are in all values returned.
+    pub oldest: Tick,
+    /// No push of a later tick is in any value returned.
+    pub newest: Tick,
+}
+
+impl Seen {
+    /// What both parts of one pull reflect together.
+    #[must_use]
+    pub fn merge(self, other: Self) -> Self {
+        Self {
+            oldest: self.oldest.min(other.oldest),
+            newest: self.newest.max(other.newest),
+        }
+    }
+}
+
+/// The receipt of one push: which requests carried it. Plain data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    /// Who pushed.
+    pub origin: Origin,
+    /// The iteration of the push.
+    pub tick: Tick,
+    /// The first of its chunks.
+    pub first: Sequence,
+    /// The last of its chunks.
+    pub last: Sequence,
+}
+
+/// Options of a push.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct PushOptions<'a> {
+    /// The weight of this tick's contribution to the table, > 0 and finite: the number of
+    /// examples, usually. 1 when `None`. All pushes of one tick to one table must agree.
+    pub weight: Option<f64>,
+    /// Pushes of this worker that must be answered before this one is sent: the
+    /// execute-after-finished edges of the paper (OSDI'14 section 3.4).
+    pub after: &'a [Stamp],
+}
+
+/// Rows found by a walk over a range of a sparse table, in key order.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Rows<T> {
+    /// The keys that exist in the range.
+    pub keys: KeyList,
+    /// Their values, `width` elements each.
+    pub values: Vec<T>,
+}
+
+/// One member of a group: pushes, pulls and ticks. All drivers implement it.
+///
+/// Slices hold whole rows: `rows x width` elements. A push is cut into chunks, one per block or
+/// frame; its shape and keys are checked whole before anything is sent, finiteness chunk by
+/// chunk where it is applied. Errors of a push surface at `wait`, `tick` or `finish`.
+pub trait Worker: Send + Sync {
+    /// This worker's identity in its group.
+    fn origin(&self) -> Origin;
+
+    /// How many workers the group has.
+    fn group_size(&self) -> u32;
+
+    /// The iteration that the next push and pull belong to.
+    fn current_tick(&self) -> Tick;
+
+    /// Reads rows into `out` (rows x width elements) at the current tick.
+    fn pull<'a, T: Element>(
+        &'a self,
+        table: &'a Table,
+        rows: impl Into<Selection<'a>>,
+        out: &'a mut [T],
+    ) -> impl Future<Output = Result<Seen>> + Send;
+
+    /// Reads the rows that exist in a range of a sparse table.
+    fn pull_rows<'a, T: Element>(
+        &'a self,
+        table: &'a Table,
+        rows: impl Into<Selection<'a>>,
+    ) -> impl Future<Output = Result<(Rows<T>, Seen)>> + Send;
+
+    /// Contributes to rows; returns once the chunks are in the send window.
+    fn push<'a, T: Element>(
+        &'a self,
+        table: &'a Table,
+        rows: impl Into<Selection<'a>>,
+        values: &'a [T],
+    ) -> impl Future<Output = Result<Stamp>> + Send {
+        self.push_with(table, rows, values, PushOptions::default())
+    }
+
+    /// As [`push`](Self::push), with a weight and edges.
+    fn push_with<'a, T: Element>(
+        &'a self,
+        table: &'a Table,
+        rows: impl Into<Selection<'a>>,
+        values: &'a [T],
+        options: PushOptions<'a>,
+    ) -> impl Future<Output = Result<Stamp>> + Send;
+
+    /// Push, tick, and pull of the same rows at the next tick, without waiting in between.
+    fn exchange<'a, T: Element>(
+        &'a self,
+        table: &'a Table,
+        rows: impl Into<Selection<'a>>,
+        values: &'a [T],
+        out: &'a mut [T],
+    ) -> impl Future<Output = Result<Seen>> + Send;
+
+    /// Waits until a push has reached a level. Waiting before `tick` for a level that only the
+    /// round's close brings is an error.
+    fn wait(&self, stamp: Stamp, level: AckLevel) -> impl Future<Output = Result<()>> + Send;
+
+    /// Ends the iteration: after it, pushes and pulls belong to the next one, which it returns.
+    fn tick(&self) -> impl Future<Output = Result<Tick>> + Send;
+
+    /// Leaves the group once everything sent is answered; ticks first if something was pushed
+    /// since the last tick. Idempotent.
+    fn finish(&self) -> impl Future<Output = Result<()>> + Send;
+
+    /// Costs `cost` of virtual time in the simulator and nothing elsewhere.
+    fn compute(&self, cost: Duration) -> impl Future<Output = ()> + Send;
+}
+
+/// Checks a weight.
+///
+/// # Errors
+/// `Weight` when it is not finite or not > 0.
+pub fn check_weight(table: &Table, tick: Tick, weight: f64) -> Result<f64, AccessError> {
+    if weight.is_finite() && weight > 0.0 {
+        return Ok(weight);
+    }
+    let problem = "must be finite and > 0";
+    Err(AccessError::Weight {
+        table: table.name().into(),
+        tick,
+        found: weight,
+        problem,
+    })
+}

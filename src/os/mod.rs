@@ -1,0 +1,1 @@
+//! The operating system: real clock and entropy. Knows neither nodes nor policies.

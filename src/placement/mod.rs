@@ -1,0 +1,1 @@
+//! Slots, the ring and who owns what. Knows neither values nor time.

@@ -1,0 +1,1 @@
+//! Driver 3: virtual time, links, faults, its own single-threaded executor.

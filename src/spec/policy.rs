@@ -1,0 +1,116 @@
+//! How a table behaves, and its hyper-parameters.
+
+use crate::error::SpecError;
+use crate::extension::Extension;
+use crate::limits;
+use crate::schedule::Schedule;
+
+/// How much an acknowledgement promises (law 3). Levels above `Applied` are planned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum AckLevel {
+    /// The contribution and its window entry are held; a Bsp round has not closed yet.
+    Admitted,
+    /// The update rule has run. Survives no failure.
+    Applied,
+}
+
+/// In which order the contributions of a round are folded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum FoldOrder {
+    /// By worker, each worker's by sequence: bit-exact whatever the order of arrival (law 4).
+    #[default]
+    Worker,
+    /// In order of arrival. Planned, refused for now.
+    Arrival,
+}
+
+/// How a table behaves: which consistency its readers get. Versioned, not part of the spec's hash.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TablePolicy {
+    /// The local policy: `Bsp`, `Ssp { staleness }`, `Eventual` or a user's own.
+    pub local: Extension,
+    /// Fold order of rounds with several contributions.
+    pub fold: FoldOrder,
+    /// Accept NaN and infinity in pushes. Default: no.
+    pub non_finite: bool,
+    /// Bytes that a Bsp shard may stash for workers that are not next in fold order.
+    pub bsp_stash_bytes_max: usize,
+}
+
+impl TablePolicy {
+    /// A policy with the given consistency and the defaults elsewhere.
+    ///
+    /// ```
+    /// use archipelago::{Ssp, TablePolicy};
+    /// let policy = TablePolicy::local(Ssp { staleness: 2 });
+    /// assert_eq!(policy.local.name(), "ssp/1");
+    /// ```
+    pub fn local(policy: impl Into<Extension>) -> Self {
+        Self {
+            local: policy.into(),
+            fold: FoldOrder::Worker,
+            non_finite: false,
+            bsp_stash_bytes_max: limits::BSP_STASH_BYTES_MAX,
+        }
+    }
+
+    /// Accepts NaN and infinity in pushes, and so saves one pass over pushed data.
+    #[must_use]
+    pub fn allow_non_finite(mut self) -> Self {
+        self.non_finite = true;
+        self
+    }
+
+    /// Bounds the stash, in bytes per shard.
+    #[must_use]
+    pub fn bsp_stash_bytes_max(mut self, bytes: usize) -> Self {
+        self.bsp_stash_bytes_max = bytes;
+        self
+    }
+
+    /// Sets the fold order.
+    #[must_use]
+    pub fn fold(mut self, order: FoldOrder) -> Self {
+        self.fold = order;
+        self
+    }
+}
+
+/// Numbers that change while a table is trained.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Hyper {
+    /// The learning rate, for rules that use one.
+    pub rate: Schedule,
+}
+
+impl Hyper {
+    /// The learning rate's schedule.
+    pub fn rate(rate: Schedule) -> Self {
+        Self { rate }
+    }
+
+    /// Checks that every number is finite.
+    ///
+    /// # Errors
+    /// `Field` naming the schedule.
+    pub fn check(&self, table: &str) -> Result<(), SpecError> {
+        if self.rate.is_finite() {
+            return Ok(());
+        }
+        Err(SpecError::Field {
+            table: table.into(),
+            field: "rate",
+            expected: "finite numbers".into(),
+            found: format!("{:?}", self.rate),
+        })
+    }
+}
+
+impl Default for Hyper {
+    /// Rate 1, for rules that do not use one.
+    fn default() -> Self {
+        Self::rate(Schedule::Constant(1.0))
+    }
+}

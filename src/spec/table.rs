@@ -1,0 +1,367 @@
+//! What a table is: the immutable part, hashed and stored with the data.
+
+use std::hash::Hasher;
+
+use siphasher::sip128::{Hasher128, SipHasher24};
+
+use super::{Hyper, TablePolicy};
+use crate::codec::Writer;
+use crate::error::SpecError;
+use crate::extension::Extension;
+use crate::id::TableId;
+use crate::key::{Key, KeyRange};
+use crate::limits;
+use crate::rng;
+use crate::sync::Arc;
+use crate::vector::{DType, Element};
+
+/// How rows come to exist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Layout {
+    /// Every key of the domain exists from the start.
+    Dense,
+    /// Rows appear on their first push; missing ones read as the init.
+    Sparse,
+}
+
+impl Layout {
+    /// The name used in errors.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Dense => "dense",
+            Self::Sparse => "sparse",
+        }
+    }
+}
+
+/// How the contributions of a round are merged.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Combine {
+    /// Their sum.
+    Sum,
+    /// Their sum divided by the sum of the weights of the members that pushed to the table in
+    /// the round. Where a round is a single push the divisor is `round_weight`, so that n
+    /// workers do not multiply the learning rate by n.
+    WeightedMean {
+        /// The weight that all workers together push per iteration: > 0 and finite.
+        round_weight: f64,
+    },
+}
+
+/// The value of a row that nobody has pushed to: a pure function of (seed, table, key).
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Init {
+    /// Zero.
+    Zero,
+    /// The same number everywhere.
+    Constant(f64),
+    /// Uniform in [low, high), from integer hashes, so equal on every machine.
+    Uniform {
+        /// The seed.
+        seed: u64,
+        /// The least value.
+        low: f64,
+        /// The bound above.
+        high: f64,
+    },
+}
+
+/// What a table is. Immutable; two descriptions of one table must be equal.
+///
+/// ```
+/// use archipelago::{Combine, Init, TableSpec, rules::Sgd};
+/// let spec = TableSpec::dense("layer1", 64 * 10)
+///     .width(10)
+///     .init(Init::Uniform { seed: 1, low: -0.1, high: 0.1 })
+///     .combine(Combine::WeightedMean { round_weight: 128.0 })
+///     .rule(Sgd);
+/// assert_eq!(spec.rows(), 640);
+/// spec.check()?;
+/// # Ok::<(), archipelago::error::SpecError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct TableSpec {
+    /// The table's name, unique in its store.
+    pub name: String,
+    /// The keys that may exist.
+    pub domain: KeyRange,
+    /// Elements per row.
+    pub width: u32,
+    /// The type of the elements.
+    pub dtype: DType,
+    /// How rows come to exist.
+    pub layout: Layout,
+    /// Elements of a dense block; a power of two.
+    pub block_elements: u32,
+    /// Slots that the domain is cut into; fewer when it has fewer blocks.
+    pub slots: u32,
+    /// The value of untouched rows.
+    pub init: Init,
+    /// The update rule.
+    pub rule: Extension,
+    /// How contributions are merged.
+    pub combine: Combine,
+}
+
+impl TableSpec {
+    /// A dense f32 table of `rows` rows, keys 0 to `rows` - 1, of width 1, added to by pushes.
+    pub fn dense(name: impl Into<String>, rows: u64) -> Self {
+        Self {
+            name: name.into(),
+            // `rows` = 0 is refused by `check`: its width is set to 0 there.
+            domain: KeyRange::from_count(Key(0), rows).unwrap_or(KeyRange::single(Key(0))),
+            width: u32::from(rows > 0),
+            dtype: DType::F32,
+            layout: Layout::Dense,
+            block_elements: limits::BLOCK_ELEMENTS_MAX,
+            slots: limits::SLOTS_DEFAULT,
+            init: Init::Zero,
+            rule: Extension::new("add/1"),
+            combine: Combine::Sum,
+        }
+    }
+
+    /// A sparse f32 table over every u64 key.
+    pub fn sparse(name: impl Into<String>, width: u32) -> Self {
+        Self {
+            layout: Layout::Sparse,
+            domain: KeyRange::ALL,
+            width,
+            ..Self::dense(name, 1)
+        }
+    }
+
+    /// Sets the keys that may exist.
+    #[must_use]
+    pub fn domain(mut self, domain: KeyRange) -> Self {
+        self.domain = domain;
+        self
+    }
+
+    /// Sets the elements per row.
+    #[must_use]
+    pub fn width(mut self, width: u32) -> Self {
+        self.width = width;
+        self
+    }
+
+    /// Sets the element type.
+    #[must_use]
+    pub fn dtype<T: Element>(mut self) -> Self {
+        self.dtype = T::DTYPE;
+        self
+    }
+
+    /// Sets the elements of a block: a power of two from 64 to 65,536.
+    #[must_use]
+    pub fn block_elements(mut self, elements: u32) -> Self {
+        self.block_elements = elements;
+        self
+    }
+
+    /// Sets the number of slots, the unit of placement.
+    #[must_use]
+    pub fn slots(mut self, slots: u32) -> Self {
+        self.slots = slots;
+        self
+    }
+
+    /// Sets the value of untouched rows.
+    #[must_use]
+    pub fn init(mut self, init: Init) -> Self {
+        self.init = init;
+        self
+    }
+
+    /// Sets the update rule.
+    #[must_use]
+    pub fn rule(mut self, rule: impl Into<Extension>) -> Self {
+        self.rule = rule.into();
+        self
+    }
+
+    /// Sets how contributions are merged.
+    #[must_use]
+    pub fn combine(mut self, combine: Combine) -> Self {
+        self.combine = combine;
+        self
+    }
+
+    /// Rows of the domain, as far as u64 counts.
+    pub fn rows(&self) -> u64 {
+        u64::try_from(self.domain.count()).unwrap_or(u64::MAX)
+    }
+
+    /// Rows of one block of a dense table: `block_elements` / width, at least 1.
+    pub fn block_rows(&self) -> u64 {
+        u64::from((self.block_elements / self.width.max(1)).max(1))
+    }
+
+    /// The 128-bit hash of the whole spec, by which processes agree that they mean the same table.
+    pub fn hash(&self) -> u128 {
+        let mut w = Writer::default();
+        w.text(&self.name);
+        w.u64(self.domain.first().0);
+        w.u64(self.domain.last().0);
+        w.u32(self.width);
+        w.text(self.dtype.name());
+        w.text(self.layout.name());
+        w.u32(self.block_elements);
+        w.u32(self.slots);
+        w.text(&format!("{:?}", self.init));
+        w.text(&self.rule.to_string());
+        w.text(&format!("{:?}", self.combine));
+        let mut hasher = SipHasher24::new();
+        hasher.write(&w.finish());
+        hasher.finish128().as_u128()
+    }
+
+    /// Fills `out`, whole rows from `first` on, with the init.
+    pub fn fill_init<T: Element>(&self, first: Key, out: &mut [T]) {
+        match self.init {
+            Init::Zero => out.fill(T::default()),
+            Init::Constant(value) => out.fill(T::from_f64(value)),
+            Init::Uniform { seed, low, high } => {
+                let table = self.name_hash();
+                for (i, row) in out.chunks_mut(self.width as usize).enumerate() {
+                    let key = first.0.wrapping_add(i as u64);
+                    let bits = rng::mix(seed ^ rng::mix(table ^ rng::mix(key)));
+                    for (element, value) in row.iter_mut().enumerate() {
+                        let unit = rng::unit(rng::mix(bits ^ element as u64));
+                        *value = T::from_f64(low + (high - low) * unit);
+                    }
+                }
+            },
+        }
+    }
+
+    /// Checks every field.
+    ///
+    /// # Errors
+    /// The first field outside its bounds.
+    pub fn check(&self) -> Result<(), SpecError> {
+        let bytes = self.name.len();
+        self.field(
+            bytes > 0 && bytes <= limits::NAME_BYTES_MAX,
+            "name",
+            "1 to 255 bytes",
+            bytes,
+        )?;
+        let width = self.width > 0 && self.width <= limits::WIDTH_MAX;
+        self.field(
+            width,
+            "width",
+            "1 to 65536 (and at least one row)",
+            self.width,
+        )?;
+        let block = self.block_elements;
+        let bounds = limits::BLOCK_ELEMENTS_MIN..=limits::BLOCK_ELEMENTS_MAX;
+        let fits = bounds.contains(&block) && block.is_power_of_two();
+        self.field(
+            fits,
+            "block_elements",
+            "a power of two from 64 to 65536",
+            block,
+        )?;
+        let slots = self.slots > 0 && self.slots <= limits::SLOTS_MAX;
+        self.field(slots, "slots", "1 to 65536", self.slots)?;
+        let elements = self.domain.count() * u128::from(self.width);
+        let fits = self.layout == Layout::Sparse || elements <= 1 << 48;
+        self.field(fits, "domain", "at most 2^48 elements when dense", elements)?;
+        self.check_numbers()
+    }
+
+    fn check_numbers(&self) -> Result<(), SpecError> {
+        let finite = match self.init {
+            Init::Zero => true,
+            Init::Constant(value) => value.is_finite(),
+            Init::Uniform { low, high, .. } => low.is_finite() && high.is_finite() && low <= high,
+        };
+        let found = format!("{:?}", self.init);
+        self.field(finite, "init", "finite numbers, low <= high", found)?;
+        if let Combine::WeightedMean { round_weight } = self.combine {
+            let positive = round_weight.is_finite() && round_weight > 0.0;
+            self.field(positive, "round_weight", "finite and > 0", round_weight)?;
+        }
+        Ok(())
+    }
+
+    fn field(
+        &self,
+        good: bool,
+        field: &'static str,
+        expected: &str,
+        found: impl ToString,
+    ) -> Result<(), SpecError> {
+        if good {
+            return Ok(());
+        }
+        Err(SpecError::Field {
+            table: self.name.clone(),
+            field,
+            expected: expected.into(),
+            found: found.to_string(),
+        })
+    }
+
+    fn name_hash(&self) -> u64 {
+        let mut hasher = SipHasher24::new();
+        hasher.write(self.name.as_bytes());
+        hasher.finish128().h1
+    }
+}
+
+/// A table as workers hold it: cheap to clone, valid for any driver of the store it came from.
+#[derive(Clone, Debug)]
+pub struct Table {
+    inner: Arc<TableInner>,
+}
+
+#[derive(Debug)]
+struct TableInner {
+    id: TableId,
+    spec: TableSpec,
+    policy: TablePolicy,
+    hyper: Hyper,
+}
+
+impl Table {
+    /// A handle; stores make these when a table is created.
+    pub fn new(id: TableId, spec: TableSpec, policy: TablePolicy, hyper: Hyper) -> Self {
+        Self {
+            inner: Arc::new(TableInner {
+                id,
+                spec,
+                policy,
+                hyper,
+            }),
+        }
+    }
+
+    /// The table's number in its store.
+    pub fn id(&self) -> TableId {
+        self.inner.id
+    }
+
+    /// The table's name.
+    pub fn name(&self) -> &str {
+        &self.inner.spec.name
+    }
+
+    /// What the table is.
+    pub fn spec(&self) -> &TableSpec {
+        &self.inner.spec
+    }
+
+    /// How it behaves.
+    pub fn policy(&self) -> &TablePolicy {
+        &self.inner.policy
+    }
+
+    /// Its hyper-parameters.
+    pub fn hyper(&self) -> &Hyper {
+        &self.inner.hyper
+    }
+}

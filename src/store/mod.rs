@@ -1,0 +1,1 @@
+//! Rows in lanes of blocks, dense and sparse. Knows neither nodes nor policies nor files.

@@ -1,0 +1,183 @@
+//! The element types of tables.
+
+use std::fmt::Debug;
+
+use super::update::{ApplyContext, RowsMut, UpdateRule};
+
+/// The type of a table's elements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum DType {
+    /// IEEE single precision, 4 bytes.
+    F32,
+    /// IEEE double precision, 8 bytes.
+    F64,
+    /// Two's complement, 8 bytes; sums wrap.
+    I64,
+}
+
+impl DType {
+    /// The name used in errors, reports and the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::F64 => "f64",
+            Self::I64 => "i64",
+        }
+    }
+
+    /// Bytes of one element.
+    pub fn bytes(self) -> usize {
+        match self {
+            Self::F32 => 4,
+            Self::F64 | Self::I64 => 8,
+        }
+    }
+}
+
+/// A type that a table can hold: `f32`, `f64` or `i64`.
+pub trait Element:
+    sealed::Sealed + bytemuck::Pod + Default + PartialEq + PartialOrd + Debug + Send + Sync
+{
+    /// Its name as data.
+    const DTYPE: DType;
+
+    /// The sum; wraps for integers.
+    #[must_use]
+    fn plus(self, other: Self) -> Self;
+
+    /// Neither NaN nor infinite; always true for integers.
+    fn is_finite(self) -> bool;
+
+    /// The element nearest to `value`: integers round toward zero and saturate.
+    fn from_f64(value: f64) -> Self;
+
+    /// The element as a float; exact for integers up to 2^53.
+    fn to_f64(self) -> f64;
+
+    /// This element divided by a denominator, for `WeightedMean`; integers round toward zero.
+    #[must_use]
+    fn divided(self, denominator: f64) -> Self;
+
+    /// Calls the method of `rule` for this type.
+    #[doc(hidden)]
+    fn apply(rule: &dyn UpdateRule, context: &ApplyContext, rows: &mut RowsMut<'_, Self>);
+}
+
+/// A floating-point element.
+pub trait Real: Element {
+    /// The correctly rounded square root, the same on every machine.
+    #[must_use]
+    fn square_root(self) -> Self;
+    /// The product.
+    #[must_use]
+    fn times(self, other: Self) -> Self;
+    /// The quotient.
+    #[must_use]
+    fn over(self, other: Self) -> Self;
+    /// The difference.
+    #[must_use]
+    fn minus(self, other: Self) -> Self;
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for f32 {}
+    impl Sealed for f64 {}
+    impl Sealed for i64 {}
+}
+
+macro_rules! float_element {
+    ($float:ty, $dtype:ident, $apply:ident) => {
+        impl Element for $float {
+            const DTYPE: DType = DType::$dtype;
+
+            #[inline]
+            fn plus(self, other: Self) -> Self {
+                self + other
+            }
+
+            #[inline]
+            fn is_finite(self) -> bool {
+                <$float>::is_finite(self)
+            }
+
+            #[inline]
+            fn from_f64(value: f64) -> Self {
+                value as $float
+            }
+
+            #[inline]
+            fn to_f64(self) -> f64 {
+                self.into()
+            }
+
+            #[inline]
+            fn divided(self, denominator: f64) -> Self {
+                self / denominator as $float
+            }
+
+            fn apply(rule: &dyn UpdateRule, context: &ApplyContext, rows: &mut RowsMut<'_, Self>) {
+                rule.$apply(context, rows);
+            }
+        }
+
+        impl Real for $float {
+            #[inline]
+            fn square_root(self) -> Self {
+                self.sqrt()
+            }
+
+            #[inline]
+            fn times(self, other: Self) -> Self {
+                self * other
+            }
+
+            #[inline]
+            fn over(self, other: Self) -> Self {
+                self / other
+            }
+
+            #[inline]
+            fn minus(self, other: Self) -> Self {
+                self - other
+            }
+        }
+    };
+}
+
+float_element!(f32, F32, apply_f32);
+float_element!(f64, F64, apply_f64);
+
+impl Element for i64 {
+    const DTYPE: DType = DType::I64;
+
+    #[inline]
+    fn plus(self, other: Self) -> Self {
+        self.wrapping_add(other)
+    }
+
+    #[inline]
+    fn is_finite(self) -> bool {
+        true
+    }
+
+    #[inline]
+    fn from_f64(value: f64) -> Self {
+        value as i64
+    }
+
+    #[inline]
+    fn to_f64(self) -> f64 {
+        self as f64
+    }
+
+    #[inline]
+    fn divided(self, denominator: f64) -> Self {
+        (self as f64 / denominator) as i64
+    }
+
+    fn apply(rule: &dyn UpdateRule, context: &ApplyContext, rows: &mut RowsMut<'_, Self>) {
+        rule.apply_i64(context, rows);
+    }
+}

@@ -1,0 +1,1 @@
+//! One message enum and its frames.
