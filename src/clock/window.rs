@@ -27,7 +27,8 @@ pub enum WindowCheck<A> {
     Answered(A),
     /// The origin has had its answer; nothing is kept and nothing may be applied.
     Settled,
-    /// An earlier request to the slot has not arrived.
+    /// An earlier request to the slot has not arrived, or the request is misnumbered: it names a
+    /// head that it does not follow. Either way it may not be applied.
     Gap,
 }
 
