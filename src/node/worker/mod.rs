@@ -5,13 +5,15 @@
 //! program awaits it.
 
 mod blocking;
+mod line;
 
 use std::future::Future;
 
-pub use blocking::Blocking;
+pub use blocking::{Blocking, Park};
+pub use line::Line;
 
 use crate::error::{AccessError, Result};
-use crate::id::{Origin, Sequence, Tick};
+use crate::id::{Origin, Sequence, TableId, Tick};
 use crate::key::{KeyList, Selection};
 use crate::spec::{AckLevel, Table};
 use crate::time::Duration;
@@ -42,6 +44,8 @@ impl Seen {
 pub struct Stamp {
     /// Who pushed.
     pub origin: Origin,
+    /// To which table.
+    pub table: TableId,
     /// The iteration of the push.
     pub tick: Tick,
     /// The first of its chunks.

@@ -1,0 +1,173 @@
+//! A table as the store holds it: its shards, each behind a lock, and who waits at each.
+
+use std::task::Waker;
+
+use crate::error::SpecError;
+use crate::id::{Origin, Sequence, ServerId, SlotIndex, Tick};
+use crate::node::registry::Code;
+use crate::node::sabotage::Switch;
+use crate::node::shard::{Place, Shard, ShardStats, Work, new_shard};
+use crate::placement::SlotGrid;
+use crate::spec::{GroupRecord, Table};
+use crate::sync::Mutex;
+use crate::time::Instant;
+use crate::wire::Refusal;
+
+/// A table and its shards.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) table: Table,
+    pub(super) grid: SlotGrid,
+    /// Whether the local policy gathers pushes until a round closes.
+    pub(super) gathers: bool,
+    shards: Vec<Mutex<Cell>>,
+    slots_per_shard: u32,
+}
+
+/// One shard, under its lock.
+#[derive(Debug)]
+pub(super) struct Cell {
+    pub(super) shard: Box<dyn Shard>,
+    wakers: Vec<Waker>,
+    /// Bytes that the requests and answers would have on the wire.
+    pub(super) bytes_up: u64,
+    pub(super) bytes_down: u64,
+}
+
+impl Held {
+    pub(super) fn new(
+        table: Table,
+        code: &Code,
+        shards: u32,
+        switch: Switch,
+    ) -> Result<Self, SpecError> {
+        let grid = SlotGrid::new(table.spec());
+        let slots_per_shard = grid.count().div_ceil(shards.max(1));
+        let mut cells = Vec::new();
+        for first in (0..grid.count()).step_by(slots_per_shard as usize) {
+            let last = grid.count().min(first + slots_per_shard);
+            let place = Place {
+                server: ServerId(u32::try_from(cells.len()).unwrap_or(u32::MAX)),
+                slots: (first..last).map(SlotIndex).collect(),
+                record_history: false,
+                switch,
+            };
+            let shard = new_shard(&table, code, place)?;
+            cells.push(Mutex::new(Cell { shard, wakers: Vec::new(), bytes_up: 0, bytes_down: 0 }));
+        }
+        let gathers = code.policy.gathers();
+        Ok(Self { table, grid, gathers, shards: cells, slots_per_shard })
+    }
+
+    /// The shard that holds a slot.
+    pub(super) fn shard_of(&self, slot: SlotIndex) -> &Mutex<Cell> {
+        &self.shards[(slot.0 / self.slots_per_shard) as usize]
+    }
+
+    /// All shards, in order of their slots.
+    pub(super) fn shards(&self) -> &[Mutex<Cell>] {
+        &self.shards
+    }
+
+    /// Tells every shard about a tick and does the close steps that follow.
+    pub(super) fn ticked(
+        &self,
+        now: Instant,
+        origin: Origin,
+        tick: Tick,
+        weight: Option<f64>,
+        touched: &[(SlotIndex, Sequence)],
+    ) -> Result<(), Refusal> {
+        let mut rest = touched;
+        for (index, cell) in self.shards.iter().enumerate() {
+            let end = (index as u64 + 1) * u64::from(self.slots_per_shard);
+            let here = rest.partition_point(|(slot, _)| u64::from(slot.0) < end);
+            let (mine, later) = rest.split_at(here);
+            rest = later;
+            let mut cell = cell.lock();
+            let ticked = cell.shard.ticked(now, origin, tick, weight, mine);
+            cell.wake();
+            drop(cell);
+            ticked?;
+        }
+        self.work();
+        Ok(())
+    }
+
+    /// Tells every shard about a group's record.
+    pub(super) fn hold_record(&self, now: Instant, record: &GroupRecord) {
+        for cell in &self.shards {
+            let mut cell = cell.lock();
+            cell.shard.hold_record(now, record);
+            cell.wake();
+        }
+        self.work();
+    }
+
+    /// Does the close steps that wait, one block under the lock at a time, so that a reader of
+    /// another block gets in between.
+    fn work(&self) {
+        for cell in &self.shards {
+            loop {
+                let mut cell = cell.lock();
+                let work = cell.shard.poll();
+                cell.wake();
+                if work == Work::Idle {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Counters of all shards together, and the bytes up and down.
+    pub(super) fn stats(&self) -> (ShardStats, u64, u64) {
+        let mut sum = ShardStats::default();
+        let (mut up, mut down) = (0, 0);
+        for cell in &self.shards {
+            let cell = cell.lock();
+            let one = cell.shard.stats();
+            sum.pushes += one.pushes;
+            sum.pulls += one.pulls;
+            sum.rounds = sum.rounds.max(one.rounds);
+            sum.waits += one.waits;
+            sum.repeats += one.repeats;
+            sum.refusals += one.refusals;
+            sum.stash_bytes += one.stash_bytes;
+            sum.stash_bytes_peak += one.stash_bytes_peak;
+            sum.memory_bytes += one.memory_bytes;
+            up += cell.bytes_up;
+            down += cell.bytes_down;
+        }
+        (sum, up, down)
+    }
+
+    /// A digest of all values and state.
+    pub(super) fn digest(&self) -> u128 {
+        let mut digest = 0_u128;
+        for cell in &self.shards {
+            for (slot, of_slot) in cell.lock().shard.digests() {
+                // Rotation by the slot makes the sum depend on which slot holds what.
+                digest = digest.wrapping_add(of_slot.rotate_left(slot.0 % 128));
+            }
+        }
+        digest
+    }
+}
+
+impl Cell {
+    /// Keeps a waker until something changes.
+    pub(super) fn park(&mut self, waker: &Waker) {
+        if !self.wakers.iter().any(|held| held.will_wake(waker)) {
+            self.wakers.push(waker.clone());
+        }
+    }
+
+    /// Wakes everybody who waits here if something has changed.
+    pub(super) fn wake(&mut self) {
+        if self.shard.take_changed() {
+            for waker in self.wakers.drain(..) {
+                waker.wake();
+            }
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! Drives a future on the calling thread, parking it in between.
+
+use std::future::Future;
+use std::pin::pin;
+use crate::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
+
+use crate::node::worker::Park;
+
+/// Parks the calling thread until its future can go on.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ThreadPark;
+
+impl Park for ThreadPark {
+    fn block_on<F: Future>(&self, future: F) -> F::Output {
+        let waker = Waker::from(Arc::new(Unpark(thread::current())));
+        let mut context = Context::from_waker(&waker);
+        let mut future = pin!(future);
+        loop {
+            match future.as_mut().poll(&mut context) {
+                Poll::Ready(output) => return output,
+                // A wake before this line leaves a token behind, so it is never lost.
+                Poll::Pending => thread::park(),
+            }
+        }
+    }
+}
+
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.0.unpark();
+    }
+}

@@ -1,0 +1,272 @@
+//! The store: tables and groups by name.
+
+use dashmap::DashMap;
+
+use super::group::{Group, GroupState};
+use super::held::Held;
+use super::stats::{StoreStats, TableStats, WaitCounters};
+use super::timer::Timer;
+use crate::error::{AccessError, Error, GroupError, Result, SpecError};
+use crate::id::{GroupId, TableId, Tick};
+use crate::key::Selection;
+use crate::limits;
+use crate::node::Registry;
+use crate::node::sabotage::Switch;
+use crate::node::shard::ReadRows;
+use crate::node::worker::{Seen, Target};
+use crate::os::Clock;
+use crate::spec::{Hyper, Table, TablePolicy, TableSpec};
+use crate::sync::{Arc, Mutex};
+use crate::time::Duration;
+use crate::vector::Element;
+
+/// How a store is built.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Shards per table: how many threads can work on one table at the same time. Values do not
+    /// depend on it. Default 8; fewer when a table has fewer slots.
+    pub shards: u32,
+    /// How long a wait lasts at most. Default 300 s.
+    pub wait_max: Duration,
+    /// The code behind names. Default: the built-in rules and policies.
+    pub registry: Registry,
+    /// Which law is broken on purpose, if any.
+    pub switch: Switch,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            shards: 8,
+            wait_max: limits::WAIT_MAX,
+            registry: Registry::built_in(),
+            switch: Switch::NONE,
+        }
+    }
+}
+
+/// A parameter store in this process. Cheap to clone; clones are the same store.
+///
+/// ```
+/// use archipelago::{Bsp, Hyper, Schedule, Store, TablePolicy, TableSpec, rules::Sgd};
+///
+/// let store = Store::in_memory();
+/// let spec = TableSpec::dense("w", 3).rule(Sgd);
+/// let hyper = Hyper::rate(Schedule::Constant(0.5));
+/// let w = store.ensure_table(spec, TablePolicy::local(Bsp), hyper)?;
+/// let me = store.group("train", 1)?.join_blocking()?;
+/// me.push(&w, .., &[2.0, 4.0, 6.0])?;
+/// me.tick()?;
+/// let mut x = [0.0; 3];
+/// me.pull(&w, .., &mut x)?;
+/// assert_eq!(x, [-1.0, -2.0, -3.0]);
+/// me.finish()?;
+/// # Ok::<(), archipelago::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+pub(super) struct Inner {
+    pub(super) config: Config,
+    pub(super) clock: Clock,
+    pub(super) timer: Timer,
+    pub(super) waits: WaitCounters,
+    by_name: DashMap<String, Arc<Held>>,
+    groups: DashMap<String, Arc<GroupState>>,
+    /// Tables in order of creation. Also the lock under which tables, groups and members change,
+    /// so that every shard hears of every member.
+    pub(super) tables: Mutex<Vec<Arc<Held>>>,
+}
+
+impl Store {
+    /// A store in memory with the default configuration.
+    pub fn in_memory() -> Self {
+        Self::with_config(Config::default())
+    }
+
+    /// A store in memory.
+    pub fn with_config(config: Config) -> Self {
+        let clock = Clock::start();
+        let timer = Timer::new(clock);
+        let inner = Inner {
+            config,
+            clock,
+            timer,
+            waits: WaitCounters::default(),
+            by_name: DashMap::new(),
+            groups: DashMap::new(),
+            tables: Mutex::new(Vec::new()),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Creates a table, or finds the one of that name when its description is the same.
+    ///
+    /// # Errors
+    /// A description out of bounds, unknown extensions, or a different table of that name.
+    pub fn ensure_table(
+        &self,
+        spec: TableSpec,
+        policy: TablePolicy,
+        hyper: Hyper,
+    ) -> Result<Table> {
+        let code = self.inner.config.registry.resolve(&spec, &policy)?;
+        hyper.check(&spec.name)?;
+        let mut tables = self.inner.tables.lock();
+        if let Some(held) = tables.iter().find(|held| held.table.name() == spec.name) {
+            same(&held.table, &spec, &policy, &hyper)?;
+            return Ok(held.table.clone());
+        }
+        let id = TableId(u32::try_from(tables.len()).unwrap_or(u32::MAX));
+        let table = Table::new(id, spec, policy, hyper);
+        let config = &self.inner.config;
+        let held = Arc::new(Held::new(table.clone(), &code, config.shards, config.switch)?);
+        for group in &self.inner.groups {
+            held.hold_record(self.inner.clock.now(), group.keeper.lock().record());
+        }
+        tracing::info!(table = table.name(), shards = held.shards().len(), "table created");
+        self.inner.by_name.insert(table.name().into(), Arc::clone(&held));
+        tables.push(held);
+        Ok(table)
+    }
+
+    /// Finds a table by name.
+    ///
+    /// # Errors
+    /// `UnknownTable`.
+    pub fn table(&self, name: &str) -> Result<Table> {
+        let held = self.inner.by_name.get(name).map(|held| held.table.clone());
+        held.ok_or_else(|| AccessError::UnknownTable { table: name.into() }.into())
+    }
+
+    /// Creates a group of `size` workers, or finds the one of that name and size. Nobody reads
+    /// before all of them have joined.
+    ///
+    /// # Errors
+    /// A size out of bounds or different from the existing group's; no table exists yet.
+    pub fn group(&self, name: &str, size: u32) -> Result<Group> {
+        check_group(name, size)?;
+        let tables = self.inner.tables.lock();
+        if tables.is_empty() {
+            return Err(GroupError::NeedsTable { group: name.into() }.into());
+        }
+        let next = GroupId(u32::try_from(self.inner.groups.len()).unwrap_or(u32::MAX));
+        let entry = self.inner.groups.entry(name.into());
+        let state = entry.or_insert_with(|| Arc::new(GroupState::new(next, name, size))).clone();
+        drop(tables);
+        if state.size != size {
+            let (expected, found) = (state.size.to_string(), size.to_string());
+            return Err(SpecError::Mismatch { name: name.into(), field: "size", expected, found }.into());
+        }
+        Ok(Group::new(self.inner.clone(), state))
+    }
+
+    /// Reads rows without belonging to a group: what is there, with closed rounds applied.
+    ///
+    /// # Errors
+    /// The table, rows and slice do not fit together.
+    pub fn read<'a, T: Element>(
+        &self,
+        table: &Table,
+        rows: impl Into<Selection<'a>>,
+        out: &mut [T],
+    ) -> Result<Seen> {
+        let held = self.inner.held(table)?;
+        let target = Target::new(table, rows.into(), out.len(), T::DTYPE)?;
+        let mut seen: Option<Seen> = None;
+        let mut rest = out;
+        for chunk in target.chunks(&held.grid) {
+            let (part, later) = rest.split_at_mut(chunk.elements);
+            rest = later;
+            let mut cell = held.shard_of(chunk.slot).lock();
+            let one = super::worker::engine::<T>(&mut cell, table)?
+                .peek(chunk.slot, chunk.read(part))
+                .map_err(|refusal| refusal.into_error(table.name(), no_origin(), Tick(0)))?
+                .0;
+            seen = Some(seen.map_or(one, |before| before.merge(one)));
+        }
+        seen.ok_or(Error::Access(AccessError::EmptyRange))
+    }
+
+    /// A digest of all values and state of a table, equal for equal tables whatever the number
+    /// of shards or servers that hold them.
+    ///
+    /// # Errors
+    /// `UnknownTable`.
+    pub fn digest(&self, table: &Table) -> Result<u128> {
+        Ok(self.inner.held(table)?.digest())
+    }
+
+    /// Counters of all tables and waits.
+    pub fn stats(&self) -> StoreStats {
+        let tables = self.inner.tables.lock();
+        let of_table = |held: &Arc<Held>| {
+            let (shards, bytes_up, bytes_down) = held.stats();
+            TableStats { name: held.table.name().into(), bytes_up, bytes_down, shards }
+        };
+        StoreStats {
+            tables: tables.iter().map(of_table).collect(),
+            waits: self.inner.waits.all(),
+        }
+    }
+}
+
+impl Inner {
+    /// The shards of a table of this store.
+    pub(super) fn held(&self, table: &Table) -> Result<Arc<Held>> {
+        let held = self.by_name.get(table.name()).map(|held| Arc::clone(&held));
+        held.ok_or_else(|| AccessError::UnknownTable { table: table.name().into() }.into())
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.timer.close();
+    }
+}
+
+fn no_origin() -> crate::id::Origin {
+    crate::id::Origin::default()
+}
+
+fn check_group(name: &str, size: u32) -> Result<(), SpecError> {
+    let field = |field, expected: String, found: String| SpecError::Field {
+        table: name.into(),
+        field,
+        expected,
+        found,
+    };
+    if size == 0 || size > limits::GROUP_SIZE_MAX {
+        let expected = format!("1 to {}", limits::GROUP_SIZE_MAX);
+        return Err(field("group size", expected, size.to_string()));
+    }
+    if name.is_empty() || name.len() > limits::NAME_BYTES_MAX {
+        let expected = format!("1 to {} bytes", limits::NAME_BYTES_MAX);
+        return Err(field("group name", expected, name.len().to_string()));
+    }
+    Ok(())
+}
+
+fn same(
+    held: &Table,
+    spec: &TableSpec,
+    policy: &TablePolicy,
+    hyper: &Hyper,
+) -> Result<(), SpecError> {
+    let mismatch = |field, expected: String, found: String| {
+        Err(SpecError::Mismatch { name: spec.name.clone(), field, expected, found })
+    };
+    if held.spec() != spec {
+        return mismatch("spec", format!("{:?}", held.spec()), format!("{spec:?}"));
+    }
+    if held.policy() != policy {
+        return mismatch("policy", format!("{:?}", held.policy()), format!("{policy:?}"));
+    }
+    if held.hyper() != hyper {
+        return mismatch("hyper", format!("{:?}", held.hyper()), format!("{hyper:?}"));
+    }
+    Ok(())
+}

@@ -1,0 +1,161 @@
+//! Names resolved to code: update rules and local policies, given when a store or server starts.
+
+use std::collections::BTreeMap;
+
+use crate::consistency::{Bsp, Eventual, LocalPolicy, Ssp};
+use crate::error::SpecError;
+use crate::extension::Extension;
+use crate::limits;
+use crate::spec::{FoldOrder, TablePolicy, TableSpec};
+use crate::sync::Arc;
+use crate::vector::UpdateRule;
+use crate::vector::rules::{Adagrad, Adam, Add, Assign, Momentum, Sgd};
+
+/// Makes an update rule from its parameters, or says which parameter is wrong.
+pub type RuleFactory = fn(&Extension) -> Result<Arc<dyn UpdateRule>, String>;
+/// Makes a local policy from its parameters, or says which parameter is wrong.
+pub type PolicyFactory = fn(&Extension) -> Result<Arc<dyn LocalPolicy>, String>;
+
+/// The code behind the names of extensions.
+///
+/// ```
+/// use archipelago::node::Registry;
+/// let registry = Registry::built_in();
+/// assert!(registry.rules().any(|name| name == "adam/1"));
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Registry {
+    rules: BTreeMap<String, RuleFactory>,
+    policies: BTreeMap<String, PolicyFactory>,
+}
+
+impl Registry {
+    /// The built-in rules and policies.
+    pub fn built_in() -> Self {
+        Self::default()
+            .rule("add/1", |_| Ok(Arc::new(Add)))
+            .rule("assign/1", |_| Ok(Arc::new(Assign)))
+            .rule("sgd/1", |_| Ok(Arc::new(Sgd)))
+            .rule("momentum/1", |named| Ok(Arc::new(Momentum::from_extension(named)?)))
+            .rule("adagrad/1", |named| Ok(Arc::new(Adagrad::from_extension(named)?)))
+            .rule("adam/1", |named| Ok(Arc::new(Adam::from_extension(named)?)))
+            .policy("bsp/1", |_| Ok(Arc::new(Bsp)))
+            .policy("eventual/1", |_| Ok(Arc::new(Eventual)))
+            .policy("ssp/1", |named| Ok(Arc::new(Ssp { staleness: staleness(named)? })))
+    }
+
+    /// Adds an update rule under `name/version`; the last one under a name counts.
+    #[must_use]
+    pub fn rule(mut self, name: &str, factory: RuleFactory) -> Self {
+        self.rules.insert(name.into(), factory);
+        self
+    }
+
+    /// Adds a local policy under `name/version`; the last one under a name counts.
+    #[must_use]
+    pub fn policy(mut self, name: &str, factory: PolicyFactory) -> Self {
+        self.policies.insert(name.into(), factory);
+        self
+    }
+
+    /// The names of the update rules, in order.
+    pub fn rules(&self) -> impl Iterator<Item = &str> {
+        self.rules.keys().map(String::as_str)
+    }
+
+    /// The names of the local policies, in order.
+    pub fn policies(&self) -> impl Iterator<Item = &str> {
+        self.policies.keys().map(String::as_str)
+    }
+
+    /// Checks a table's description and finds its code.
+    ///
+    /// # Errors
+    /// A field out of bounds, an unknown extension, a rule that does not support the type, or
+    /// something planned.
+    pub fn resolve(&self, spec: &TableSpec, policy: &TablePolicy) -> Result<Code, SpecError> {
+        spec.check()?;
+        let rule = self.find_rule(spec)?;
+        if !rule.supports(spec.dtype) {
+            return Err(SpecError::Field {
+                table: spec.name.clone(),
+                field: "rule",
+                expected: format!("one that supports {}", spec.dtype.name()),
+                found: spec.rule.to_string(),
+            });
+        }
+        if policy.fold == FoldOrder::Arrival {
+            return Err(planned(&spec.name, "fold order Arrival"));
+        }
+        let least = limits::BLOCK_ELEMENTS_MAX as usize * 8;
+        if policy.bsp_stash_bytes_max < least {
+            return Err(SpecError::Field {
+                table: spec.name.clone(),
+                field: "bsp_stash_bytes_max",
+                expected: format!("at least {least}, one block"),
+                found: policy.bsp_stash_bytes_max.to_string(),
+            });
+        }
+        Ok(Code { rule, policy: self.find_policy(&spec.name, &policy.local)? })
+    }
+
+    fn find_rule(&self, spec: &TableSpec) -> Result<Arc<dyn UpdateRule>, SpecError> {
+        let Some(factory) = self.rules.get(spec.rule.name()) else {
+            if PLANNED_RULES.contains(&spec.rule.name()) {
+                return Err(planned(&spec.name, spec.rule.name()));
+            }
+            return Err(unknown("update rule", &spec.name, &spec.rule, self.rules()));
+        };
+        factory(&spec.rule).map_err(|expected| parameter(&spec.name, &spec.rule, expected))
+    }
+
+    fn find_policy(&self, table: &str, named: &Extension) -> Result<Arc<dyn LocalPolicy>, SpecError> {
+        let Some(factory) = self.policies.get(named.name()) else {
+            return Err(unknown("local policy", table, named, self.policies()));
+        };
+        factory(named).map_err(|expected| parameter(table, named, expected))
+    }
+}
+
+/// The code that a table runs.
+#[derive(Clone, Debug)]
+pub struct Code {
+    /// Its update rule.
+    pub rule: Arc<dyn UpdateRule>,
+    /// Its local policy.
+    pub policy: Arc<dyn LocalPolicy>,
+}
+
+fn staleness(named: &Extension) -> Result<u64, String> {
+    let value = named.parameter("staleness").unwrap_or(0.0);
+    if value >= 0.0 && value.fract() == 0.0 && value <= STALENESS_MAX {
+        return Ok(value as u64);
+    }
+    Err("staleness: a whole number from 0 to 2^53".into())
+}
+
+fn planned(table: &str, what: &str) -> SpecError {
+    SpecError::Planned { name: table.into(), what: what.into() }
+}
+
+fn parameter(table: &str, named: &Extension, expected: String) -> SpecError {
+    SpecError::Field { table: table.into(), field: "extension", expected, found: named.to_string() }
+}
+
+fn unknown<'a>(
+    kind: &'static str,
+    table: &str,
+    named: &Extension,
+    known: impl Iterator<Item = &'a str>,
+) -> SpecError {
+    SpecError::UnknownExtension {
+        name: table.into(),
+        kind,
+        extension: named.name().into(),
+        known: known.collect::<Vec<_>>().join(", "),
+    }
+}
+
+const PLANNED_RULES: [&str; 2] = ["ftrl/1", "proximal/1"];
+/// Whole numbers up to here are exact in the f64 that carries a parameter.
+const STALENESS_MAX: f64 = 9_007_199_254_740_992.0;

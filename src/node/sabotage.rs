@@ -1,0 +1,61 @@
+//! Switches that break one law each, so that every law's test can be seen to fail.
+//!
+//! Configuration, not code paths of a release: outside tests and the feature `sabotage` the only
+//! value is "none", and the compiler removes the questions.
+
+/// Which law to break.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Sabotage {
+    /// Law 1: a worker's clock is set, not raised, and may go back.
+    ClockGoesBack,
+    /// Law 2: a repeated request is executed again.
+    ForgetOutcomes,
+    /// Law 4: contributions are folded in order of arrival.
+    FoldByArrival,
+    /// Law 5: Ssp serves a read although the bound is broken.
+    SspServesEarly,
+    /// Law 5: Ssp lets a read wait although the bound holds.
+    SspWaitsLonger,
+    /// Law 8, local part: a tick counts before its data has arrived.
+    TickOvertakesData,
+    /// Law 9: a lost member is never removed, and its group waits for ever.
+    KeepTheDead,
+    /// Law 11: the last key of a slot is owned by nobody.
+    DropLastKey,
+    /// Law 12: the stash has no limit.
+    UnboundedStash,
+}
+
+/// The switch as held by a component.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Switch {
+    #[cfg(any(test, feature = "sabotage"))]
+    broken: Option<Sabotage>,
+}
+
+impl Switch {
+    /// Everything works.
+    pub const NONE: Self = Self {
+        #[cfg(any(test, feature = "sabotage"))]
+        broken: None,
+    };
+
+    /// Breaks one law.
+    #[cfg(any(test, feature = "sabotage"))]
+    pub fn on(sabotage: Sabotage) -> Self {
+        Self { broken: Some(sabotage) }
+    }
+
+    /// Whether this law is broken.
+    #[inline]
+    pub fn breaks(self, sabotage: Sabotage) -> bool {
+        #[cfg(any(test, feature = "sabotage"))]
+        return self.broken == Some(sabotage);
+        #[cfg(not(any(test, feature = "sabotage")))]
+        {
+            let _ = sabotage;
+            false
+        }
+    }
+}

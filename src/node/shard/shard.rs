@@ -1,0 +1,130 @@
+//! The face of a shard that does not depend on its element type.
+
+use std::any::Any;
+use std::fmt::Debug;
+
+use super::ShardEngine;
+use crate::error::SpecError;
+use crate::history::Event;
+use crate::id::{Origin, Sequence, ServerId, SlotIndex, Tick};
+use crate::key::RangeSet;
+use crate::node::registry::Code;
+use crate::node::sabotage::Switch;
+use crate::spec::{GroupRecord, Table};
+use crate::time::Instant;
+use crate::vector::{DType, Element};
+use crate::wire::Refusal;
+
+/// Where a shard is: which table's slots, held by whom, and how it is built.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// The server, or in `embed` the number of the shard.
+    pub server: ServerId,
+    /// The slots owned.
+    pub slots: Vec<SlotIndex>,
+    /// Whether events are recorded for a history.
+    pub record_history: bool,
+    /// Which law is broken on purpose, if any.
+    pub switch: Switch,
+}
+
+/// Whether close steps are left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// One step was done and more wait.
+    Working,
+    /// Nothing waits.
+    Idle,
+}
+
+/// Counters of one shard.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ShardStats {
+    /// Chunks pushed and executed.
+    pub pushes: u64,
+    /// Chunks pulled and served.
+    pub pulls: u64,
+    /// Rounds closed.
+    pub rounds: u64,
+    /// Answers that a request has to wait.
+    pub waits: u64,
+    /// Repeated requests that got their stored answer.
+    pub repeats: u64,
+    /// Chunks refused.
+    pub refusals: u64,
+    /// Bytes stashed now.
+    pub stash_bytes: u64,
+    /// The most bytes ever stashed.
+    pub stash_bytes_peak: u64,
+    /// Bytes of rows, state and index.
+    pub memory_bytes: u64,
+}
+
+/// A shard of any element type.
+pub trait Shard: Debug + Send {
+    /// Obeys a group's record. Members that it removes lose what they pushed after the last tick
+    /// that the record names for this shard.
+    fn hold_record(&mut self, now: Instant, record: &GroupRecord);
+
+    /// Takes a member's tick; idempotent.
+    ///
+    /// # Errors
+    /// An unknown, stale or removed worker, a bad weight, or a tick too far ahead.
+    fn ticked(
+        &mut self,
+        now: Instant,
+        origin: Origin,
+        tick: Tick,
+        weight: Option<f64>,
+        touched: &[(SlotIndex, Sequence)],
+    ) -> Result<(), Refusal>;
+
+    /// Stops counting a member that is being removed. Its last tick counted here, `None` when it
+    /// is unknown.
+    fn fence(&mut self, origin: Origin) -> Option<Tick>;
+
+    /// Does at most one close step.
+    fn poll(&mut self) -> Work;
+
+    /// Whether something has changed since the last call that a waiting request may wait for.
+    fn take_changed(&mut self) -> bool;
+
+    /// Events recorded since the last call.
+    fn take_events(&mut self) -> Vec<Event>;
+
+    /// Counters.
+    fn stats(&self) -> ShardStats;
+
+    /// The last round closed (0 unless the policy gathers).
+    fn closed(&self) -> Tick;
+
+    /// The keys held.
+    fn keys(&self) -> &RangeSet;
+
+    /// A digest of values and state per slot, in slot order, after all close steps. Equal for
+    /// equal tables however they are cut into shards.
+    fn digests(&mut self) -> Vec<(SlotIndex, u128)>;
+
+    /// The engine behind, for [`ShardEngine::of`].
+    fn as_any_mut(&mut self) -> &mut dyn Any;
+}
+
+/// Makes the shard of a table's slots.
+///
+/// # Errors
+/// The rule wants too many state lanes.
+pub fn new_shard(table: &Table, code: &Code, place: Place) -> Result<Box<dyn Shard>, SpecError> {
+    match table.spec().dtype {
+        DType::F32 => boxed::<f32>(table, code, place),
+        DType::F64 => boxed::<f64>(table, code, place),
+        DType::I64 => boxed::<i64>(table, code, place),
+    }
+}
+
+fn boxed<T: Element>(
+    table: &Table,
+    code: &Code,
+    place: Place,
+) -> Result<Box<dyn Shard>, SpecError> {
+    Ok(Box::new(ShardEngine::<T>::new(table.clone(), code.clone(), place)?))
+}

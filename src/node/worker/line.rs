@@ -1,0 +1,183 @@
+//! One origin's line of requests: sequences, chains per slot, weights, what a tick has to name.
+//!
+//! Invariants: I1 sequences of an origin are one ascending line over all tables; I2 each push
+//! names the push before it to the same slot; I3 `settled_below` is the lowest sequence without
+//! an answer, so that nothing is forgotten that may still be asked again (law 2).
+
+use std::collections::BTreeMap;
+
+use crate::error::{AccessError, Error};
+use crate::id::{Origin, Sequence, SlotIndex, TableId, Tick};
+use crate::spec::Table;
+use crate::wire::{Header, TickTable};
+
+/// The line of one origin.
+#[derive(Debug)]
+pub struct Line {
+    origin: Origin,
+    tick: Tick,
+    next: Sequence,
+    /// Ascending.
+    unanswered: Vec<Sequence>,
+    tables: BTreeMap<TableId, TableLine>,
+    failed: Option<Error>,
+}
+
+#[derive(Debug, Default)]
+struct TableLine {
+    /// The last push to each slot and its tick; grows to the highest slot touched.
+    heads: Vec<Option<(Sequence, Tick)>>,
+    /// The slots pushed to in this tick, in order of their first push.
+    touched: Vec<SlotIndex>,
+    weight: Option<f64>,
+}
+
+impl Line {
+    /// The line of a worker that starts at `tick`.
+    pub fn new(origin: Origin, tick: Tick) -> Self {
+        let (unanswered, tables) = (Vec::new(), BTreeMap::new());
+        Self { origin, tick, next: Sequence(1), unanswered, tables, failed: None }
+    }
+
+    /// Whose line it is.
+    pub fn origin(&self) -> Origin {
+        self.origin
+    }
+
+    /// The current tick.
+    pub fn tick(&self) -> Tick {
+        self.tick
+    }
+
+    /// The sequence that the next request will get.
+    pub fn next_sequence(&self) -> Sequence {
+        self.next
+    }
+
+    /// Requests without an answer.
+    pub fn unanswered(&self) -> usize {
+        self.unanswered.len()
+    }
+
+    /// Whether something was pushed since the last tick.
+    pub fn has_pushed(&self) -> bool {
+        self.tables.values().any(|table| table.weight.is_some())
+    }
+
+    /// Sets the weight of this tick's contribution to a table.
+    ///
+    /// # Errors
+    /// `Weight` when it is not finite and > 0, or differs from an earlier push of the tick.
+    pub fn weigh(&mut self, table: &Table, weight: f64) -> Result<(), AccessError> {
+        let weight = super::check_weight(table, self.tick, weight)?;
+        let held = &mut self.tables.entry(table.id()).or_default().weight;
+        if held.is_some_and(|held| held.to_bits() != weight.to_bits()) {
+            let problem = "differs from the weight of an earlier push of this tick";
+            let (table, tick) = (table.name().into(), self.tick);
+            return Err(AccessError::Weight { table, tick, found: weight, problem });
+        }
+        *held = Some(weight);
+        Ok(())
+    }
+
+    /// Begins a push to a slot: its header, and the push before it to that slot.
+    pub fn begin_push(&mut self, table: TableId, slot: SlotIndex) -> (Header, Option<Sequence>) {
+        let header = self.begin();
+        let line = self.tables.entry(table).or_default();
+        let at = slot.0 as usize;
+        if line.heads.len() <= at {
+            line.heads.resize(at + 1, None);
+        }
+        let before = line.heads[at].replace((header.sequence, header.tick));
+        if before.is_none_or(|(_, tick)| tick < header.tick) {
+            line.touched.push(slot);
+        }
+        (header, before.map(|(sequence, _)| sequence))
+    }
+
+    /// Begins a pull from a slot: its header, and the last own push to that slot.
+    pub fn begin_pull(&mut self, table: TableId, slot: SlotIndex) -> (Header, Option<Sequence>) {
+        let header = self.begin();
+        let line = self.tables.get(&table);
+        let head = line.and_then(|line| *line.heads.get(slot.0 as usize)?);
+        (header, head.map(|(sequence, _)| sequence))
+    }
+
+    /// Notes that a request was answered.
+    pub fn answered(&mut self, sequence: Sequence) {
+        if let Ok(at) = self.unanswered.binary_search(&sequence) {
+            self.unanswered.remove(at);
+        }
+    }
+
+    /// The lowest sequence without an answer.
+    pub fn settled_below(&self) -> Sequence {
+        self.unanswered.first().copied().unwrap_or(self.next)
+    }
+
+    /// Keeps the first error of a push until [`take_failure`](Self::take_failure).
+    pub fn fail(&mut self, error: Error) {
+        self.failed.get_or_insert(error);
+    }
+
+    /// The error that `wait`, `tick` or `finish` has to surface.
+    ///
+    /// # Errors
+    /// The first error of a push since the last call.
+    pub fn take_failure(&mut self) -> Result<(), Error> {
+        self.failed.take().map_or(Ok(()), Err)
+    }
+
+    /// Ends the tick: which tick ended, and what it did to each table it pushed to.
+    pub fn end_tick(&mut self) -> (Tick, Vec<TickTable>) {
+        let ended = self.tick;
+        self.tick = ended.next();
+        let mut tables = Vec::new();
+        for (table, line) in &mut self.tables {
+            let Some(weight) = line.weight.take() else { continue };
+            let mut touched = std::mem::take(&mut line.touched);
+            touched.sort_unstable();
+            let last = |slot: SlotIndex| Some((slot, line.heads.get(slot.0 as usize)?.as_ref()?.0));
+            let touched = touched.into_iter().filter_map(last).collect();
+            tables.push(TickTable { table: *table, weight: Some(weight), touched });
+        }
+        (ended, tables)
+    }
+
+    fn begin(&mut self) -> Header {
+        let sequence = self.next;
+        self.next = Sequence(sequence.0 + 1);
+        self.unanswered.push(sequence);
+        let settled_below = self.settled_below();
+        Header { origin: self.origin, sequence, settled_below, tick: self.tick }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::{Hyper, TablePolicy, TableSpec};
+
+    #[test]
+    fn chains_ticks_and_settlement() {
+        let policy = TablePolicy::local(crate::consistency::Eventual);
+        let table = Table::new(TableId(3), TableSpec::dense("w", 9), policy, Hyper::default());
+        let mut line = Line::new(Origin::default(), Tick(1));
+        let slot = SlotIndex(5);
+        line.weigh(&table, 2.0).unwrap();
+        assert!(matches!(line.weigh(&table, 3.0), Err(AccessError::Weight { .. })));
+        let (first, previous) = line.begin_push(table.id(), slot);
+        assert_eq!((first.sequence, previous), (Sequence(1), None));
+        let (second, previous) = line.begin_push(table.id(), slot);
+        assert_eq!((second.sequence, second.settled_below), (Sequence(2), Sequence(1)));
+        assert_eq!(previous, Some(Sequence(1)));
+        line.answered(Sequence(1));
+        assert_eq!(line.begin_pull(table.id(), slot).1, Some(Sequence(2)));
+        assert_eq!(line.settled_below(), Sequence(2));
+        let (ended, tables) = line.end_tick();
+        assert_eq!((ended, line.tick()), (Tick(1), Tick(2)));
+        assert_eq!(tables[0].touched, vec![(slot, Sequence(2))]);
+        line.weigh(&table, 3.0).unwrap();
+        assert!(line.end_tick().1[0].touched.is_empty());
+    }
+}
