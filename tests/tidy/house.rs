@@ -119,7 +119,9 @@ fn target<'a>(modules: &[String], path: &'a Path) -> Option<&'a str> {
     };
     let rest: Vec<&str> = segments.collect();
     let supers = rest.iter().take_while(|word| **word == "super").count();
-    (levels + supers >= at).then(|| rest.get(supers).copied().unwrap_or("*"))
+    let first = rest.get(supers).copied();
+    // Nothing follows in `pub(crate)` and `pub(super)`.
+    first.filter(|_| levels + supers >= at)
 }
 
 fn import(source: &Source, modules: &[String], path: &Path) -> Option<Violation> {
@@ -229,6 +231,11 @@ pub(crate) mod tests {
             "src/store/block.rs",
             "// crate::node\nconst A: &str = \"crate::node::x\";",
         );
+        clean(
+            "src/key/range.rs",
+            "pub(crate) fn f() {} pub(super) mod tests {}",
+        );
+        caught("src/key/range.rs", "use crate::*;", "is no room");
         clean("src/lib.rs", "pub use crate::node::Node;");
     }
 
