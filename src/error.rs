@@ -166,6 +166,20 @@ pub enum AccessError {
         /// The domain's last key.
         last: u64,
     },
+    /// The server's table does not have this key, though the caller's description does.
+    #[error("table {table:?}: the server refused key {key} as outside the table's domain")]
+    KeyRefused {
+        /// The table.
+        table: String,
+        /// The first key refused.
+        key: u64,
+    },
+    /// The server has no room for what the request would keep there.
+    #[error("table {table:?}: the server has reached a limit; nothing of the request was kept")]
+    ServerLimit {
+        /// The table.
+        table: String,
+    },
     /// Keys must be strictly ascending.
     #[error("keys must be strictly ascending: key {key} at index {index} follows {previous}")]
     KeysNotAscending {
@@ -261,6 +275,12 @@ pub enum GroupError {
     NeedsTable {
         /// The group's name.
         group: String,
+    },
+    /// The server knows no such group.
+    #[error("{group} is unknown here: create it before joining")]
+    Unknown {
+        /// The group that was asked for.
+        group: GroupId,
     },
     /// The group's record does not know this worker.
     #[error("{worker} is not a member: join the group first")]

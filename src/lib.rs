@@ -35,3 +35,4 @@ pub use key::{KeyList, Selection};
 pub use node::worker::{Blocking, PushOptions, Rows, Seen, Stamp, Worker};
 pub use schedule::Schedule;
 pub use spec::{AckLevel, Combine, FoldOrder, Hyper, Init, Layout, Table, TablePolicy, TableSpec};
+pub use vector::rules;

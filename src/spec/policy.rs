@@ -22,7 +22,7 @@ pub enum FoldOrder {
     /// By worker, each worker's by sequence: bit-exact whatever the order of arrival (law 4).
     #[default]
     Worker,
-    /// In order of arrival. Planned, refused for now.
+    /// In order of arrival. Planned: refused with a typed error.
     Arrival,
 }
 

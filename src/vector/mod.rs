@@ -1,7 +1,17 @@
 //! Elements, kernels over slices of them, and update rules. Knows neither clocks nor network.
+//!
+//! I1. Every kernel and built-in rule gives the same bits on every x86-64 machine, whichever
+//! instruction set it is dispatched to: only IEEE additions, products, quotients and square
+//! roots, one rounding each, in an order that the vector width does not change (law 4).
+//! I2. `unsafe` is confined to the dispatch of [`kernels`] and to [`prefetch`].
 
 mod element;
+pub mod kernels;
+mod prefetch;
+pub mod rules;
 mod update;
+mod widest;
 
 pub use element::{DType, Element, Real};
-pub use update::{ApplyContext, RowsMut, UpdateRule};
+pub use prefetch::prefetch;
+pub use update::{ApplyContext, LANES_MAX, Lanes, RowsMut, UpdateRule};

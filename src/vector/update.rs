@@ -1,6 +1,7 @@
 //! The trait of update rules: how an aggregate changes rows.
 
 use std::fmt::Debug;
+use std::ops::{Deref, DerefMut};
 
 use super::{DType, Element};
 use crate::extension::Extension;
@@ -14,13 +15,82 @@ pub struct ApplyContext {
     pub step: u64,
 }
 
+/// The most state lanes that a rule may ask for. A fixed number, so that lending a run of rows
+/// allocates nothing.
+pub const LANES_MAX: usize = 4;
+
+/// State lanes on loan: a slice of slices that needs no allocation.
+///
+/// ```
+/// use archipelago::vector::Lanes;
+/// let (mut first, mut second) = ([1.0, 2.0], [3.0, 4.0]);
+/// let mut lanes = Lanes::from([&mut first[..], &mut second[..]]);
+/// assert_eq!(lanes.len(), 2);
+/// lanes[1][0] = 5.0;
+/// assert_eq!(second, [5.0, 4.0]);
+/// ```
+#[derive(Debug)]
+pub struct Lanes<'a, T> {
+    lent: [&'a mut [T]; LANES_MAX],
+    count: usize,
+}
+
+impl<'a, T> Lanes<'a, T> {
+    /// No lanes.
+    pub fn none() -> Self {
+        Self {
+            lent: Default::default(),
+            count: 0,
+        }
+    }
+
+    /// The first [`LANES_MAX`] of these lanes.
+    pub fn take(lanes: impl IntoIterator<Item = &'a mut [T]>) -> Self {
+        let mut taken = Self::none();
+        for (place, lane) in taken.lent.iter_mut().zip(lanes) {
+            *place = lane;
+            taken.count += 1;
+        }
+        taken
+    }
+
+    /// The same lanes for a shorter time.
+    pub fn reborrow(&mut self) -> Lanes<'_, T> {
+        Lanes {
+            lent: self.lent.each_mut().map(|lane| &mut **lane),
+            count: self.count,
+        }
+    }
+}
+
+impl<'a, T, const N: usize> From<[&'a mut [T]; N]> for Lanes<'a, T> {
+    fn from(lanes: [&'a mut [T]; N]) -> Self {
+        const { assert!(N <= LANES_MAX) };
+        Self::take(lanes)
+    }
+}
+
+impl<'a, T> Deref for Lanes<'a, T> {
+    type Target = [&'a mut [T]];
+
+    fn deref(&self) -> &Self::Target {
+        &self.lent[..self.count]
+    }
+}
+
+impl<T> DerefMut for Lanes<'_, T> {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.lent[..self.count]
+    }
+}
+
 /// A run of rows, lent to an update rule. All slices are element-wise parallel.
 #[derive(Debug)]
 pub struct RowsMut<'a, T> {
     /// The values, to be changed.
     pub values: &'a mut [T],
     /// The rule's state lanes, as many as [`UpdateRule::lanes`] says, each as long as `values`.
-    pub lanes: &'a mut [&'a mut [T]],
+    pub lanes: Lanes<'a, T>,
     /// The aggregate of the round, as long as `values`.
     pub aggregate: &'a [T],
 }
@@ -63,7 +133,8 @@ pub trait UpdateRule: Debug + Send + Sync {
     /// Whether tables of this type may use the rule.
     fn supports(&self, dtype: DType) -> bool;
 
-    /// State lanes per row, beside the values: 0 for plain SGD, 2 for Adam.
+    /// State lanes per row, beside the values: 0 for plain SGD, 2 for Adam; at most
+    /// [`LANES_MAX`]. They begin as zero.
     fn lanes(&self) -> usize {
         0
     }
@@ -85,12 +156,16 @@ pub trait UpdateRule: Debug + Send + Sync {
 
 impl dyn UpdateRule {
     /// Applies the rule to rows of any element type.
+    ///
+    /// # Panics
+    /// When the run has not the rule's number of lanes.
+    #[inline]
     pub fn apply<T: Element>(&self, context: &ApplyContext, rows: &mut RowsMut<'_, T>) {
         debug_assert!(
             self.supports(T::DTYPE),
             "checked when the table was created"
         );
-        debug_assert_eq!(rows.lanes.len(), self.lanes());
+        assert_eq!(rows.lanes.len(), self.lanes(), "lanes of {self:?}");
         debug_assert_eq!(rows.values.len(), rows.aggregate.len());
         T::apply(self, context, rows);
     }

@@ -1,0 +1,53 @@
+//! The record of a group: who belongs to it, from which tick to which. Plain data, decided by the
+//! group's keeper alone and obeyed by every shard (laws 4, 5 and 9).
+//!
+//! Invariants: I1 `version` grows by one at every change; I2 a rank appears with rising
+//! incarnations, at most one of them [`MemberEnd::Active`]; I3 a member counts for the rounds from
+//! its `start` to its end, both included.
+
+use crate::error::Loss;
+use crate::id::{GroupId, Origin, RecordVersion, ServerId, TableId, Tick};
+
+/// Who belongs to a group, as its keeper decided.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GroupRecord {
+    /// The group.
+    pub group: GroupId,
+    /// Which record this is; a shard obeys the highest one that it has seen.
+    pub version: RecordVersion,
+    /// The declared number of workers; nobody reads tick 1 before as many have joined.
+    pub size: u32,
+    /// Everyone who has joined and may still matter to a shard, by (rank, incarnation).
+    pub members: Vec<Member>,
+}
+
+/// One life of one worker in a group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Who.
+    pub origin: Origin,
+    /// The first tick that counts.
+    pub start: Tick,
+    /// Whether and how its membership ended.
+    pub end: MemberEnd,
+}
+
+/// Whether and how a membership ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MemberEnd {
+    /// It has not.
+    Active,
+    /// The worker finished.
+    Left {
+        /// Its last tick.
+        last: Tick,
+    },
+    /// The worker was declared dead.
+    Removed {
+        /// Why.
+        why: Loss,
+        /// The last tick of the worker that each shard, named by server and table, had counted
+        /// when it stopped counting. A shard that is not named counted none.
+        last: Vec<(ServerId, TableId, Tick)>,
+    },
+}

@@ -1,0 +1,70 @@
+//! A zeroed buffer that begins on a cache line.
+
+use std::ops::{Deref, DerefMut};
+
+/// Bytes of a cache line.
+pub(super) const LINE_BYTES: usize = 64;
+
+/// A fixed number of elements, the first at a multiple of 64 bytes.
+///
+/// I1. `start + len <= buffer.len()`. The buffer is never resized, so the start stays aligned.
+#[derive(Debug)]
+pub(super) struct Aligned<T> {
+    buffer: Vec<T>,
+    start: usize,
+    len: usize,
+}
+
+impl<T: bytemuck::Zeroable> Aligned<T> {
+    /// Nothing, without an allocation.
+    pub(super) fn empty() -> Self {
+        Self {
+            buffer: Vec::new(),
+            start: 0,
+            len: 0,
+        }
+    }
+
+    /// `len` zeroes. Large ones are the system's untouched pages: they cost memory when written.
+    pub(super) fn zeroed(len: usize) -> Self {
+        let spare = LINE_BYTES / size_of::<T>();
+        let buffer = bytemuck::allocation::zeroed_vec::<T>(len + spare);
+        let start = buffer.as_ptr().align_offset(LINE_BYTES).min(spare);
+        Self { buffer, start, len }
+    }
+
+    /// Bytes allocated.
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.buffer.capacity() * size_of::<T>()
+    }
+}
+
+impl<T> Deref for Aligned<T> {
+    type Target = [T];
+
+    #[inline(always)]
+    fn deref(&self) -> &[T] {
+        &self.buffer[self.start..self.start + self.len]
+    }
+}
+
+impl<T> DerefMut for Aligned<T> {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut [T] {
+        &mut self.buffer[self.start..self.start + self.len]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_element_is_on_a_line() {
+        for len in [0, 1, 15, 1000, 100_000] {
+            let buffer = Aligned::<f32>::zeroed(len);
+            assert_eq!(buffer.as_ptr().addr() % LINE_BYTES, 0);
+            assert_eq!(*buffer, vec![0.0; len]);
+        }
+    }
+}

@@ -1,0 +1,305 @@
+//! Tables whose rows appear when they are first pushed to.
+//!
+//! Point access works in groups of 64 keys: ask for the index lines of all, look all up, ask for
+//! the rows of all, then touch them. So the misses of a group overlap, which is worth a factor of
+//! three over one key after the other.
+
+use super::digest::Digest;
+use super::held::{self, Held};
+use super::index::{Hash, Index};
+use super::run::Run;
+use super::slab::Slab;
+use crate::error::SpecError;
+use crate::id::SlotIndex;
+use crate::key::{Key, KeyRange};
+use crate::spec::{Init, TableSpec};
+use crate::vector::{Element, Lanes, prefetch};
+
+/// Keys whose misses overlap.
+const GROUP: usize = 64;
+
+/// The rows of some slots of a sparse table.
+///
+/// Every key is legal, 0 and `u64::MAX` included. Rows that nobody has pushed to read as the
+/// spec's init and cost nothing. Rows are never removed.
+///
+/// ```
+/// use archipelago::id::SlotIndex;
+/// use archipelago::key::Key;
+/// use archipelago::{Init, TableSpec, store::SparseStore};
+///
+/// let spec = TableSpec::sparse("e", 2).init(Init::Constant(0.5));
+/// let slot = SlotIndex(0);
+/// let mut store = SparseStore::<f32>::new(&spec, 0, false, &[(slot, spec.domain)])?;
+/// let keys = [Key(0), Key(7), Key(u64::MAX)];
+/// let created = store.update(slot, &keys[1..], |index, run| run.values[0] = index as f32);
+/// assert_eq!(created, Some(2));
+///
+/// let mut out = [0.0; 6];
+/// assert_eq!(store.read(slot, &keys, &mut out), Some(2)); // two of the rows exist
+/// assert_eq!(out, [0.5, 0.5, 0.0, 0.5, 1.0, 0.5]);
+/// # Ok::<(), archipelago::error::SpecError>(())
+/// ```
+#[derive(Debug)]
+pub struct SparseStore<T> {
+    spec: TableSpec,
+    counts_steps: bool,
+    held: Held,
+    slots: Vec<Slot<T>>,
+}
+
+/// I1. Row r of the index is record r of the slab: values, then the lanes, `width` elements each.
+/// I2. `steps` has one per row, or none when the rule does not count steps.
+/// I3. `order`, while it is there, holds every row in order of key.
+#[derive(Debug)]
+struct Slot<T> {
+    range: KeyRange,
+    index: Index,
+    slab: Slab<T>,
+    steps: Vec<u64>,
+    order: Option<Vec<(Key, u64)>>,
+}
+
+impl<T: Element> SparseStore<T> {
+    /// These slots without rows, to have `lanes` state lanes and, where the rule counts steps, a
+    /// step each.
+    ///
+    /// # Errors
+    /// The spec's type is not `T`, or the rule has more than
+    /// [`LANES_MAX`](crate::vector::LANES_MAX) lanes.
+    pub fn new(
+        spec: &TableSpec,
+        lanes: usize,
+        counts_steps: bool,
+        slots: &[(SlotIndex, KeyRange)],
+    ) -> Result<Self, SpecError> {
+        held::check::<T>(spec, lanes)?;
+        let record_elements = spec.width as usize * (1 + lanes);
+        let (held, ranges) = Held::new(slots);
+        let slots = ranges.into_iter().map(|range| Slot {
+            range,
+            index: Index::new(),
+            slab: Slab::new(record_elements),
+            steps: Vec::new(),
+            order: None,
+        });
+        Ok(Self {
+            spec: spec.clone(),
+            counts_steps,
+            slots: slots.collect(),
+            held,
+        })
+    }
+
+    /// The slots held and their keys, ascending.
+    pub fn slots(&self) -> impl Iterator<Item = (SlotIndex, KeyRange)> + '_ {
+        let ranges = self.slots.iter().map(|slot| slot.range);
+        self.held.indices().iter().copied().zip(ranges)
+    }
+
+    /// How many rows the slot has; `None` when it is not held.
+    pub fn len(&self, slot: SlotIndex) -> Option<usize> {
+        Some(self.slots[self.held.place(slot)?].index.len())
+    }
+
+    /// Whether no slot has a row.
+    pub fn is_empty(&self) -> bool {
+        self.slots.iter().all(|slot| slot.index.len() == 0)
+    }
+
+    /// Copies the values of these rows, in the order of `keys`, and returns how many of them
+    /// exist; the others read as the init. `None`, with `out` unchanged, when the slot is not
+    /// held.
+    ///
+    /// # Panics
+    /// When `out` has not `width` elements per key.
+    pub fn read(&self, slot: SlotIndex, keys: &[Key], out: &mut [T]) -> Option<usize> {
+        let slot = &self.slots[self.held.place(slot)?];
+        let width = self.spec.width as usize;
+        assert_eq!(out.len(), keys.len() * width, "{} keys", keys.len());
+        let groups = keys.chunks(GROUP).zip(out.chunks_mut(GROUP * width));
+        Some(
+            groups
+                .map(|(keys, out)| self.read_group(slot, keys, out))
+                .sum(),
+        )
+    }
+
+    fn read_group(&self, slot: &Slot<T>, keys: &[Key], out: &mut [T]) -> usize {
+        let width = self.spec.width as usize;
+        let hashes = slot.hash_group(keys);
+        let mut rows = [None; GROUP];
+        for ((row, key), hash) in rows.iter_mut().zip(keys).zip(&hashes) {
+            *row = slot.index.find(*hash, *key);
+            if let Some(row) = *row {
+                slot.slab.prefetch(row, width);
+            }
+        }
+        let mut found = 0;
+        for ((row, key), out) in rows.iter().zip(keys).zip(out.chunks_exact_mut(width)) {
+            match row {
+                Some(row) => {
+                    out.copy_from_slice(&slot.slab.record(*row)[..width]);
+                    found += 1;
+                },
+                None => self.spec.fill_init(*key, out),
+            }
+        }
+        found
+    }
+
+    /// Lends each of these rows to `visit`, in the order of `keys` and with the index of its key,
+    /// making those that are missing; returns how many were made. `None` when the slot is not
+    /// held.
+    pub fn update(
+        &mut self,
+        slot: SlotIndex,
+        keys: &[Key],
+        mut visit: impl FnMut(usize, Run<'_, T>),
+    ) -> Option<usize> {
+        let slot = &mut self.slots[self.held.place(slot)?];
+        let before = slot.index.len();
+        for (group, keys) in keys.chunks(GROUP).enumerate() {
+            let rows = slot.rows_of_group(keys, &self.spec, self.counts_steps);
+            for (index, row) in rows.iter().take(keys.len()).enumerate() {
+                visit(
+                    group * GROUP + index,
+                    slot.run(*row, self.spec.width as usize, &mut 0),
+                );
+            }
+        }
+        Some(slot.index.len() - before)
+    }
+
+    /// Copies rows in order of key, from the first one at or after `from`, into the empty places
+    /// of `keys` and `values`: at most `rows_max`. Returns the key to continue from, `None` at
+    /// the slot's end (and when it is not held).
+    ///
+    /// The first walk after a new row has appeared sorts the slot's keys.
+    pub fn walk(
+        &mut self,
+        slot: SlotIndex,
+        from: Key,
+        rows_max: usize,
+        keys: &mut Vec<Key>,
+        values: &mut Vec<T>,
+    ) -> Option<Key> {
+        let slot = &mut self.slots[self.held.place(slot)?];
+        let order = slot.order.take().unwrap_or_else(|| slot.sorted());
+        let start = order.partition_point(|(key, _)| *key < from);
+        let end = order.len().min(start.saturating_add(rows_max));
+        for (key, row) in &order[start..end] {
+            keys.push(*key);
+            let record = slot.slab.record(*row);
+            values.extend_from_slice(&record[..self.spec.width as usize]);
+        }
+        let next = order.get(end).map(|(key, _)| *key);
+        slot.order = Some(order);
+        next
+    }
+
+    /// A digest of the slot's keys, values, state lanes and steps in order of key, bit by bit;
+    /// `None` when it is not held. The digests of a table's slots, in order of slot, say whether
+    /// two copies of it are equal, however they are divided over stores and whatever the order
+    /// in which their rows appeared.
+    pub fn digest_slot(&self, slot: SlotIndex) -> Option<u128> {
+        let slot = &self.slots[self.held.place(slot)?];
+        let sorted;
+        let order = match &slot.order {
+            Some(order) => order,
+            None => {
+                sorted = slot.sorted();
+                &sorted
+            },
+        };
+        let mut digest = Digest::default();
+        for (key, row) in order {
+            digest.number(key.0);
+            digest.elements(slot.slab.record(*row));
+            if let Some(step) = slot.steps.get(*row as usize) {
+                digest.number(*step);
+            }
+        }
+        Some(digest.finish())
+    }
+
+    /// Bytes allocated for rows, index and cached orders.
+    pub fn memory_bytes(&self) -> usize {
+        let slots = self.slots.capacity() * size_of::<Slot<T>>();
+        slots + self.slots.iter().map(Slot::memory_bytes).sum::<usize>()
+    }
+}
+
+impl<T: Element> Slot<T> {
+    /// The hashes of at most [`GROUP`] keys, with their index lines on the way.
+    #[inline(always)]
+    fn hash_group(&self, keys: &[Key]) -> [Hash; GROUP] {
+        let mut hashes = [Hash::default(); GROUP];
+        for (hash, key) in hashes.iter_mut().zip(keys) {
+            debug_assert!(self.range.contains(*key), "the caller routes by slot");
+            *hash = Hash::of(*key);
+            self.index.prefetch(*hash);
+        }
+        hashes
+    }
+
+    /// The rows of at most [`GROUP`] keys, made where they were missing and on their way.
+    fn rows_of_group(
+        &mut self,
+        keys: &[Key],
+        spec: &TableSpec,
+        counts_steps: bool,
+    ) -> [u64; GROUP] {
+        let hashes = self.hash_group(keys);
+        let mut rows = [0; GROUP];
+        for ((row, key), hash) in rows.iter_mut().zip(keys).zip(&hashes) {
+            *row = match self.index.find(*hash, *key) {
+                Some(row) => row,
+                None => self.add(*hash, *key, spec, counts_steps),
+            };
+            self.slab.prefetch_record(*row);
+            if counts_steps {
+                prefetch(&self.steps, *row as usize);
+            }
+        }
+        rows
+    }
+
+    #[cold]
+    fn add(&mut self, hash: Hash, key: Key, spec: &TableSpec, counts_steps: bool) -> u64 {
+        let row = self.slab.add();
+        self.index.insert(hash, key, row);
+        self.order = None;
+        if counts_steps {
+            self.steps.push(0);
+        }
+        if spec.init != Init::Zero {
+            let values = &mut self.slab.record_mut(row)[..spec.width as usize];
+            spec.fill_init(key, values);
+        }
+        row
+    }
+
+    #[inline(always)]
+    fn run<'a>(&'a mut self, row: u64, width: usize, uncounted: &'a mut u64) -> Run<'a, T> {
+        let (values, lanes) = self.slab.record_mut(row).split_at_mut(width);
+        Run {
+            values,
+            lanes: Lanes::take(lanes.chunks_exact_mut(width)),
+            step: self.steps.get_mut(row as usize).unwrap_or(uncounted),
+        }
+    }
+
+    /// All rows in order of key.
+    fn sorted(&self) -> Vec<(Key, u64)> {
+        let mut order: Vec<_> = self.index.iter().collect();
+        order.sort_unstable();
+        order
+    }
+
+    fn memory_bytes(&self) -> usize {
+        let order = self.order.as_ref().map_or(0, Vec::capacity) * size_of::<(Key, u64)>();
+        let steps = self.steps.capacity() * size_of::<u64>();
+        self.index.memory_bytes() + self.slab.memory_bytes() + steps + order
+    }
+}
