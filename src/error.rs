@@ -355,6 +355,19 @@ pub enum WaitError {
         /// How long it lasted.
         waited: Duration,
     },
+    /// A push reached its deadline between two chunks.
+    #[error(
+        "push interrupted after {}: {reason}; rows before key {first} are applied, push the \
+         others again", Seconds(*waited)
+    )]
+    Interrupted {
+        /// What the wait was for.
+        reason: WaitReason,
+        /// How long it lasted.
+        waited: Duration,
+        /// The first key that was not pushed.
+        first: u64,
+    },
     /// Whatever was waited for can no longer happen.
     #[error("the wait's owner is lost: {reason}; a retry is safe")]
     OwnerLost {

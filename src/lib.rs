@@ -28,6 +28,8 @@ pub mod time;
 pub mod vector;
 pub mod wire;
 
+pub use consistency::{Bsp, Eventual, Ssp};
+pub use embed::Store;
 pub use error::{Error, Result};
 pub use extension::Extension;
 pub use id::Tick;

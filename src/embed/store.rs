@@ -7,18 +7,18 @@ use super::held::Held;
 use super::stats::{StoreStats, TableStats, WaitCounters};
 use super::timer::Timer;
 use crate::error::{AccessError, Error, GroupError, Result, SpecError};
-use crate::id::{GroupId, TableId, Tick};
+use crate::id::{GroupId, Origin, Sequence, TableId, Tick};
 use crate::key::Selection;
 use crate::limits;
 use crate::node::Registry;
 use crate::node::sabotage::Switch;
-use crate::node::shard::ReadRows;
 use crate::node::worker::{Seen, Target};
 use crate::os::Clock;
 use crate::spec::{Hyper, Table, TablePolicy, TableSpec};
 use crate::sync::{Arc, Mutex};
 use crate::time::Duration;
 use crate::vector::Element;
+use crate::wire::{self, Answer, Message};
 
 /// How a store is built.
 #[derive(Clone, Debug)]
@@ -74,6 +74,8 @@ pub(super) struct Inner {
     pub(super) clock: Clock,
     pub(super) timer: Timer,
     pub(super) waits: WaitCounters,
+    /// What the answer to a push takes on the wire.
+    pub(super) push_answer_bytes: u64,
     by_name: DashMap<String, Arc<Held>>,
     groups: DashMap<String, Arc<GroupState>>,
     /// Tables in order of creation. Also the lock under which tables, groups and members change,
@@ -96,6 +98,7 @@ impl Store {
             clock,
             timer,
             waits: WaitCounters::default(),
+            push_answer_bytes: push_answer_bytes(),
             by_name: DashMap::new(),
             groups: DashMap::new(),
             tables: Mutex::new(Vec::new()),
@@ -125,7 +128,7 @@ impl Store {
         let config = &self.inner.config;
         let held = Arc::new(Held::new(table.clone(), &code, config.shards, config.switch)?);
         for group in &self.inner.groups {
-            held.hold_record(self.inner.clock.now(), group.keeper.lock().record());
+            held.hold_record(self.inner.clock.now(), &group.keeper.lock().record_from_now());
         }
         tracing::info!(table = table.name(), shards = held.shards().len(), "table created");
         self.inner.by_name.insert(table.name().into(), Arc::clone(&held));
@@ -184,7 +187,7 @@ impl Store {
             let mut cell = held.shard_of(chunk.slot).lock();
             let one = super::worker::engine::<T>(&mut cell, table)?
                 .peek(chunk.slot, chunk.read(part))
-                .map_err(|refusal| refusal.into_error(table.name(), no_origin(), Tick(0)))?
+                .map_err(|refusal| refusal.into_error(table.name(), Origin::default(), Tick(0)))?
                 .0;
             seen = Some(seen.map_or(one, |before| before.merge(one)));
         }
@@ -222,14 +225,31 @@ impl Inner {
     }
 }
 
+impl Inner {
+    /// As [`held`](Self::held), by number.
+    pub(super) fn held_by_id(&self, id: TableId) -> Result<Arc<Held>> {
+        let held = self.tables.lock().get(id.0 as usize).cloned();
+        held.ok_or_else(|| AccessError::UnknownTable { table: id.to_string() }.into())
+    }
+
+    /// Notes a tick at the group's keeper; the tables that have to hear of it. A table created
+    /// later starts behind the tick.
+    pub(super) fn ticking(&self, group: &GroupState, origin: Origin, tick: Tick) -> Vec<Arc<Held>> {
+        let tables = self.tables.lock();
+        group.keeper.lock().ticked(self.clock.now(), origin, tick);
+        tables.clone()
+    }
+}
+
 impl Drop for Inner {
     fn drop(&mut self) {
         self.timer.close();
     }
 }
 
-fn no_origin() -> crate::id::Origin {
-    crate::id::Origin::default()
+fn push_answer_bytes() -> u64 {
+    let (table, sequence, answer) = (TableId(0), Sequence(0), Answer::Applied);
+    wire::encoded_len(&Message::PushAnswer { table, sequence, answer }) as u64
 }
 
 fn check_group(name: &str, size: u32) -> Result<(), SpecError> {

@@ -55,9 +55,26 @@ impl Keeper {
         }
     }
 
+    /// Changes how many servers have to answer a fence: `embed` creates shards with each table.
+    pub fn expect_servers(&mut self, servers: usize) {
+        self.servers = servers;
+    }
+
     /// The record in force.
     pub fn record(&self) -> &GroupRecord {
         &self.record
+    }
+
+    /// The record as a shard has to see it that is created only now: members start behind the
+    /// ticks that they have ended already.
+    pub fn record_from_now(&self) -> GroupRecord {
+        let mut record = self.record.clone();
+        for member in &mut record.members {
+            if let Some(seat) = self.seats.get(&member.origin.rank) {
+                member.start = member.start.max(seat.ticked.next());
+            }
+        }
+        record
     }
 
     /// Gives a place to a worker. A repeated token gets the same place. `closed` is the last round

@@ -95,6 +95,27 @@ impl Line {
         (header, before.map(|(sequence, _)| sequence))
     }
 
+    /// Takes back a push that was begun but never executed. A later push to the same slot that
+    /// has begun meanwhile names it as its predecessor; then it stays.
+    pub fn abandon_push(
+        &mut self,
+        table: TableId,
+        slot: SlotIndex,
+        sequence: Sequence,
+        previous: Option<Sequence>,
+    ) {
+        let Some(line) = self.tables.get_mut(&table) else { return };
+        let Some(head) = line.heads.get_mut(slot.0 as usize) else { return };
+        if head.is_some_and(|(held, _)| held == sequence) {
+            // A chunk that was executed before is older than this tick at worst: naming its slot
+            // again in the tick does no harm.
+            *head = previous.map(|previous| (previous, self.tick.back(1)));
+            if previous.is_none() {
+                line.touched.retain(|touched| *touched != slot);
+            }
+        }
+    }
+
     /// Begins a pull from a slot: its header, and the last own push to that slot.
     pub fn begin_pull(&mut self, table: TableId, slot: SlotIndex) -> (Header, Option<Sequence>) {
         let header = self.begin();
@@ -137,6 +158,7 @@ impl Line {
             let Some(weight) = line.weight.take() else { continue };
             let mut touched = std::mem::take(&mut line.touched);
             touched.sort_unstable();
+            touched.dedup();
             let last = |slot: SlotIndex| Some((slot, line.heads.get(slot.0 as usize)?.as_ref()?.0));
             let touched = touched.into_iter().filter_map(last).collect();
             tables.push(TickTable { table: *table, weight: Some(weight), touched });

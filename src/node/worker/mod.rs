@@ -6,11 +6,13 @@
 
 mod blocking;
 mod line;
+mod target;
 
 use std::future::Future;
 
 pub use blocking::{Blocking, Park};
 pub use line::Line;
+pub use target::{ChunkPlace, Target};
 
 use crate::error::{AccessError, Result};
 use crate::id::{Origin, Sequence, TableId, Tick};
