@@ -36,6 +36,8 @@ pub const FRAME_BYTES_MAX: usize = 1 << 20;
 pub const SERVERS_MAX: usize = 1_024;
 /// Virtual nodes of a server of weight 1 on the ring.
 pub const VIRTUAL_NODES: u32 = 128;
+/// Points of a ring: virtual nodes of all servers, each with as many as its weight says.
+pub const RING_POINTS_MAX: usize = 1 << 20;
 /// Events of a history kept in memory.
 pub const HISTORY_EVENTS_MAX: usize = 16 << 20;
 /// A worker that nobody has heard of for this long is declared dead.
@@ -54,6 +56,10 @@ const _: () = assert!(
 const _: () = assert!(
     FRAME_BYTES_MAX >= 8 * (FRAME_ELEMENTS_MAX + FRAME_KEYS_MAX) + 4096,
     "a full frame of 8-byte elements fits one wire frame"
+);
+const _: () = assert!(
+    SERVERS_MAX * VIRTUAL_NODES as usize <= RING_POINTS_MAX,
+    "servers of weight 1 fit the ring"
 );
 const _: () = assert!(INFLIGHT_MAX > TICKS_PENDING_MAX);
 const _: () = assert!(HEARTBEAT_INTERVAL.as_nanos() * 4 < WORKER_SILENCE_MAX.as_nanos());

@@ -169,7 +169,7 @@ mod tests {
         let keys = vec![Key(0), Key(u64::MAX)];
         let mut bytes = written(|w| keys.put(w));
         assert_eq!(Vec::<Key>::take(&mut Source::borrowed(&bytes)), Ok(keys));
-        bytes[0] = 3;
+        *bytes.first_mut().unwrap() = 3;
         bytes.push(0);
         let refused = Vec::<Key>::take(&mut Source::borrowed(&bytes));
         assert!(matches!(refused, Err(FrameError::Malformed { .. })));
@@ -177,7 +177,7 @@ mod tests {
 
     #[test]
     fn neighbouring_keys_take_one_byte_each() {
-        let keys: Vec<_> = (0..1000).map(|i| Key(1 << 40 | i * 100)).collect();
+        let keys: Vec<_> = (0..1000).map(|i| Key((1 << 40) + i * 100)).collect();
         assert_eq!(written(|w| keys.put(w)).len(), 4 + 6 + 999);
     }
 

@@ -25,6 +25,8 @@ mod layout;
 mod message;
 mod payload;
 mod refusal;
+#[cfg(test)]
+mod tests;
 
 pub use frame::{
     HEADER_BYTES, RowsSize, decode, decode_shared, encode, encoded_len, pull_answer_bytes,

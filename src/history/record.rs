@@ -1,0 +1,277 @@
+//! The bounded list of events.
+
+use std::fmt::{self, Write};
+use std::hash::Hasher;
+
+use siphasher::sip::SipHasher24;
+
+use super::Event;
+use crate::limits;
+use crate::time::Instant;
+
+/// One event, when and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// When, on the recorder's clock.
+    pub at: Instant,
+    /// Which node of the run, as its driver numbers them.
+    pub node: u32,
+    /// What.
+    pub event: Event,
+}
+
+/// The events of one run, in the order recorded.
+///
+/// ```
+/// use archipelago::history::{Event, History};
+/// use archipelago::time::Instant;
+/// let mut history = History::new();
+/// let event = Event::Held { what: "stash_bytes", count: 7, limit: 9 };
+/// history.push(Instant(5), 1, event);
+/// assert_eq!(history.to_string(), "5 1 held what=stash_bytes count=7 limit=9\n");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct History {
+    records: Vec<Record>,
+    events_max: usize,
+    truncated: bool,
+}
+
+impl History {
+    /// An empty history of at most `history_events_max` events.
+    pub fn new() -> Self {
+        Self::with_limit(limits::HISTORY_EVENTS_MAX)
+    }
+
+    /// An empty history of at most `events_max` events, and never more than
+    /// `history_events_max`.
+    pub fn with_limit(events_max: usize) -> Self {
+        Self {
+            records: Vec::new(),
+            events_max: events_max.min(limits::HISTORY_EVENTS_MAX),
+            truncated: false,
+        }
+    }
+
+    /// Appends an event; when the history is full it is flagged as truncated instead.
+    pub fn push(&mut self, at: Instant, node: u32, event: Event) {
+        if self.records.len() >= self.events_max {
+            self.truncated = true;
+            return;
+        }
+        self.records.push(Record { at, node, event });
+    }
+
+    /// The events, in order.
+    pub fn records(&self) -> &[Record] {
+        &self.records
+    }
+
+    /// Whether events are missing at the end. A checker must not call such a history good.
+    pub fn truncated(&self) -> bool {
+        self.truncated
+    }
+
+    /// A 64-bit digest of the text, the same on every machine. Cost: formats every event.
+    pub fn digest(&self) -> u64 {
+        let mut digest = Digest(SipHasher24::new());
+        // A hasher takes everything, so formatting into it cannot fail.
+        let _infallible = write!(digest, "{self}");
+        digest.0.finish()
+    }
+}
+
+impl Default for History {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Display for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {}", self.at.0, self.node, self.event)
+    }
+}
+
+/// One line per event: nanoseconds, node, event; a last line when events are missing.
+impl fmt::Display for History {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for record in &self.records {
+            writeln!(f, "{record}")?;
+        }
+        f.write_str(if self.truncated { "truncated\n" } else { "" })
+    }
+}
+
+struct Digest(SipHasher24);
+
+impl Write for Digest {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.write(text.as_bytes());
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::{Loss, WaitFor, WaitReason};
+    use crate::history::{PolicyKind, WaitOutcome};
+    use crate::id::{
+        GroupId, Incarnation, Origin, Rank, RecordVersion, Sequence, ServerId, SlotIndex, TableId,
+        Tick,
+    };
+    use crate::key::KeyRange;
+    use crate::placement::Epoch;
+    use crate::spec::{GroupRecord, Member, MemberEnd};
+
+    fn one_of_each() -> History {
+        let (table, slot, sequence, tick) = (TableId(7), SlotIndex(6), Sequence(9), Tick(4));
+        let (rank, server) = (Rank(2), ServerId(5));
+        let origin = Origin {
+            group: GroupId(1),
+            rank,
+            incarnation: Incarnation(3),
+        };
+        let (what, since, range) = (WaitFor::MemberTick, Instant(8), KeyRange::ALL);
+        let removed = MemberEnd::Removed {
+            why: Loss::Silent,
+            last: vec![(server, table, tick)],
+        };
+        let ends = [MemberEnd::Active, MemberEnd::Left { last: tick }, removed];
+        let members = ends
+            .map(|end| Member {
+                origin,
+                start: Tick(1),
+                end,
+            })
+            .to_vec();
+        let version = RecordVersion(2);
+        let record = GroupRecord {
+            group: GroupId(1),
+            version,
+            size: 4,
+            members,
+        };
+        let reason = WaitReason {
+            who: Some(rank),
+            tick,
+            since,
+            what,
+        };
+        let own = Some(sequence);
+        let (policy, outcome) = (PolicyKind::Ssp(2), WaitOutcome::OwnerLost);
+        let (touched, contributors) = (vec![(table, slot, sequence)], vec![rank, Rank(3)]);
+        let (at_tick, oldest, newest) = (tick, Tick(1), tick);
+        let mut history = History::with_limit(15);
+        for event in [
+            Event::Joined {
+                origin,
+                start: tick,
+            },
+            Event::RecordHeld { record },
+            Event::Pushed {
+                origin,
+                table,
+                slot,
+                sequence,
+                previous: None,
+                tick,
+            },
+            Event::Executed {
+                origin,
+                table,
+                slot,
+                sequence,
+                tick,
+                round: Some(tick),
+            },
+            Event::Refused {
+                origin,
+                table,
+                sequence,
+            },
+            Event::TickSent {
+                origin,
+                tick,
+                touched,
+            },
+            Event::TickCounted {
+                origin,
+                table,
+                range,
+                tick,
+            },
+            Event::RoundClosed {
+                table,
+                server,
+                round: tick,
+                contributors,
+            },
+            Event::Served {
+                origin,
+                table,
+                slot,
+                at_tick,
+                oldest,
+                newest,
+                policy,
+                own,
+            },
+            Event::WaitBegan {
+                origin,
+                table,
+                sequence,
+                reason,
+            },
+            Event::WaitEnded {
+                origin,
+                table,
+                sequence,
+                outcome,
+            },
+            Event::WorkerLost {
+                origin,
+                why: Loss::Dropped,
+            },
+            Event::Held {
+                what: "window",
+                count: 1,
+                limit: 2,
+            },
+            Event::Placed {
+                table,
+                slot,
+                range,
+                owner: server,
+                epoch: Epoch(1),
+            },
+        ] {
+            history.push(Instant(10), 1, event);
+        }
+        history
+    }
+
+    #[test]
+    fn golden_text_of_every_event() {
+        let expected = include_str!("golden.txt");
+        assert_eq!(one_of_each().to_string(), expected);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_flagged() {
+        let mut history = one_of_each();
+        let held = Event::Held {
+            what: "window",
+            count: 1,
+            limit: 2,
+        };
+        history.push(Instant(11), 1, held.clone());
+        let (digest, full) = (history.digest(), history.records().len());
+        assert!(!history.truncated());
+        history.push(Instant(12), 1, held);
+        assert!(history.truncated());
+        assert_eq!(history.records().len(), full);
+        assert_ne!(history.digest(), digest);
+    }
+}

@@ -1,0 +1,191 @@
+//! Events as text: `name field=token ..`, one line each, tokens without spaces.
+
+use std::fmt;
+
+use super::{Event, PolicyKind, WaitOutcome};
+use crate::error::{Loss, WaitFor, WaitReason};
+use crate::id::{
+    GroupId, Incarnation, Origin, Rank, RecordVersion, Sequence, ServerId, SlotIndex, TableId, Tick,
+};
+use crate::key::KeyRange;
+use crate::placement::Epoch;
+use crate::spec::{GroupRecord, Member, MemberEnd};
+use crate::time::Instant;
+
+/// A value as one word.
+trait Token {
+    fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result;
+}
+
+/// Lends a token to the formatting macros.
+struct Word<'a, T: ?Sized>(&'a T);
+
+impl<T: Token + ?Sized> fmt::Display for Word<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.write(f)
+    }
+}
+
+macro_rules! lines {
+    ($($name:literal => $variant:ident { $($field:ident),* })*) => {
+        impl fmt::Display for Event {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                match self {
+                    $(Self::$variant { $($field),* } => write!(
+                        f,
+                        concat!($name, $(" ", stringify!($field), "={}"),*),
+                        $(Word($field)),*
+                    ),)*
+                }
+            }
+        }
+    };
+}
+
+lines! {
+    "joined" => Joined { origin, start }
+    "record_held" => RecordHeld { record }
+    "pushed" => Pushed { origin, table, slot, sequence, previous, tick }
+    "executed" => Executed { origin, table, slot, sequence, tick, round }
+    "refused" => Refused { origin, table, sequence }
+    "tick_sent" => TickSent { origin, tick, touched }
+    "tick_counted" => TickCounted { origin, table, range, tick }
+    "round_closed" => RoundClosed { table, server, round, contributors }
+    "served" => Served { origin, table, slot, at_tick, oldest, newest, policy, own }
+    "wait_began" => WaitBegan { origin, table, sequence, reason }
+    "wait_ended" => WaitEnded { origin, table, sequence, outcome }
+    "worker_lost" => WorkerLost { origin, why }
+    "held" => Held { what, count, limit }
+    "placed" => Placed { table, slot, range, owner, epoch }
+}
+
+macro_rules! numbers {
+    ($($newtype:ident),*) => {$(
+        impl Token for $newtype {
+            fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}", self.0)
+            }
+        }
+    )*};
+}
+
+numbers!(
+    GroupId,
+    Incarnation,
+    Rank,
+    RecordVersion,
+    Sequence,
+    ServerId,
+    SlotIndex,
+    TableId,
+    Tick,
+    Epoch,
+    Instant
+);
+
+macro_rules! words {
+    ($($choice:ident { $($variant:ident => $word:literal),* })*) => {$(
+        impl Token for $choice {
+            fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(match self { $(Self::$variant => $word),* })
+            }
+        }
+    )*};
+}
+
+words! {
+    WaitOutcome { Served => "served", Refused => "refused", OwnerLost => "owner_lost" }
+    Loss { Dropped => "dropped", PeerDown => "peer_down", Silent => "silent" }
+    WaitFor {
+        GroupForming => "group_forming", MemberTick => "member_tick", OwnPush => "own_push",
+        EarlierPush => "earlier_push", StashFull => "stash_full", SendWindow => "send_window",
+        Answer => "answer"
+    }
+}
+
+impl Token for PolicyKind {
+    fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bsp => f.write_str("bsp"),
+            Self::Ssp(staleness) => write!(f, "ssp({staleness})"),
+            Self::Eventual => f.write_str("eventual"),
+            Self::Other => f.write_str("other"),
+        }
+    }
+}
+
+impl Token for u64 {
+    fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+impl Token for &'static str {
+    fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self)
+    }
+}
+
+impl<T: Token> Token for Option<T> {
+    fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Some(value) => value.write(f),
+            None => f.write_str("-"),
+        }
+    }
+}
+
+impl<T: Token> Token for Vec<T> {
+    fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[")?;
+        for (i, item) in self.iter().enumerate() {
+            write!(f, "{}{}", if i == 0 { "" } else { "," }, Word(item))?;
+        }
+        f.write_str("]")
+    }
+}
+
+impl<A: Token, B: Token, C: Token> Token for (A, B, C) {
+    fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}/{}", Word(&self.0), Word(&self.1), Word(&self.2))
+    }
+}
+
+impl Token for Origin {
+    fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (self.group, self.rank, self.incarnation).write(f)
+    }
+}
+
+impl Token for KeyRange {
+    fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}..={}", self.first(), self.last())
+    }
+}
+
+impl Token for WaitReason {
+    fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (what, who) = (Word(&self.what), Word(&self.who));
+        let (tick, since) = (Word(&self.tick), Word(&self.since));
+        write!(f, "{what}({who},{tick},since:{since})")
+    }
+}
+
+impl Token for GroupRecord {
+    fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (group, version) = (Word(&self.group), Word(&self.version));
+        let (size, members) = (self.size, Word(&self.members));
+        write!(f, "{group}:{version}:{size}:{members}")
+    }
+}
+
+impl Token for Member {
+    fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}..", Word(&self.origin), Word(&self.start))?;
+        match &self.end {
+            MemberEnd::Active => Ok(()),
+            MemberEnd::Left { last } => write!(f, "={}", Word(last)),
+            MemberEnd::Removed { why, last } => write!(f, "{}{}", Word(why), Word(last)),
+        }
+    }
+}
