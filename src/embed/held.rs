@@ -53,10 +53,21 @@ impl Held {
                 switch,
             };
             let shard = new_shard(&table, code, place)?;
-            cells.push(Mutex::new(Cell { shard, wakers: Vec::new(), bytes_up: 0, bytes_down: 0 }));
+            cells.push(Mutex::new(Cell {
+                shard,
+                wakers: Vec::new(),
+                bytes_up: 0,
+                bytes_down: 0,
+            }));
         }
         let gathers = code.policy.gathers();
-        Ok(Self { table, grid, gathers, shards: cells, slots_per_shard })
+        Ok(Self {
+            table,
+            grid,
+            gathers,
+            shards: cells,
+            slots_per_shard,
+        })
     }
 
     /// The shard that holds a slot.

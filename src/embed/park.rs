@@ -1,8 +1,8 @@
 //! Drives a future on the calling thread, parking it in between.
 
+use crate::sync::Arc;
 use std::future::Future;
 use std::pin::pin;
-use crate::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 

@@ -7,9 +7,7 @@ use super::group::GroupState;
 use super::held::{Cell, Held};
 use super::store::Inner;
 use super::timer::Deadline;
-use crate::error::{
-    AccessError, Error, GroupError, Loss, Result, WaitError, WaitFor, WaitReason,
-};
+use crate::error::{AccessError, Error, GroupError, Loss, Result, WaitError, WaitFor, WaitReason};
 use crate::id::{Origin, Sequence, SlotIndex, TableId, Tick};
 use crate::key::{Key, KeyList, KeyRange, Selection};
 use crate::limits;
@@ -36,12 +34,21 @@ pub struct EmbedWorker {
 impl EmbedWorker {
     pub(super) fn new(store: Arc<Inner>, group: Arc<GroupState>, grant: &JoinGrant) -> Self {
         let line = Mutex::new(Line::new(grant.origin, grant.start));
-        Self { store, group, origin: grant.origin, line, finished: AtomicBool::new(false) }
+        Self {
+            store,
+            group,
+            origin: grant.origin,
+            line,
+            finished: AtomicBool::new(false),
+        }
     }
 
     fn check_open(&self) -> Result<()> {
         if self.finished.load(Ordering::Acquire) {
-            return Err(GroupError::Finished { worker: self.origin }.into());
+            return Err(GroupError::Finished {
+                worker: self.origin,
+            }
+            .into());
         }
         Ok(())
     }
@@ -72,7 +79,13 @@ impl EmbedWorker {
             rest = later;
             last = self.push_chunk(&held, &place, part).await?;
         }
-        Ok(Stamp { origin: self.origin, table: table.id(), tick, first, last })
+        Ok(Stamp {
+            origin: self.origin,
+            table: table.id(),
+            tick,
+            first,
+            last,
+        })
     }
 
     async fn push_chunk<T: Element>(
@@ -157,7 +170,15 @@ impl EmbedWorker {
                 let (one, next) = poll_fn(|context| {
                     let (keys, values) = (&mut keys, &mut values);
                     let rows_max = limits::FRAME_KEYS_MAX;
-                    pull.poll(ReadRows::Walk { range, rows_max, keys, values }, context)
+                    pull.poll(
+                        ReadRows::Walk {
+                            range,
+                            rows_max,
+                            keys,
+                            values,
+                        },
+                        context,
+                    )
                 })
                 .await?;
                 let found = &keys[before..];
@@ -190,7 +211,12 @@ impl EmbedWorker {
                     return Poll::Ready(Ok(()));
                 }
                 let (what, tick) = (WaitFor::MemberTick, stamp.tick);
-                let reason = WaitReason { who: None, tick, since: now, what };
+                let reason = WaitReason {
+                    who: None,
+                    tick,
+                    since: now,
+                    what,
+                };
                 wait.go_on(self, now, reason, &mut cell, context)
             })
             .await?;
@@ -269,7 +295,8 @@ impl Worker for EmbedWorker {
     ) -> impl Future<Output = Result<Seen>> + Send {
         let rows = rows.into();
         async move {
-            self.push_chunks(table, rows, values, PushOptions::default()).await?;
+            self.push_chunks(table, rows, values, PushOptions::default())
+                .await?;
             self.end_tick()?;
             self.pull_chunks(table, rows, out).await
         }
@@ -324,7 +351,12 @@ pub(super) fn engine<'a, T: Element>(
 ) -> Result<&'a mut ShardEngine<T>> {
     ShardEngine::of(&mut *cell.shard).ok_or_else(|| {
         let (expected, found) = (table.spec().dtype.name(), T::DTYPE.name());
-        AccessError::DType { table: table.name().into(), expected, found }.into()
+        AccessError::DType {
+            table: table.name().into(),
+            expected,
+            found,
+        }
+        .into()
     })
 }
 
@@ -342,7 +374,14 @@ struct Begun<'a> {
 impl<'a> Begun<'a> {
     fn push(worker: &'a EmbedWorker, table: TableId, slot: SlotIndex) -> Self {
         let (header, previous) = worker.line.lock().begin_push(table, slot);
-        Self { worker, table, slot, header, previous, answered: false }
+        Self {
+            worker,
+            table,
+            slot,
+            header,
+            previous,
+            answered: false,
+        }
     }
 
     fn answered(mut self) -> Header {
@@ -373,7 +412,12 @@ impl<'a> Pull<'a> {
     fn begin(worker: &'a EmbedWorker, held: &'a Held, slot: SlotIndex) -> Self {
         let (header, own) = worker.line.lock().begin_pull(held.table.id(), slot);
         let request = PullRequest { header, slot, own };
-        Self { worker, held, request, wait: Wait::default() }
+        Self {
+            worker,
+            held,
+            request,
+            wait: Wait::default(),
+        }
     }
 
     fn poll<T: Element>(
@@ -389,7 +433,9 @@ impl<'a> Pull<'a> {
         let refusal = match outcome {
             PullOutcome::Served { seen, next } => return Poll::Ready(Ok((seen, next))),
             PullOutcome::Wait(reason) => {
-                return self.wait.go_on(self.worker, now, reason, &mut cell, context);
+                return self
+                    .wait
+                    .go_on(self.worker, now, reason, &mut cell, context);
             },
             PullOutcome::Settled => Refusal::WindowFull,
             PullOutcome::Refused(refusal) => refusal,
@@ -408,7 +454,10 @@ impl<'a> Pull<'a> {
 
 impl Drop for Pull<'_> {
     fn drop(&mut self) {
-        self.worker.line.lock().answered(self.request.header.sequence);
+        self.worker
+            .line
+            .lock()
+            .answered(self.request.header.sequence);
     }
 }
 
@@ -452,9 +501,12 @@ impl Wait {
 
 fn interrupted(error: Error, first: Key) -> Error {
     match error {
-        Error::Wait(WaitError::Deadline { reason, waited }) => {
-            WaitError::Interrupted { reason, waited, first: first.0 }.into()
-        },
+        Error::Wait(WaitError::Deadline { reason, waited }) => WaitError::Interrupted {
+            reason,
+            waited,
+            first: first.0,
+        }
+        .into(),
         other => other,
     }
 }

@@ -36,12 +36,16 @@ impl Registry {
             .rule("add/1", |_| Ok(Arc::new(Add)))
             .rule("assign/1", |_| Ok(Arc::new(Assign)))
             .rule("sgd/1", |_| Ok(Arc::new(Sgd)))
-            .rule("momentum/1", |named| Ok(Arc::new(Momentum::from_extension(named)?)))
-            .rule("adagrad/1", |named| Ok(Arc::new(Adagrad::from_extension(named)?)))
-            .rule("adam/1", |named| Ok(Arc::new(Adam::from_extension(named)?)))
+            .rule("momentum/1", |named| made(Momentum::from_extension(named)))
+            .rule("adagrad/1", |named| made(Adagrad::from_extension(named)))
+            .rule("adam/1", |named| made(Adam::from_extension(named)))
             .policy("bsp/1", |_| Ok(Arc::new(Bsp)))
             .policy("eventual/1", |_| Ok(Arc::new(Eventual)))
-            .policy("ssp/1", |named| Ok(Arc::new(Ssp { staleness: staleness(named)? })))
+            .policy("ssp/1", |named| {
+                Ok(Arc::new(Ssp {
+                    staleness: staleness(named)?,
+                }))
+            })
     }
 
     /// Adds an update rule under `name/version`; the last one under a name counts.
@@ -96,7 +100,10 @@ impl Registry {
                 found: policy.bsp_stash_bytes_max.to_string(),
             });
         }
-        Ok(Code { rule, policy: self.find_policy(&spec.name, &policy.local)? })
+        Ok(Code {
+            rule,
+            policy: self.find_policy(&spec.name, &policy.local)?,
+        })
     }
 
     fn find_rule(&self, spec: &TableSpec) -> Result<Arc<dyn UpdateRule>, SpecError> {
@@ -109,7 +116,11 @@ impl Registry {
         factory(&spec.rule).map_err(|expected| parameter(&spec.name, &spec.rule, expected))
     }
 
-    fn find_policy(&self, table: &str, named: &Extension) -> Result<Arc<dyn LocalPolicy>, SpecError> {
+    fn find_policy(
+        &self,
+        table: &str,
+        named: &Extension,
+    ) -> Result<Arc<dyn LocalPolicy>, SpecError> {
         let Some(factory) = self.policies.get(named.name()) else {
             return Err(unknown("local policy", table, named, self.policies()));
         };
@@ -126,6 +137,13 @@ pub struct Code {
     pub policy: Arc<dyn LocalPolicy>,
 }
 
+fn made<R: UpdateRule + 'static, E: ToString>(
+    rule: Result<R, E>,
+) -> Result<Arc<dyn UpdateRule>, String> {
+    rule.map(|rule| Arc::new(rule) as Arc<dyn UpdateRule>)
+        .map_err(|error| error.to_string())
+}
+
 fn staleness(named: &Extension) -> Result<u64, String> {
     let value = named.parameter("staleness").unwrap_or(0.0);
     if value >= 0.0 && value.fract() == 0.0 && value <= STALENESS_MAX {
@@ -135,11 +153,19 @@ fn staleness(named: &Extension) -> Result<u64, String> {
 }
 
 fn planned(table: &str, what: &str) -> SpecError {
-    SpecError::Planned { name: table.into(), what: what.into() }
+    SpecError::Planned {
+        name: table.into(),
+        what: what.into(),
+    }
 }
 
 fn parameter(table: &str, named: &Extension, expected: String) -> SpecError {
-    SpecError::Field { table: table.into(), field: "extension", expected, found: named.to_string() }
+    SpecError::Field {
+        table: table.into(),
+        field: "extension",
+        expected,
+        found: named.to_string(),
+    }
 }
 
 fn unknown<'a>(

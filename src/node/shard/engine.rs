@@ -12,7 +12,8 @@ use super::{Chunk, PullOutcome, PullRequest, PushOutcome, PushRequest, ReadRows}
 use crate::clock::WindowCheck;
 use crate::consistency::{Admit, ReadView, RoundView};
 use crate::error::{SpecError, WaitFor, WaitReason};
-use crate::history::Event;
+use crate::extension::Extension;
+use crate::history::{Event, PolicyKind};
 use crate::id::{Origin, Rank, Sequence, SlotIndex, Tick};
 use crate::key::{Key, KeyRange, RangeSet};
 use crate::node::registry::Code;
@@ -48,7 +49,8 @@ impl<T: Element> ShardEngine<T> {
     /// The table's elements are not of type `T`, or its rule wants too many state lanes.
     pub fn new(table: Table, code: Code, place: Place) -> Result<Self, SpecError> {
         let grid = SlotGrid::new(table.spec());
-        let slots: Vec<_> = place.slots.iter().map(|slot| (*slot, grid.range(*slot))).collect();
+        let range = |slot: &SlotIndex| Some((*slot, grid.range(*slot)?));
+        let slots: Vec<_> = place.slots.iter().filter_map(range).collect();
         let mut keys = RangeSet::new();
         for (_, range) in &slots {
             keys.insert(*range);
@@ -123,10 +125,12 @@ impl<T: Element> ShardEngine<T> {
         rows: ReadRows<'_, T>,
     ) -> Result<(Seen, Option<Key>), Refusal> {
         self.check_read(slot, &rows)?;
-        let range = self.grid.range(slot);
+        let range = self.owned(slot)?;
         let oldest = match self.progress.writing() {
             Some(group) if self.code.policy.gathers() => group.closed,
-            Some(group) => group.slowest_in(&range).map_or(group.last_round(), |(tick, _)| tick),
+            Some(group) => group
+                .slowest_in(&range)
+                .map_or(group.last_round(), |(tick, _)| tick),
             None => Tick(0),
         };
         let seen = self.seen(slot, oldest);
@@ -139,7 +143,12 @@ impl<T: Element> ShardEngine<T> {
         request: &PushRequest,
         chunk: Chunk<'_, T>,
     ) -> Result<PushOutcome, Refusal> {
-        let Header { origin, sequence, settled_below, tick } = request.header;
+        let Header {
+            origin,
+            sequence,
+            settled_below,
+            tick,
+        } = request.header;
         let Some(member) = self.progress.member(origin)? else {
             return Ok(self.hold(wait(WaitFor::GroupForming, None, tick, now)));
         };
@@ -181,8 +190,15 @@ impl<T: Element> ShardEngine<T> {
         request: &PushRequest,
         answer: Answer,
     ) -> Result<PushOutcome, Refusal> {
-        let Header { origin, sequence, tick, .. } = request.header;
-        let Some(member) = self.progress.member(origin)? else { return Err(Refusal::UnknownWorker) };
+        let Header {
+            origin,
+            sequence,
+            tick,
+            ..
+        } = request.header;
+        let Some(member) = self.progress.member(origin)? else {
+            return Err(Refusal::UnknownWorker);
+        };
         let recorded = member.window.record(sequence, request.slot, answer.clone());
         if recorded.is_err() && !self.place.switch.breaks(Sabotage::ForgetOutcomes) {
             return Err(Refusal::WindowFull);
@@ -191,9 +207,18 @@ impl<T: Element> ShardEngine<T> {
         if self.place.record_history {
             let round = (answer == Answer::Admitted).then_some(tick);
             let (table, slot) = (self.table.id(), request.slot);
-            self.events.push(Event::Executed { origin, table, slot, sequence, tick, round });
+            self.events.push(Event::Executed {
+                origin,
+                table,
+                slot,
+                sequence,
+                tick,
+                round,
+            });
         }
-        let counted = self.progress.executed(origin, request.slot, sequence, &self.grid);
+        let counted = self
+            .progress
+            .executed(origin, request.slot, sequence, &self.grid);
         self.after_counting(now, origin, counted);
         Ok(PushOutcome::Answered(answer))
     }
@@ -213,7 +238,10 @@ impl<T: Element> ShardEngine<T> {
         };
         self.check_length(rows, values.len())?;
         self.progress.bind(origin.group)?;
-        let counted = self.progress.group(origin.group).and_then(|g| g.tick_at(origin.rank, &owned));
+        let counted = self
+            .progress
+            .group(origin.group)
+            .and_then(|g| g.tick_at(origin.rank, &owned));
         if let Some(counted) = counted.filter(|counted| request.header.tick <= *counted) {
             let (expected, found) = (counted.next(), request.header.tick);
             return Err(Refusal::TickBackwards { expected, found });
@@ -231,7 +259,11 @@ impl<T: Element> ShardEngine<T> {
             Combine::WeightedMean { round_weight } => Some(round_weight),
         };
         let rate = self.table.hyper().rate.at(tick.0);
-        let update = Update { rule: &*self.code.rule, rate, denominator };
+        let update = Update {
+            rule: &*self.code.rule,
+            rate,
+            denominator,
+        };
         self.rows.apply(update, request.slot, chunk);
         let newest = self.newest.entry(request.slot).or_default();
         *newest = tick.max(*newest);
@@ -251,11 +283,18 @@ impl<T: Element> ShardEngine<T> {
         let (unit, part) = match chunk {
             Chunk::Block { rows, values } => {
                 let unit = self.grid.block_range(rows.first()).first();
-                (unit, Part::Rows(vec![Segment { rows, values: values.to_vec() }]))
+                (
+                    unit,
+                    Part::Rows(vec![Segment {
+                        rows,
+                        values: values.to_vec(),
+                    }]),
+                )
             },
-            Chunk::Frame { keys, values } => {
-                (self.grid.range(request.slot).first(), Part::Keys(keys.to_vec(), values.to_vec()))
-            },
+            Chunk::Frame { keys, values } => (
+                self.slot_unit(request.slot),
+                Part::Keys(keys.to_vec(), values.to_vec()),
+            ),
         };
         let bound = self.table.policy().bsp_stash_bytes_max;
         let over = self.gathered.bytes() + part.bytes() > bound;
@@ -282,33 +321,62 @@ impl<T: Element> ShardEngine<T> {
         request: &PullRequest,
         rows: &ReadRows<'_, T>,
     ) -> Result<Option<Seen>, Halt> {
-        let Header { origin, sequence, settled_below, tick } = request.header;
+        let Header {
+            origin,
+            sequence,
+            settled_below,
+            tick,
+        } = request.header;
         let forming = || Halt::Wait(wait(WaitFor::GroupForming, None, tick, now));
-        let Some(member) = self.progress.member(origin)? else { return Err(forming()) };
+        let Some(member) = self.progress.member(origin)? else {
+            return Err(forming());
+        };
         member.window.settle(settled_below);
-        if sequence < settled_below || member.window.is_settled(sequence) {
+        if sequence < member.window.settled_below() {
             return Ok(None);
         }
         if member.window.head(request.slot) < request.own {
-            return Err(Halt::Wait(wait(WaitFor::OwnPush, Some(origin.rank), tick, now)));
+            return Err(Halt::Wait(wait(
+                WaitFor::OwnPush,
+                Some(origin.rank),
+                tick,
+                now,
+            )));
         }
         self.check_read(request.slot, rows)?;
-        let range = self.grid.range(request.slot);
-        let Some(group) = self.progress.group(origin.group) else { return Err(forming()) };
+        let range = self.owned(request.slot)?;
+        let Some(group) = self.progress.group(origin.group) else {
+            return Err(forming());
+        };
         if !group.formed() {
             return Err(forming());
         }
-        if self.progress.writer().is_some_and(|writer| writer != origin.group) {
-            let oldest = self.progress.writing().map_or(Tick(0), |writing| writing.closed);
+        if self
+            .progress
+            .writer()
+            .is_some_and(|writer| writer != origin.group)
+        {
+            let oldest = self
+                .progress
+                .writing()
+                .map_or(Tick(0), |writing| writing.closed);
             return Ok(Some(self.seen(request.slot, oldest)));
         }
         let counted = group.tick_at(origin.rank, &range).unwrap_or_default();
         if tick <= counted {
             let expected = counted.next();
-            return Err(Halt::Refused(Refusal::TickBackwards { expected, found: tick }));
+            return Err(Halt::Refused(Refusal::TickBackwards {
+                expected,
+                found: tick,
+            }));
         }
         let slowest = group.slowest_in(&range);
-        let view = ReadView { tick, slowest, closed: group.closed, now };
+        let view = ReadView {
+            tick,
+            slowest,
+            closed: group.closed,
+            now,
+        };
         let oldest = match slowest {
             _ if self.code.policy.gathers() => group.closed,
             Some((slowest, _)) => slowest,
@@ -316,12 +384,16 @@ impl<T: Element> ShardEngine<T> {
         };
         match self.decide(view) {
             Admit::Serve => Ok(Some(self.seen(request.slot, oldest))),
-            Admit::Wait { who, tick } => {
-                Err(Halt::Wait(WaitReason { who, tick, since: now, what: WaitFor::MemberTick }))
-            },
-            Admit::Refuse { earliest } => {
-                Err(Halt::Refused(Refusal::TickBackwards { expected: earliest, found: tick }))
-            },
+            Admit::Wait { who, tick } => Err(Halt::Wait(WaitReason {
+                who,
+                tick,
+                since: now,
+                what: WaitFor::MemberTick,
+            })),
+            Admit::Refuse { earliest } => Err(Halt::Refused(Refusal::TickBackwards {
+                expected: earliest,
+                found: tick,
+            })),
         }
     }
 
@@ -334,17 +406,26 @@ impl<T: Element> ShardEngine<T> {
             && let Some((slowest, rank)) = view.slowest
             && slowest < view.tick.back(1)
         {
-            return Admit::Wait { who: Some(rank), tick: view.tick.back(1) };
+            return Admit::Wait {
+                who: Some(rank),
+                tick: view.tick.back(1),
+            };
         }
         admit
     }
 
     fn seen(&self, slot: SlotIndex, oldest: Tick) -> Seen {
         if self.code.policy.gathers() {
-            return Seen { oldest, newest: oldest };
+            return Seen {
+                oldest,
+                newest: oldest,
+            };
         }
         let newest = self.newest.get(&slot).copied().unwrap_or_default();
-        Seen { oldest, newest: newest.max(oldest) }
+        Seen {
+            oldest,
+            newest: newest.max(oldest),
+        }
     }
 
     fn read(&mut self, slot: SlotIndex, rows: ReadRows<'_, T>) -> Option<Key> {
@@ -355,12 +436,17 @@ impl<T: Element> ShardEngine<T> {
                 None
             },
             ReadRows::Keys { keys, out } => {
-                self.force(self.grid.range(slot).first());
+                self.force(self.slot_unit(slot));
                 self.rows.read_keys(slot, keys, out);
                 None
             },
-            ReadRows::Walk { range, rows_max, keys, values } => {
-                self.force(self.grid.range(slot).first());
+            ReadRows::Walk {
+                range,
+                rows_max,
+                keys,
+                values,
+            } => {
+                self.force(self.slot_unit(slot));
                 self.rows.walk(slot, range, rows_max, keys, values)
             },
             ReadRows::Nothing => None,
@@ -381,7 +467,11 @@ impl<T: Element> ShardEngine<T> {
             Combine::WeightedMean { .. } => Some(closing.denominator),
         };
         let slot = self.grid.slot_of(unit);
-        let update = Update { rule: &*self.code.rule, rate: closing.rate, denominator };
+        let update = Update {
+            rule: &*self.code.rule,
+            rate: closing.rate,
+            denominator,
+        };
         self.rows.fold(update, slot, parts);
         // The stash has shrunk: whoever waits for room may try again.
         self.changed = true;
@@ -396,9 +486,13 @@ impl<T: Element> ShardEngine<T> {
         if self.place.record_history {
             let table = self.table.id();
             let events = counted.into_iter();
-            self.events.extend(
-                events.map(|(range, tick)| Event::TickCounted { origin, table, range, tick }),
-            );
+            self.events
+                .extend(events.map(|(range, tick)| Event::TickCounted {
+                    origin,
+                    table,
+                    range,
+                    tick,
+                }));
         }
         self.close_rounds(now);
     }
@@ -414,7 +508,11 @@ impl<T: Element> ShardEngine<T> {
         while let Some(group) = self.progress.group_mut(writer) {
             let round = group.closed.next();
             let complete = match group.slowest() {
-                slowest @ Some(_) => self.code.policy.close(&RoundView { round, slowest, now }),
+                slowest @ Some(_) => self.code.policy.close(&RoundView {
+                    round,
+                    slowest,
+                    now,
+                }),
                 None => round <= group.last_round(),
             };
             if !group.formed() || !complete {
@@ -423,7 +521,8 @@ impl<T: Element> ShardEngine<T> {
             let contributors = group.contributors(round);
             group.closed = round;
             let denominator = group.take_weights(round);
-            self.gathered.close(round, denominator, self.table.hyper().rate.at(round.0));
+            self.gathered
+                .close(round, denominator, self.table.hyper().rate.at(round.0));
             self.stats.rounds += 1;
             self.changed = true;
             self.record_close(round, contributors);
@@ -443,7 +542,12 @@ impl<T: Element> ShardEngine<T> {
     fn record_close(&mut self, round: Tick, contributors: Vec<Rank>) {
         if self.place.record_history {
             let (table, server) = (self.table.id(), self.place.server);
-            self.events.push(Event::RoundClosed { table, server, round, contributors });
+            self.events.push(Event::RoundClosed {
+                table,
+                server,
+                round,
+                contributors,
+            });
         }
     }
 
@@ -458,7 +562,7 @@ impl<T: Element> ShardEngine<T> {
             at_tick: header.tick,
             oldest: seen.oldest,
             newest: seen.newest,
-            policy: self.table.policy().local.clone(),
+            policy: policy_kind(&self.table.policy().local),
             own: request.own,
         });
     }
@@ -472,12 +576,17 @@ impl<T: Element> ShardEngine<T> {
         if self.place.slots.binary_search(&slot).is_err() {
             return Err(Refusal::NotOwned { slot });
         }
-        Ok(self.grid.range(slot))
+        self.grid.range(slot).ok_or(Refusal::NotOwned { slot })
+    }
+
+    /// The unit of a sparse slot. Slots are checked before they get here.
+    fn slot_unit(&self, slot: SlotIndex) -> Unit {
+        self.grid.range(slot).map_or(Key(0), |range| range.first())
     }
 
     fn check_block(&self, owned: &KeyRange, rows: &KeyRange) -> Result<(), Refusal> {
         if !owned.covers(rows) {
-            return Err(Refusal::OutsideDomain { key: rows.last().0 });
+            return Err(Refusal::OutsideDomain { key: rows.last() });
         }
         let block = self.grid.block_range(rows.first());
         if self.table.spec().layout != Layout::Dense || !block.covers(rows) {
@@ -491,14 +600,19 @@ impl<T: Element> ShardEngine<T> {
 
     fn check_keys(&self, owned: &KeyRange, keys: &[Key]) -> Result<(), Refusal> {
         if self.table.spec().layout != Layout::Sparse {
-            return Err(Refusal::Shape { expected: 0, found: keys.len() as u64 });
+            return Err(Refusal::Shape {
+                expected: 0,
+                found: keys.len() as u64,
+            });
         }
-        let (Some(first), Some(last)) = (keys.first(), keys.last()) else { return Ok(()) };
+        let (Some(first), Some(last)) = (keys.first(), keys.last()) else {
+            return Ok(());
+        };
         if !owned.contains(*first) {
-            return Err(Refusal::OutsideDomain { key: first.0 });
+            return Err(Refusal::OutsideDomain { key: *first });
         }
         if !owned.contains(*last) {
-            return Err(Refusal::OutsideDomain { key: last.0 });
+            return Err(Refusal::OutsideDomain { key: *last });
         }
         Ok(())
     }
@@ -521,7 +635,11 @@ impl<T: Element> ShardEngine<T> {
 
     fn check_length(&self, rows: usize, elements: usize) -> Result<(), Refusal> {
         let (expected, found) = ((rows * self.width()) as u64, elements as u64);
-        if expected == found { Ok(()) } else { Err(Refusal::Shape { expected, found }) }
+        if expected == found {
+            Ok(())
+        } else {
+            Err(Refusal::Shape { expected, found })
+        }
     }
 
     fn width(&self) -> usize {
@@ -531,7 +649,9 @@ impl<T: Element> ShardEngine<T> {
 
 impl<T: Element> Shard for ShardEngine<T> {
     fn hold_record(&mut self, now: Instant, record: &GroupRecord) {
-        let removed = self.progress.hold_record(record, self.place.server, self.table.id());
+        let removed = self
+            .progress
+            .hold_record(record, self.place.server, self.table.id());
         for (rank, last) in removed {
             self.gathered.drop_after(rank, last);
         }
@@ -549,7 +669,9 @@ impl<T: Element> Shard for ShardEngine<T> {
     ) -> Result<(), Refusal> {
         let early = self.place.switch.breaks(Sabotage::TickOvertakesData);
         let touched = if early { &[] } else { touched };
-        let counted = self.progress.ticked(origin, tick, weight, touched, &self.grid)?;
+        let counted = self
+            .progress
+            .ticked(origin, tick, weight, touched, &self.grid)?;
         self.after_counting(now, origin, counted);
         Ok(())
     }
@@ -559,9 +681,15 @@ impl<T: Element> Shard for ShardEngine<T> {
     }
 
     fn poll(&mut self) -> Work {
-        let Some((unit, closing, parts)) = self.gathered.next_step() else { return Work::Idle };
+        let Some((unit, closing, parts)) = self.gathered.next_step() else {
+            return Work::Idle;
+        };
         self.step(unit, closing, parts);
-        if self.gathered.is_working() { Work::Working } else { Work::Idle }
+        if self.gathered.is_working() {
+            Work::Working
+        } else {
+            Work::Idle
+        }
     }
 
     fn take_changed(&mut self) -> bool {
@@ -582,7 +710,9 @@ impl<T: Element> Shard for ShardEngine<T> {
     }
 
     fn closed(&self) -> Tick {
-        self.progress.writing().map_or(Tick(0), |group| group.closed)
+        self.progress
+            .writing()
+            .map_or(Tick(0), |group| group.closed)
     }
 
     fn keys(&self) -> &RangeSet {
@@ -592,7 +722,9 @@ impl<T: Element> Shard for ShardEngine<T> {
     fn digests(&mut self) -> Vec<(SlotIndex, u128)> {
         while self.poll() == Work::Working {}
         let slots = self.place.slots.iter();
-        slots.map(|slot| (*slot, self.rows.digest_slot(*slot))).collect()
+        slots
+            .map(|slot| (*slot, self.rows.digest_slot(*slot)))
+            .collect()
     }
 
     fn as_any_mut(&mut self) -> &mut dyn Any {
@@ -613,7 +745,22 @@ impl From<Refusal> for Halt {
 }
 
 fn wait(what: WaitFor, who: Option<Rank>, tick: Tick, since: Instant) -> WaitReason {
-    WaitReason { who, tick, since, what }
+    WaitReason {
+        who,
+        tick,
+        since,
+        what,
+    }
+}
+
+/// What a history says of a policy, so that checkers know what it promised.
+fn policy_kind(local: &Extension) -> PolicyKind {
+    match local.name() {
+        "bsp/1" => PolicyKind::Bsp,
+        "ssp/1" => PolicyKind::Ssp(local.parameter("staleness").unwrap_or(0.0) as u64),
+        "eventual/1" => PolicyKind::Eventual,
+        _ => PolicyKind::Other,
+    }
 }
 
 fn check_finite<T: Element>(
@@ -627,11 +774,15 @@ fn check_finite<T: Element>(
     }
     let at = first_non_finite(values).unwrap_or_default();
     let key = match chunk {
-        Chunk::Block { rows, .. } => rows.first().0 + (at / width) as u64,
-        Chunk::Frame { keys, .. } => keys[at / width].0,
+        Chunk::Block { rows, .. } => Key(rows.first().0 + (at / width) as u64),
+        Chunk::Frame { keys, .. } => keys[at / width],
     };
     let element = u32::try_from(at % width).unwrap_or(u32::MAX);
-    Err(Refusal::NonFinite { key, element, bits: values[at].to_f64().to_bits() })
+    Err(Refusal::NonFinite {
+        key,
+        element,
+        bits: values[at].to_f64().to_bits(),
+    })
 }
 
 /// What [`ApplyContext`] needs beside the step count, which the rows hold.

@@ -101,13 +101,17 @@ impl<T: Element> Gathered<T> {
     /// Folds the subtotals of all ranks below `open` into one. They have ticked, so none of them
     /// can be dropped any more; the result is what the close would have computed.
     pub(super) fn compact(&mut self, unit: Unit, round: Tick, open: Rank, width: usize) {
-        let Some(parts) = self.units.get_mut(&(unit, round)) else { return };
+        let Some(parts) = self.units.get_mut(&(unit, round)) else {
+            return;
+        };
         let ticked = parts.partition_point(|held| held.rank < open);
         if ticked < 2 {
             return;
         }
         let mut folded = parts.drain(..ticked);
-        let Some(mut first) = folded.next() else { return };
+        let Some(mut first) = folded.next() else {
+            return;
+        };
         let mut before = first.part.bytes();
         for next in folded {
             before += next.part.bytes();
@@ -132,9 +136,19 @@ impl<T: Element> Gathered<T> {
 
     /// Queues one step per unit of the round. Cost: flat, whatever the round's size.
     pub(super) fn close(&mut self, round: Tick, denominator: f64, rate: f64) {
-        let Some(units) = self.rounds.remove(&round) else { return };
-        self.closing.insert(round, Closing { denominator, rate, steps_left: units.len() });
-        self.steps.extend(units.into_iter().map(|unit| (round, unit)));
+        let Some(units) = self.rounds.remove(&round) else {
+            return;
+        };
+        self.closing.insert(
+            round,
+            Closing {
+                denominator,
+                rate,
+                steps_left: units.len(),
+            },
+        );
+        self.steps
+            .extend(units.into_iter().map(|unit| (round, unit)));
     }
 
     /// The next step, in the order of closing.

@@ -49,20 +49,33 @@ impl<T: Element> ShardRows<T> {
                 Rows::Sparse(store)
             },
         };
-        Ok(Self { layout, width: spec.width as usize, tile: vec![T::default(); TILE_ELEMENTS] })
+        Ok(Self {
+            layout,
+            width: spec.width as usize,
+            tile: vec![T::default(); TILE_ELEMENTS],
+        })
     }
 
     /// Applies one contribution that is a round of its own. The chunk was checked before.
     pub(super) fn apply(&mut self, update: Update<'_>, slot: SlotIndex, chunk: Chunk<'_, T>) {
         match (&mut self.layout, chunk) {
             (Rows::Dense(store), Chunk::Block { rows, values }) => {
-                let Some(mut run) = store.rows_mut(slot, rows) else { return };
+                let Some(mut run) = store.rows_mut(slot, rows) else {
+                    return;
+                };
                 *run.step += 1;
                 let step = *run.step;
                 apply_run(update, &mut run, step, &[values], &mut self.tile);
             },
             (Rows::Sparse(store), Chunk::Frame { keys, values }) => {
-                apply_keys(store, update, slot, (keys, values), self.width, &mut self.tile);
+                apply_keys(
+                    store,
+                    update,
+                    slot,
+                    (keys, values),
+                    self.width,
+                    &mut self.tile,
+                );
             },
             (Rows::Dense(_), Chunk::Frame { .. }) | (Rows::Sparse(_), Chunk::Block { .. }) => {},
         }
@@ -82,7 +95,14 @@ impl<T: Element> ShardRows<T> {
                     sum.merge(part, self.width);
                 }
                 if let Part::Keys(keys, values) = sum {
-                    apply_keys(store, update, slot, (&keys, &values), self.width, &mut self.tile);
+                    apply_keys(
+                        store,
+                        update,
+                        slot,
+                        (&keys, &values),
+                        self.width,
+                        &mut self.tile,
+                    );
                 }
             },
         }
@@ -111,7 +131,9 @@ impl<T: Element> ShardRows<T> {
         keys: &mut Vec<Key>,
         values: &mut Vec<T>,
     ) -> Option<Key> {
-        let Rows::Sparse(store) = &mut self.layout else { return None };
+        let Rows::Sparse(store) = &mut self.layout else {
+            return None;
+        };
         let next = store.walk(slot, range.first(), rows_max, keys, values);
         let inside = keys.partition_point(|key| *key <= range.last());
         keys.truncate(inside);
@@ -149,14 +171,20 @@ fn fold_rows<T: Element>(
     let mut slices = Vec::with_capacity(parts.len());
     for rows in runs(parts) {
         slices.clear();
-        for segment in parts.iter().flatten().filter(|segment| segment.rows.covers(&rows)) {
+        for segment in parts
+            .iter()
+            .flatten()
+            .filter(|segment| segment.rows.covers(&rows))
+        {
             let start = segment.rows.offset(rows.first()) as usize * width;
             slices.push(&segment.values[start..start + row_count(&rows) * width]);
         }
         if slices.is_empty() {
             continue;
         }
-        let Some(mut run) = store.rows_mut(slot, rows) else { continue };
+        let Some(mut run) = store.rows_mut(slot, rows) else {
+            continue;
+        };
         let step = *step.get_or_insert_with(|| {
             *run.step += 1;
             *run.step
@@ -185,7 +213,9 @@ fn runs<T>(parts: &[Vec<Segment<T>>]) -> Vec<KeyRange> {
 /// The common case: everybody names the same rows.
 fn same_rows<T>(parts: &[Vec<Segment<T>>]) -> Option<KeyRange> {
     let [first, ..] = parts else { return None };
-    let [segment] = first.as_slice() else { return None };
+    let [segment] = first.as_slice() else {
+        return None;
+    };
     let same = |part: &Vec<Segment<T>>| part.len() == 1 && part[0].rows == segment.rows;
     parts.iter().all(same).then_some(segment.rows)
 }
@@ -237,7 +267,9 @@ fn apply_keys<T: Element>(
         let step = *run.step;
         let row = &values[index * width..(index + 1) * width];
         if update.denominator.is_none() {
-            update.rule.apply(&context(update.rate, step), &mut run.rows(row));
+            update
+                .rule
+                .apply(&context(update.rate, step), &mut run.rows(row));
         } else {
             apply_run(update, &mut run, step, &[row], tile);
         }

@@ -126,5 +126,9 @@ fn boxed<T: Element>(
     code: &Code,
     place: Place,
 ) -> Result<Box<dyn Shard>, SpecError> {
-    Ok(Box::new(ShardEngine::<T>::new(table.clone(), code.clone(), place)?))
+    Ok(Box::new(ShardEngine::<T>::new(
+        table.clone(),
+        code.clone(),
+        place,
+    )?))
 }

@@ -76,7 +76,10 @@ impl<'a> Target<'a> {
                 });
             },
         };
-        let target = Self { rows, width: spec.width as usize };
+        let target = Self {
+            rows,
+            width: spec.width as usize,
+        };
         target.check_length(table, elements)?;
         Ok(target)
     }
@@ -85,14 +88,12 @@ impl<'a> Target<'a> {
     ///
     /// # Errors
     /// A dense table, an empty range, keys outside the domain, the wrong element type.
-    pub fn walk(
-        table: &Table,
-        rows: Selection<'_>,
-        dtype: DType,
-    ) -> Result<KeyRange, AccessError> {
+    pub fn walk(table: &Table, rows: Selection<'_>, dtype: DType) -> Result<KeyRange, AccessError> {
         check_dtype(table, dtype)?;
         let spec = table.spec();
-        let Selection::Range { from, to } = rows else { return Err(AccessError::EmptyRange) };
+        let Selection::Range { from, to } = rows else {
+            return Err(AccessError::EmptyRange);
+        };
         if spec.layout != Layout::Sparse {
             return Err(AccessError::Layout {
                 table: table.name().into(),
@@ -119,18 +120,22 @@ impl<'a> Target<'a> {
             elements: rows.count() as usize * width,
             rows: ChunkRows::Block(rows),
         };
-        let of_range = range.into_iter().flat_map(|range| grid.chunks(range)).map(block);
+        let of_range = range
+            .into_iter()
+            .flat_map(|range| grid.chunks(range))
+            .map(block);
         let of_runs = runs
             .into_iter()
             .flat_map(consecutive)
             .flat_map(|range| grid.chunks(range))
             .map(block);
         let of_keys = keys.into_iter().flat_map(move |keys| {
-            grid.frames(keys, width as u32).map(move |(slot, range)| ChunkPlace {
-                slot,
-                elements: range.len() * width,
-                rows: ChunkRows::Keys(&keys[range]),
-            })
+            grid.frames(keys, width as u32)
+                .map(move |(slot, range)| ChunkPlace {
+                    slot,
+                    elements: range.len() * width,
+                    rows: ChunkRows::Keys(&keys[range]),
+                })
         });
         of_range.chain(of_runs).chain(of_keys)
     }
@@ -215,7 +220,11 @@ fn check_dtype(table: &Table, dtype: DType) -> Result<(), AccessError> {
         return Ok(());
     }
     let (expected, found) = (expected.name(), dtype.name());
-    Err(AccessError::DType { table: table.name().into(), expected, found })
+    Err(AccessError::DType {
+        table: table.name().into(),
+        expected,
+        found,
+    })
 }
 
 fn check_range(table: &Table, range: &KeyRange) -> Result<(), AccessError> {

@@ -1,0 +1,134 @@
+//! A cluster as all its processes know it from the start: servers, tables, groups, placement.
+//!
+//! Placement changes at run time are the manager's, which is planned; until then the plan is
+//! static and every process computes the same one.
+
+use std::collections::BTreeMap;
+
+use super::registry::{Code, Registry};
+use crate::error::{Result, SpecError};
+use crate::id::{GroupId, ServerId, SlotIndex, TableId};
+use crate::limits;
+use crate::placement::{Assignment, Ring, SlotGrid};
+use crate::spec::{Hyper, Table, TablePolicy, TableSpec};
+use crate::sync::Arc;
+
+/// A cluster's plan. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    servers: Vec<ServerId>,
+    tables: Vec<Planned>,
+    groups: BTreeMap<GroupId, u32>,
+}
+
+/// A table and where it is.
+#[derive(Debug)]
+pub struct Planned {
+    /// The table.
+    pub table: Table,
+    /// Its code.
+    pub code: Code,
+    /// Its slots.
+    pub grid: SlotGrid,
+    /// Who owns which.
+    pub assignment: Assignment,
+}
+
+impl Plan {
+    /// Plans `tables` on `servers` of equal weight, for groups of the given sizes; tables and
+    /// groups are numbered in order.
+    ///
+    /// # Errors
+    /// A description out of bounds, an unknown extension, no table, too many or no servers.
+    pub fn new(
+        servers: &[ServerId],
+        tables: Vec<(TableSpec, TablePolicy, Hyper)>,
+        groups: &[u32],
+        registry: &Registry,
+    ) -> Result<Self> {
+        let weighted: Vec<_> = servers.iter().map(|server| (*server, 1)).collect();
+        let ring = Ring::new(&weighted).map_err(|error| field("servers", &error, servers.len()))?;
+        let mut planned = Vec::new();
+        for (index, (spec, policy, hyper)) in tables.into_iter().enumerate() {
+            let code = registry.resolve(&spec, &policy)?;
+            hyper.check(&spec.name)?;
+            let id = TableId(u32::try_from(index).unwrap_or(u32::MAX));
+            let grid = SlotGrid::new(&spec);
+            let assignment = Assignment::compute(&ring, id, &grid);
+            let table = Table::new(id, spec, policy, hyper);
+            planned.push(Planned {
+                table,
+                code,
+                grid,
+                assignment,
+            });
+        }
+        if planned.is_empty() {
+            return Err(field("tables", &"at least one", 0).into());
+        }
+        let mut sizes = BTreeMap::new();
+        for (index, size) in groups.iter().enumerate() {
+            if *size == 0 || *size > limits::GROUP_SIZE_MAX {
+                return Err(field("group size", &"1 to 4096", *size as usize).into());
+            }
+            sizes.insert(GroupId(u32::try_from(index).unwrap_or(u32::MAX)), *size);
+        }
+        let mut servers = servers.to_vec();
+        servers.sort_unstable();
+        Ok(Self {
+            inner: Arc::new(Inner {
+                servers,
+                tables: planned,
+                groups: sizes,
+            }),
+        })
+    }
+
+    /// All servers, ascending.
+    pub fn servers(&self) -> &[ServerId] {
+        &self.inner.servers
+    }
+
+    /// All tables, in order of their numbers.
+    pub fn tables(&self) -> &[Planned] {
+        &self.inner.tables
+    }
+
+    /// One table.
+    pub fn table(&self, table: TableId) -> Option<&Planned> {
+        self.inner.tables.get(table.0 as usize)
+    }
+
+    /// The groups and their sizes.
+    pub fn groups(&self) -> impl Iterator<Item = (GroupId, u32)> {
+        self.inner
+            .groups
+            .iter()
+            .map(|(group, size)| (*group, *size))
+    }
+
+    /// The keeper of every group: the owner of slot 0 of the first table.
+    pub fn keeper(&self) -> ServerId {
+        self.owner(TableId(0), SlotIndex(0)).unwrap_or_default()
+    }
+
+    /// Who owns a slot.
+    pub fn owner(&self, table: TableId, slot: SlotIndex) -> Option<ServerId> {
+        self.table(table)?.assignment.owner(slot)
+    }
+}
+
+fn field(field: &'static str, expected: &impl ToString, found: usize) -> SpecError {
+    let (expected, found) = (expected.to_string(), found.to_string());
+    SpecError::Field {
+        table: "cluster".into(),
+        field,
+        expected,
+        found,
+    }
+}
