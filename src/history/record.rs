@@ -125,57 +125,62 @@ mod tests {
     use crate::placement::Epoch;
     use crate::spec::{GroupRecord, Member, MemberEnd};
 
+    const ORIGIN: Origin = Origin {
+        group: GroupId(1),
+        rank: Rank(2),
+        incarnation: Incarnation(3),
+    };
+    const TABLE: TableId = TableId(7);
+    const SLOT: SlotIndex = SlotIndex(6);
+    const SEQUENCE: Sequence = Sequence(9);
+    const TICK: Tick = Tick(4);
+
     fn one_of_each() -> History {
-        let (table, slot, sequence, tick) = (TableId(7), SlotIndex(6), Sequence(9), Tick(4));
-        let (rank, server) = (Rank(2), ServerId(5));
-        let origin = Origin {
-            group: GroupId(1),
-            rank,
-            incarnation: Incarnation(3),
-        };
-        let (what, since, range) = (WaitFor::MemberTick, Instant(8), KeyRange::ALL);
+        let mut history = History::with_limit(15);
+        let events = membership()
+            .into_iter()
+            .chain(pushes())
+            .chain(reads_and_waits());
+        for event in events.chain(sizes_and_places()) {
+            history.push(Instant(10), 1, event);
+        }
+        history
+    }
+
+    fn membership() -> [Event; 2] {
+        let last = vec![(ServerId(5), TABLE, TICK)];
         let removed = MemberEnd::Removed {
             why: Loss::Silent,
-            last: vec![(server, table, tick)],
+            last,
         };
-        let ends = [MemberEnd::Active, MemberEnd::Left { last: tick }, removed];
-        let members = ends
-            .map(|end| Member {
-                origin,
-                start: Tick(1),
-                end,
-            })
-            .to_vec();
-        let version = RecordVersion(2);
+        let ends = [MemberEnd::Active, MemberEnd::Left { last: TICK }, removed];
+        let (origin, start) = (ORIGIN, Tick(1));
         let record = GroupRecord {
             group: GroupId(1),
-            version,
+            version: RecordVersion(2),
             size: 4,
-            members,
+            members: ends.map(|end| Member { origin, start, end }).to_vec(),
         };
-        let reason = WaitReason {
-            who: Some(rank),
-            tick,
-            since,
-            what,
+        let joined = Event::Joined {
+            origin,
+            start: TICK,
         };
-        let own = Some(sequence);
-        let (policy, outcome) = (PolicyKind::Ssp(2), WaitOutcome::OwnerLost);
-        let (touched, contributors) = (vec![(table, slot, sequence)], vec![rank, Rank(3)]);
-        let (at_tick, oldest, newest) = (tick, Tick(1), tick);
-        let mut history = History::with_limit(15);
-        for event in [
-            Event::Joined {
-                origin,
-                start: tick,
-            },
-            Event::RecordHeld { record },
+        [joined, Event::RecordHeld { record }]
+    }
+
+    fn pushes() -> [Event; 6] {
+        let (origin, table, slot, sequence, tick) = (ORIGIN, TABLE, SLOT, SEQUENCE, TICK);
+        let (previous, round, range) = (None, Some(TICK), KeyRange::ALL);
+        let touched = vec![(table, slot, sequence)];
+        let contributors = vec![Rank(2), Rank(3)];
+        let server = ServerId(5);
+        [
             Event::Pushed {
                 origin,
                 table,
                 slot,
                 sequence,
-                previous: None,
+                previous,
                 tick,
             },
             Event::Executed {
@@ -184,7 +189,7 @@ mod tests {
                 slot,
                 sequence,
                 tick,
-                round: Some(tick),
+                round,
             },
             Event::Refused {
                 origin,
@@ -208,6 +213,22 @@ mod tests {
                 round: tick,
                 contributors,
             },
+        ]
+    }
+
+    fn reads_and_waits() -> [Event; 4] {
+        let (origin, table, slot, sequence, tick) = (ORIGIN, TABLE, SLOT, SEQUENCE, TICK);
+        let (at_tick, oldest, newest) = (tick, Tick(1), tick);
+        let (policy, own) = (PolicyKind::Ssp(2), Some(sequence));
+        let (who, since, what) = (Some(Rank(2)), Instant(8), WaitFor::MemberTick);
+        let reason = WaitReason {
+            who,
+            tick,
+            since,
+            what,
+        };
+        let (outcome, why) = (WaitOutcome::OwnerLost, Loss::Dropped);
+        [
             Event::Served {
                 origin,
                 table,
@@ -230,26 +251,28 @@ mod tests {
                 sequence,
                 outcome,
             },
-            Event::WorkerLost {
-                origin,
-                why: Loss::Dropped,
-            },
-            Event::Held {
-                what: "window",
-                count: 1,
-                limit: 2,
-            },
+            Event::WorkerLost { origin, why },
+        ]
+    }
+
+    fn sizes_and_places() -> [Event; 2] {
+        let (table, slot, range) = (TABLE, SLOT, KeyRange::ALL);
+        let (owner, epoch) = (ServerId(5), Epoch(1));
+        let held = Event::Held {
+            what: "window",
+            count: 1,
+            limit: 2,
+        };
+        [
+            held,
             Event::Placed {
                 table,
                 slot,
                 range,
-                owner: server,
-                epoch: Epoch(1),
+                owner,
+                epoch,
             },
-        ] {
-            history.push(Instant(10), 1, event);
-        }
-        history
+        ]
     }
 
     #[test]

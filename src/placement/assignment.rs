@@ -153,6 +153,35 @@ mod tests {
             .count()
     }
 
+    /// The canonical order, step by step, without skipping.
+    fn walked(ring: &Ring, grid: &SlotGrid) -> Vec<ServerId> {
+        let mut room = Room::new(ring, grid.count()).left;
+        let hashed = |slot| (slot_hash(TableId(3), slot), slot);
+        let mut slots: Vec<_> = grid.slots().map(hashed).collect();
+        slots.sort_unstable();
+        let mut owners = vec![ServerId(0); slots.len()];
+        for (hash, slot) in slots {
+            let mut point = ring.point_after(hash);
+            while room[ring.server_at(point)] == 0 {
+                point = (point + 1) % ring.points();
+            }
+            room[ring.server_at(point)] -= 1;
+            owners[slot.0 as usize] = ring.servers()[ring.server_at(point)].0;
+        }
+        owners
+    }
+
+    #[test]
+    fn full_servers_are_skipped_to_the_next_with_room() {
+        for servers in [3_u32, 20, 60] {
+            let list: Vec<_> = (0..servers).map(|id| (ServerId(id), 1 + id % 3)).collect();
+            let ring = Ring::new(&list).unwrap();
+            let grid = SlotGrid::new(&TableSpec::sparse("t", 1).slots(700));
+            let assignment = Assignment::compute(&ring, TableId(3), &grid);
+            assert_eq!(assignment.owners, walked(&ring, &grid));
+        }
+    }
+
     /// From a second implementation, which walks every point.
     #[test]
     fn golden_placement() {

@@ -224,7 +224,9 @@ mod tests {
     proptest! {
         /// Law 11, the part of the slots: they tile the domain in order, on block borders.
         #[test]
-        fn slots_tile_the_domain(spec in any_spec(), probes in prop::collection::vec(key_like(), 9)) {
+        fn slots_tile_the_domain(
+            spec in any_spec(), probes in prop::collection::vec(key_like(), 9),
+        ) {
             let grid = SlotGrid::new(&spec);
             prop_assert!((1..=spec.slots).contains(&grid.count()));
             let mut next = Some(spec.domain.first().0);
@@ -270,7 +272,8 @@ mod tests {
 
         #[test]
         fn frames_tile_a_key_list(
-            spec in any_spec(), keys in prop::collection::vec(key_like(), 0..60), width in 1_u32..70_000,
+            spec in any_spec(), width in 1_u32..70_000,
+            keys in prop::collection::vec(key_like(), 0..60),
         ) {
             let grid = SlotGrid::new(&spec);
             let keys = KeyList::from_unsorted(keys);

@@ -18,6 +18,8 @@
 //! bytes (SPEC law 14); I3 no frame is longer than `frame_bytes_max`; I4 keys of a list are
 //! strictly ascending; I5 the sizes of [`push_bytes`] and its sisters equal those of the frames.
 
+#[cfg(test)]
+mod arbitrary;
 mod field;
 mod frame;
 mod keys;

@@ -3,12 +3,13 @@
 use bytes::Bytes;
 use proptest::prelude::*;
 
+use super::arbitrary::Any;
 use super::*;
 use crate::error::{FrameError, Loss, WaitFor, WaitReason};
 use crate::id::{
     GroupId, Incarnation, Origin, Rank, RecordVersion, Sequence, ServerId, SlotIndex, TableId, Tick,
 };
-use crate::key::{Key, KeyList, KeyRange};
+use crate::key::{Key, KeyRange};
 use crate::limits;
 use crate::rng::Rng;
 use crate::spec::{GroupRecord, Member, MemberEnd};
@@ -55,7 +56,8 @@ proptest! {
     /// The checksum would hide most of the decoder, so it is made right here.
     #[test]
     fn any_payload_decodes_to_its_only_encoding(
-        kind in 0_u8..0x48, payload in prop::collection::vec(prop_oneof![0_u8..4, any::<u8>()], 0..90),
+        kind in 0_u8..0x48,
+        payload in prop::collection::vec(prop_oneof![0_u8..4, any::<u8>()], 0..90),
     ) {
         let frame = framed(kind, &payload);
         if let Ok(message) = decode(&frame) {
@@ -85,6 +87,27 @@ fn a_header_is_judged_before_its_payload_arrives() {
         found: 0x7f,
     };
     assert_eq!(decode(&framed(0x7f, &[])), Err(unknown));
+}
+
+#[test]
+fn a_cut_element_is_refused() {
+    let frame = encoded(&Message::PullAnswer {
+        table: TableId(0),
+        sequence: Sequence(1),
+        result: Ok(PullResult {
+            oldest: Tick(0),
+            newest: Tick(0),
+            keys: None,
+            next: None,
+            values: Payload::from_slice(&[1.0_f32]),
+        }),
+    });
+    let (fields, values) = frame[HEADER_BYTES..].split_at(frame.len() - HEADER_BYTES - 8);
+    assert_eq!(values[..4], [4, 0, 0, 0]);
+    let cut = [fields, &[3, 0, 0, 0], &values[4..7]].concat();
+    let field = "bytes of a payload";
+    let malformed = FrameError::Malformed { field, found: 3 };
+    assert_eq!(decode(&framed(0x24, &cut)), Err(malformed));
 }
 
 #[test]
@@ -146,84 +169,103 @@ fn refusals_keep_their_numbers_as_errors() {
     );
 }
 
-/// One frame of each family, and every struct that messages are made of.
+/// One frame of each family, with every struct that messages are made of.
 #[test]
 fn golden_frames() {
-    let origin = Origin {
-        group: GroupId(1),
-        rank: Rank(2),
-        incarnation: Incarnation(3),
-    };
-    let header = Header {
-        origin,
-        sequence: Sequence(9),
-        settled_below: Sequence(8),
-        tick: Tick(4),
-    };
-    let keys = KeyList::new(vec![5, 6, 300]).unwrap().to_vec();
-    let golden = [
-        Message::Push {
-            table: TableId(7),
-            header,
-            slot: SlotIndex(6),
-            previous: Some(Sequence(5)),
-            rows: RowsNamed::Keys(keys.clone()),
-            values: Payload::from_slice(&[1.0_f32, -2.0, 0.5]),
-        },
-        Message::Ticked {
-            origin,
-            tick: Tick(4),
-            settled_below: Sequence(8),
-            tables: vec![TickTable {
-                table: TableId(7),
-                weight: Some(32.0),
-                touched: vec![(SlotIndex(1), Sequence(7)), (SlotIndex(6), Sequence(9))],
-            }],
-        },
-        Message::PullAnswer {
-            table: TableId(7),
-            sequence: Sequence(9),
-            result: Ok(PullResult {
-                oldest: Tick(3),
-                newest: Tick(4),
-                keys: Some(keys),
-                next: Some(Key(u64::MAX)),
-                values: Payload::from_slice(&[-1_i64]),
-            }),
-        },
-        Message::Deferred {
-            table: TableId(7),
-            sequence: Sequence(9),
-            reason: WaitReason {
-                who: Some(Rank(1)),
-                tick: Tick(4),
-                since: Instant(1_000),
-                what: WaitFor::StashFull,
-            },
-        },
-        Message::Record(GroupRecord {
-            group: GroupId(1),
-            version: RecordVersion(2),
-            size: 4,
-            members: vec![Member {
-                origin,
-                start: Tick(1),
-                end: MemberEnd::Removed {
-                    why: Loss::Silent,
-                    last: vec![(ServerId(5), TableId(7), Tick(3))],
-                },
-            }],
-        }),
-    ];
     let mut expected = include_str!("golden.txt").lines();
-    for message in &golden {
-        let hex: String = encoded(message)
-            .iter()
-            .map(|b| format!("{b:02x}"))
-            .collect();
+    for message in golden_requests().into_iter().chain(golden_answers()) {
+        let bytes = encoded(&message);
+        let hex: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
         assert_eq!(Some(hex.as_str()), expected.next(), "{message:?}");
     }
     assert_eq!(expected.next(), None);
+}
+
+const GOLDEN_ORIGIN: Origin = Origin {
+    group: GroupId(1),
+    rank: Rank(2),
+    incarnation: Incarnation(3),
+};
+
+fn golden_requests() -> [Message; 2] {
+    let (origin, tick, table) = (GOLDEN_ORIGIN, Tick(4), TableId(7));
+    let (sequence, settled_below) = (Sequence(9), Sequence(8));
+    let header = Header {
+        origin,
+        sequence,
+        settled_below,
+        tick,
+    };
+    let touched = vec![(SlotIndex(1), Sequence(7)), (SlotIndex(6), Sequence(9))];
+    let tables = vec![TickTable {
+        table,
+        weight: Some(32.0),
+        touched,
+    }];
+    let push = Message::Push {
+        table,
+        header,
+        slot: SlotIndex(6),
+        previous: Some(Sequence(5)),
+        rows: RowsNamed::Keys(vec![Key(5), Key(6), Key(300)]),
+        values: Payload::from_slice(&[1.0_f32, -2.0, 0.5]),
+    };
+    [
+        push,
+        Message::Ticked {
+            origin,
+            tick,
+            settled_below,
+            tables,
+        },
+    ]
+}
+
+fn golden_answers() -> [Message; 3] {
+    let (table, sequence, tick) = (TableId(7), Sequence(9), Tick(4));
+    let served = PullResult {
+        oldest: Tick(3),
+        newest: tick,
+        keys: Some(vec![Key(5), Key(6), Key(300)]),
+        next: Some(Key(u64::MAX)),
+        values: Payload::from_slice(&[-1_i64]),
+    };
+    let (who, since, what) = (Some(Rank(1)), Instant(1_000), WaitFor::StashFull);
+    let reason = WaitReason {
+        who,
+        tick,
+        since,
+        what,
+    };
+    let last = vec![(ServerId(5), table, Tick(3))];
+    let end = MemberEnd::Removed {
+        why: Loss::Silent,
+        last,
+    };
+    let member = Member {
+        origin: GOLDEN_ORIGIN,
+        start: Tick(1),
+        end,
+    };
+    let record = GroupRecord {
+        group: GroupId(1),
+        version: RecordVersion(2),
+        size: 4,
+        members: vec![member],
+    };
+    [
+        Message::PullAnswer {
+            table,
+            sequence,
+            result: Ok(served),
+        },
+        Message::Deferred {
+            table,
+            sequence,
+            reason,
+        },
+        Message::Record(record),
+    ]
 }
 
 /// The size by the functions that need no message, where there is one.
@@ -258,298 +300,4 @@ fn sized(message: &Message) -> Option<usize> {
         Message::Ticked { tables, .. } => tick_bytes(tables),
         _ => return None,
     })
-}
-
-/// Arbitrary messages from a seed.
-struct Any(Rng);
-
-impl Any {
-    fn u64(&mut self) -> u64 {
-        let bits = self.0.below(65);
-        self.0.next_u64().checked_shr(bits as u32).unwrap_or(0)
-    }
-
-    fn u32(&mut self) -> u32 {
-        self.u64() as u32
-    }
-
-    fn one_of<T, const N: usize>(&mut self, items: [T; N]) -> T {
-        let at = self.0.below(N as u64) as usize;
-        items.into_iter().nth(at).unwrap()
-    }
-
-    fn list<T>(&mut self, item: impl Fn(&mut Self) -> T) -> Vec<T> {
-        (0..self.0.below(4)).map(|_| item(self)).collect()
-    }
-
-    fn option<T>(&mut self, item: impl Fn(&mut Self) -> T) -> Option<T> {
-        self.0.chance(0.5).then(|| item(self))
-    }
-
-    fn result<T>(&mut self, item: impl Fn(&mut Self) -> T) -> Result<T, Refusal> {
-        if self.0.chance(0.5) {
-            Ok(item(self))
-        } else {
-            Err(self.refusal())
-        }
-    }
-
-    fn origin(&mut self) -> Origin {
-        Origin {
-            group: GroupId(self.u32()),
-            rank: Rank(self.u32()),
-            incarnation: Incarnation(self.u64()),
-        }
-    }
-
-    fn header(&mut self) -> Header {
-        Header {
-            origin: self.origin(),
-            sequence: Sequence(self.u64()),
-            settled_below: Sequence(self.u64()),
-            tick: Tick(self.u64()),
-        }
-    }
-
-    fn range(&mut self) -> KeyRange {
-        let (a, b) = (self.u64(), self.u64());
-        KeyRange::new(Key(a.min(b)), Key(a.max(b))).unwrap()
-    }
-
-    fn keys(&mut self) -> Vec<Key> {
-        KeyList::from_unsorted(self.list(Self::u64)).to_vec()
-    }
-
-    fn payload(&mut self) -> Payload {
-        let bits = self.list(|any| any.0.next_u64() as i64);
-        let dtype = self.one_of([DType::F32, DType::F64, DType::I64]);
-        Payload {
-            dtype,
-            ..Payload::from_slice(&bits)
-        }
-    }
-
-    fn loss(&mut self) -> Loss {
-        self.one_of([Loss::Dropped, Loss::PeerDown, Loss::Silent])
-    }
-
-    fn refusal(&mut self) -> Refusal {
-        let (key, tick, count) = (Key(self.u64()), Tick(self.u64()), self.u32());
-        let hash = u128::from(self.u64()) << 64;
-        let why = self.loss();
-        self.one_of([
-            Refusal::NonFinite {
-                key,
-                element: count,
-                bits: tick.0,
-            },
-            Refusal::UnknownTable {
-                table: TableId(count),
-            },
-            Refusal::SpecMismatch {
-                expected: hash,
-                found: hash ^ 1,
-            },
-            Refusal::DType {
-                expected: DType::F32,
-                found: DType::I64,
-            },
-            Refusal::Shape {
-                expected: key.0,
-                found: tick.0,
-            },
-            Refusal::OutsideDomain { key },
-            Refusal::NotOwned {
-                slot: SlotIndex(count),
-            },
-            Refusal::UnknownWorker,
-            Refusal::StaleWorker {
-                current: Incarnation(key.0),
-            },
-            Refusal::Removed { why },
-            Refusal::Finished,
-            Refusal::WriterTaken {
-                writer: GroupId(count),
-            },
-            Refusal::Weight { found: -0.5 },
-            Refusal::TickBackwards {
-                expected: tick,
-                found: tick.next(),
-            },
-            Refusal::GroupFull { size: count },
-            Refusal::UnknownGroup {
-                group: GroupId(count),
-            },
-            Refusal::WindowFull,
-            Refusal::Limit,
-        ])
-    }
-
-    fn answer(&mut self) -> Answer {
-        let refused = Answer::Refused(self.refusal());
-        self.one_of([Answer::Admitted, Answer::Applied, Answer::Settled, refused])
-    }
-
-    fn reason(&mut self) -> WaitReason {
-        WaitReason {
-            who: self.option(|any| Rank(any.u32())),
-            tick: Tick(self.u64()),
-            since: Instant(self.u64()),
-            what: self.one_of([
-                WaitFor::GroupForming,
-                WaitFor::MemberTick,
-                WaitFor::OwnPush,
-                WaitFor::EarlierPush,
-                WaitFor::StashFull,
-                WaitFor::SendWindow,
-                WaitFor::Answer,
-            ]),
-        }
-    }
-
-    fn rows(&mut self) -> (RowsNamed, PullRows) {
-        let (range, keys, rows_max) = (self.range(), self.keys(), self.u32());
-        self.one_of([
-            (RowsNamed::Block(range), PullRows::Block(range)),
-            (RowsNamed::Keys(keys.clone()), PullRows::Keys(keys)),
-            (RowsNamed::Block(range), PullRows::Walk { range, rows_max }),
-        ])
-    }
-
-    fn pulled(&mut self) -> PullResult {
-        PullResult {
-            oldest: Tick(self.u64()),
-            newest: Tick(self.u64()),
-            keys: self.option(Self::keys),
-            next: self.option(|any| Key(any.u64())),
-            values: self.payload(),
-        }
-    }
-
-    fn tick_table(&mut self) -> TickTable {
-        TickTable {
-            table: TableId(self.u32()),
-            weight: self.option(|any| any.0.unit()),
-            touched: self.list(|any| (SlotIndex(any.u32()), Sequence(any.u64()))),
-        }
-    }
-
-    fn record(&mut self) -> GroupRecord {
-        GroupRecord {
-            group: GroupId(self.u32()),
-            version: RecordVersion(self.u64()),
-            size: self.u32(),
-            members: self.list(Self::member),
-        }
-    }
-
-    fn member(&mut self) -> Member {
-        let tick = Tick(self.u64());
-        let why = self.loss();
-        let last = self.list(|any| (ServerId(any.u32()), TableId(any.u32()), Tick(any.u64())));
-        let removed = MemberEnd::Removed { why, last };
-        Member {
-            origin: self.origin(),
-            start: tick,
-            end: self.one_of([MemberEnd::Active, MemberEnd::Left { last: tick }, removed]),
-        }
-    }
-
-    fn message(&mut self) -> Message {
-        let (origin, header) = (self.origin(), self.header());
-        let (group, table) = (GroupId(self.u32()), TableId(self.u32()));
-        let (sequence, tick) = (Sequence(self.u64()), Tick(self.u64()));
-        let (slot, server) = (SlotIndex(self.u32()), ServerId(self.u32()));
-        let token = self.u64();
-        if self.0.chance(0.4) {
-            let (rows, pulled) = self.rows();
-            let chained = self.option(|any| Sequence(any.u64()));
-            let values = self.payload();
-            return self.one_of([
-                Message::Push {
-                    table,
-                    header,
-                    slot,
-                    previous: chained,
-                    rows,
-                    values,
-                },
-                Message::Pull {
-                    table,
-                    header,
-                    slot,
-                    own: chained,
-                    rows: pulled,
-                },
-            ]);
-        }
-        let granted = JoinGrant {
-            origin,
-            size: group.0,
-            start: tick,
-        };
-        let (joined, done) = (self.result(|_| granted), self.result(|_| ()));
-        let (answer, result, reason) = (self.answer(), self.result(Self::pulled), self.reason());
-        let tables = self.list(Self::tick_table);
-        let (record, version) = (self.record(), RecordVersion(token));
-        self.one_of([
-            Message::Join { group, token },
-            Message::Attach {
-                origin,
-                table,
-                spec_hash: u128::from(token) << 9,
-            },
-            Message::Await {
-                table,
-                header,
-                slot,
-            },
-            Message::Ticked {
-                origin,
-                tick,
-                settled_below: sequence,
-                tables,
-            },
-            Message::Leave { origin, last: tick },
-            Message::Heartbeat { origin },
-            Message::Joined {
-                token,
-                result: joined,
-            },
-            Message::Attached {
-                table,
-                result: done,
-            },
-            Message::PushAnswer {
-                table,
-                sequence,
-                answer,
-            },
-            Message::PullAnswer {
-                table,
-                sequence,
-                result,
-            },
-            Message::Deferred {
-                table,
-                sequence,
-                reason,
-            },
-            Message::Resume { table, sequence },
-            Message::TickAnswer { tick, result: done },
-            Message::LeaveAnswer { result: done },
-            Message::Record(record),
-            Message::RecordHeld {
-                group,
-                version,
-                server,
-            },
-            Message::Fence { origin },
-            Message::Fenced {
-                origin,
-                server,
-                last: vec![(table, tick)],
-            },
-        ])
-    }
 }

@@ -1,0 +1,336 @@
+//! Arbitrary messages from a seed.
+
+use super::{
+    Answer, Header, JoinGrant, Message, Payload, PullResult, PullRows, Refusal, RowsNamed,
+    TickTable,
+};
+use crate::error::{Loss, WaitFor, WaitReason};
+use crate::id::{
+    GroupId, Incarnation, Origin, Rank, RecordVersion, Sequence, ServerId, SlotIndex, TableId, Tick,
+};
+use crate::key::{Key, KeyList, KeyRange};
+use crate::rng::Rng;
+use crate::spec::{GroupRecord, Member, MemberEnd};
+use crate::time::Instant;
+use crate::vector::DType;
+
+/// Arbitrary messages from a seed.
+pub(super) struct Any(pub(super) Rng);
+
+impl Any {
+    fn u64(&mut self) -> u64 {
+        let bits = self.0.below(65);
+        self.0.next_u64().checked_shr(bits as u32).unwrap_or(0)
+    }
+
+    fn u32(&mut self) -> u32 {
+        self.u64() as u32
+    }
+
+    fn one_of<T, const N: usize>(&mut self, items: [T; N]) -> T {
+        let at = self.0.below(N as u64) as usize;
+        items.into_iter().nth(at).unwrap()
+    }
+
+    fn list<T>(&mut self, item: impl Fn(&mut Self) -> T) -> Vec<T> {
+        (0..self.0.below(4)).map(|_| item(self)).collect()
+    }
+
+    fn option<T>(&mut self, item: impl Fn(&mut Self) -> T) -> Option<T> {
+        self.0.chance(0.5).then(|| item(self))
+    }
+
+    fn result<T>(&mut self, item: impl Fn(&mut Self) -> T) -> Result<T, Refusal> {
+        if self.0.chance(0.5) {
+            Ok(item(self))
+        } else {
+            Err(self.refusal())
+        }
+    }
+
+    pub(super) fn origin(&mut self) -> Origin {
+        Origin {
+            group: GroupId(self.u32()),
+            rank: Rank(self.u32()),
+            incarnation: Incarnation(self.u64()),
+        }
+    }
+
+    pub(super) fn header(&mut self) -> Header {
+        Header {
+            origin: self.origin(),
+            sequence: Sequence(self.u64()),
+            settled_below: Sequence(self.u64()),
+            tick: Tick(self.u64()),
+        }
+    }
+
+    fn range(&mut self) -> KeyRange {
+        let (a, b) = (self.u64(), self.u64());
+        KeyRange::new(Key(a.min(b)), Key(a.max(b))).unwrap()
+    }
+
+    fn keys(&mut self) -> Vec<Key> {
+        KeyList::from_unsorted(self.list(Self::u64)).to_vec()
+    }
+
+    fn payload(&mut self) -> Payload {
+        let bits = self.list(|any| any.0.next_u64() as i64);
+        let dtype = self.one_of([DType::F32, DType::F64, DType::I64]);
+        Payload {
+            dtype,
+            ..Payload::from_slice(&bits)
+        }
+    }
+
+    fn loss(&mut self) -> Loss {
+        self.one_of([Loss::Dropped, Loss::PeerDown, Loss::Silent])
+    }
+
+    fn refusal(&mut self) -> Refusal {
+        let (key, tick, count) = (Key(self.u64()), Tick(self.u64()), self.u32());
+        let hash = u128::from(self.u64()) << 64;
+        let why = self.loss();
+        self.one_of([
+            Refusal::NonFinite {
+                key,
+                element: count,
+                bits: tick.0,
+            },
+            Refusal::UnknownTable {
+                table: TableId(count),
+            },
+            Refusal::SpecMismatch {
+                expected: hash,
+                found: hash ^ 1,
+            },
+            Refusal::DType {
+                expected: DType::F32,
+                found: DType::I64,
+            },
+            Refusal::Shape {
+                expected: key.0,
+                found: tick.0,
+            },
+            Refusal::OutsideDomain { key },
+            Refusal::NotOwned {
+                slot: SlotIndex(count),
+            },
+            Refusal::UnknownWorker,
+            Refusal::StaleWorker {
+                current: Incarnation(key.0),
+            },
+            Refusal::Removed { why },
+            Refusal::Finished,
+            Refusal::WriterTaken {
+                writer: GroupId(count),
+            },
+            Refusal::Weight { found: -0.5 },
+            Refusal::TickBackwards {
+                expected: tick,
+                found: tick.next(),
+            },
+            Refusal::GroupFull { size: count },
+            Refusal::UnknownGroup {
+                group: GroupId(count),
+            },
+            Refusal::WindowFull,
+            Refusal::Limit,
+        ])
+    }
+
+    fn answer(&mut self) -> Answer {
+        let refused = Answer::Refused(self.refusal());
+        self.one_of([Answer::Admitted, Answer::Applied, Answer::Settled, refused])
+    }
+
+    fn reason(&mut self) -> WaitReason {
+        WaitReason {
+            who: self.option(|any| Rank(any.u32())),
+            tick: Tick(self.u64()),
+            since: Instant(self.u64()),
+            what: self.one_of([
+                WaitFor::GroupForming,
+                WaitFor::MemberTick,
+                WaitFor::OwnPush,
+                WaitFor::EarlierPush,
+                WaitFor::StashFull,
+                WaitFor::SendWindow,
+                WaitFor::Answer,
+            ]),
+        }
+    }
+
+    fn rows(&mut self) -> (RowsNamed, PullRows) {
+        let (range, keys, rows_max) = (self.range(), self.keys(), self.u32());
+        self.one_of([
+            (RowsNamed::Block(range), PullRows::Block(range)),
+            (RowsNamed::Keys(keys.clone()), PullRows::Keys(keys)),
+            (RowsNamed::Block(range), PullRows::Walk { range, rows_max }),
+        ])
+    }
+
+    fn pulled(&mut self) -> PullResult {
+        PullResult {
+            oldest: Tick(self.u64()),
+            newest: Tick(self.u64()),
+            keys: self.option(Self::keys),
+            next: self.option(|any| Key(any.u64())),
+            values: self.payload(),
+        }
+    }
+
+    fn tick_table(&mut self) -> TickTable {
+        TickTable {
+            table: TableId(self.u32()),
+            weight: self.option(|any| any.0.unit()),
+            touched: self.list(|any| (SlotIndex(any.u32()), Sequence(any.u64()))),
+        }
+    }
+
+    fn record(&mut self) -> GroupRecord {
+        GroupRecord {
+            group: GroupId(self.u32()),
+            version: RecordVersion(self.u64()),
+            size: self.u32(),
+            members: self.list(Self::member),
+        }
+    }
+
+    fn member(&mut self) -> Member {
+        let tick = Tick(self.u64());
+        let why = self.loss();
+        let last = self.list(|any| (ServerId(any.u32()), TableId(any.u32()), Tick(any.u64())));
+        let removed = MemberEnd::Removed { why, last };
+        Member {
+            origin: self.origin(),
+            start: tick,
+            end: self.one_of([MemberEnd::Active, MemberEnd::Left { last: tick }, removed]),
+        }
+    }
+
+    pub(super) fn message(&mut self) -> Message {
+        match self.0.below(5) {
+            0 | 1 => self.request(),
+            2 => self.worker_message(),
+            3 => self.server_message(),
+            _ => self.keeper_message(),
+        }
+    }
+
+    fn request(&mut self) -> Message {
+        let (table, header) = (TableId(self.u32()), self.header());
+        let slot = SlotIndex(self.u32());
+        let (rows, pulled) = self.rows();
+        let chained = self.option(|any| Sequence(any.u64()));
+        let (previous, own, values) = (chained, chained, self.payload());
+        self.one_of([
+            Message::Push {
+                table,
+                header,
+                slot,
+                previous,
+                rows,
+                values,
+            },
+            Message::Pull {
+                table,
+                header,
+                slot,
+                own,
+                rows: pulled,
+            },
+            Message::Await {
+                table,
+                header,
+                slot,
+            },
+        ])
+    }
+
+    fn worker_message(&mut self) -> Message {
+        let (origin, table) = (self.origin(), TableId(self.u32()));
+        let (group, token) = (GroupId(self.u32()), self.u64());
+        let (settled_below, tick) = (Sequence(self.u64()), Tick(self.u64()));
+        let (spec_hash, last) = (u128::from(token) << 9, tick);
+        let tables = self.list(Self::tick_table);
+        self.one_of([
+            Message::Join { group, token },
+            Message::Attach {
+                origin,
+                table,
+                spec_hash,
+            },
+            Message::Ticked {
+                origin,
+                tick,
+                settled_below,
+                tables,
+            },
+            Message::Leave { origin, last },
+            Message::Heartbeat { origin },
+        ])
+    }
+
+    fn server_message(&mut self) -> Message {
+        let (origin, table) = (self.origin(), TableId(self.u32()));
+        let (sequence, tick) = (Sequence(self.u64()), Tick(self.u64()));
+        let (token, size) = (self.u64(), self.u32());
+        let granted = JoinGrant {
+            origin,
+            size,
+            start: tick,
+        };
+        let (joined, done) = (self.result(|_| granted), self.result(|_| ()));
+        let (answer, result, reason) = (self.answer(), self.result(Self::pulled), self.reason());
+        self.one_of([
+            Message::Joined {
+                token,
+                result: joined,
+            },
+            Message::Attached {
+                table,
+                result: done,
+            },
+            Message::PushAnswer {
+                table,
+                sequence,
+                answer,
+            },
+            Message::PullAnswer {
+                table,
+                sequence,
+                result,
+            },
+            Message::Deferred {
+                table,
+                sequence,
+                reason,
+            },
+            Message::Resume { table, sequence },
+            Message::TickAnswer { tick, result: done },
+            Message::LeaveAnswer { result: done },
+        ])
+    }
+
+    fn keeper_message(&mut self) -> Message {
+        let (origin, group) = (self.origin(), GroupId(self.u32()));
+        let (server, version) = (ServerId(self.u32()), RecordVersion(self.u64()));
+        let last = self.list(|any| (TableId(any.u32()), Tick(any.u64())));
+        let record = self.record();
+        self.one_of([
+            Message::Record(record),
+            Message::RecordHeld {
+                group,
+                version,
+                server,
+            },
+            Message::Fence { origin },
+            Message::Fenced {
+                origin,
+                server,
+                last,
+            },
+        ])
+    }
+}
