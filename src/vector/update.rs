@@ -154,7 +154,7 @@ pub trait UpdateRule: Debug + Send + Sync {
     fn apply_i64(&self, _context: &ApplyContext, _rows: &mut RowsMut<'_, i64>) {}
 }
 
-impl dyn UpdateRule {
+impl dyn UpdateRule + '_ {
     /// Applies the rule to rows of any element type.
     ///
     /// # Panics
