@@ -1,9 +1,9 @@
 //! From a key to the number of its row: open addressing over cache lines.
 //!
 //! Four entries share a line. A key lives in the line that its hash names or, when that is full,
-//! in the next one with room, so that a lookup costs one miss and, at 80 % load, one in five a
-//! second, in the line beside. The hash is fixed: replays are exact; keys come from authenticated
-//! workers, so that it need not be secret.
+//! in the next one with room: a lookup costs one miss, and a second, in the line beside, only for
+//! keys that found theirs full. The hash is fixed: replays are exact; keys come from
+//! authenticated workers, so that it need not be secret.
 
 use std::hint::select_unpredictable;
 
