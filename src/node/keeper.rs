@@ -150,7 +150,9 @@ impl Keeper {
         let seats = &mut self.seats;
         let mut raised = false;
         for member in &mut self.record.members {
-            let Some(seat) = seats.get_mut(&member.origin.rank) else { continue };
+            let Some(seat) = seats.get_mut(&member.origin.rank) else {
+                continue;
+            };
             let fresh = member.end == MemberEnd::Active && seat.ticked < member.start;
             if fresh && member.start <= closed {
                 member.start = closed.next();

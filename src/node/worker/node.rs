@@ -34,7 +34,10 @@ pub struct WorkerOptions {
 
 impl Default for WorkerOptions {
     fn default() -> Self {
-        Self { record_history: false, wait_max: limits::WAIT_MAX }
+        Self {
+            record_history: false,
+            wait_max: limits::WAIT_MAX,
+        }
     }
 }
 
@@ -116,7 +119,10 @@ impl WorkerNode {
     pub fn handle(&mut self, now: Instant, input: Input) {
         self.now = self.now.max(now);
         match input {
-            Input::Message { from: Peer::Server(from), message } => self.on_message(from, message),
+            Input::Message {
+                from: Peer::Server(from),
+                message,
+            } => self.on_message(from, message),
             Input::PeerUp(Peer::Server(server)) => self.on_peer_up(server),
             Input::PeerDown(Peer::Server(server)) => {
                 self.up.remove(&server);
@@ -174,7 +180,10 @@ impl WorkerNode {
     /// Asks for a place; the answer, once it is there.
     pub(super) fn join(&mut self) -> Option<Result<JoinGrant, Error>> {
         if self.joined.is_none() {
-            let message = Message::Join { group: self.group, token: self.token };
+            let message = Message::Join {
+                group: self.group,
+                token: self.token,
+            };
             self.send_control(self.plan.keeper(), message);
         }
         self.joined.clone()
@@ -215,10 +224,24 @@ impl WorkerNode {
         let (header, previous) = self.line.begin_push(table, slot);
         if self.options.record_history {
             let (origin, tick, sequence) = (header.origin, header.tick, header.sequence);
-            let event = Event::Pushed { origin, table, slot, sequence, previous, tick };
+            let event = Event::Pushed {
+                origin,
+                table,
+                slot,
+                sequence,
+                previous,
+                tick,
+            };
             self.outputs.push_back(Output::Event(event));
         }
-        let message = Message::Push { table, header, slot, previous, rows, values };
+        let message = Message::Push {
+            table,
+            header,
+            slot,
+            previous,
+            rows,
+            values,
+        };
         self.begin(to, slot, header.sequence, message);
         Some(header.sequence)
     }
@@ -233,15 +256,28 @@ impl WorkerNode {
         let to = self.plan.owner(table, slot)?;
         let (header, own) = self.line.begin_pull(table, slot);
         let message = match rows {
-            Some(rows) => Message::Pull { table, header, slot, own, rows },
-            None => Message::Await { table, header, slot },
+            Some(rows) => Message::Pull {
+                table,
+                header,
+                slot,
+                own,
+                rows,
+            },
+            None => Message::Await {
+                table,
+                header,
+                slot,
+            },
         };
         self.begin(to, slot, header.sequence, message);
         Some(header.sequence)
     }
 
     /// Takes a pull's answer, if it is there.
-    pub(super) fn take_answer(&mut self, sequence: Sequence) -> Option<Result<PullResult, Refusal>> {
+    pub(super) fn take_answer(
+        &mut self,
+        sequence: Sequence,
+    ) -> Option<Result<PullResult, Refusal>> {
         if !matches!(self.requests.get(&sequence)?.state, State::Answered(_)) {
             return None;
         }
@@ -253,7 +289,9 @@ impl WorkerNode {
 
     /// The future that began a pull is gone.
     pub(super) fn abandon(&mut self, sequence: Sequence) {
-        let Some(request) = self.requests.get_mut(&sequence) else { return };
+        let Some(request) = self.requests.get_mut(&sequence) else {
+            return;
+        };
         if matches!(request.state, State::Answered(_)) {
             self.requests.remove(&sequence);
         } else {
@@ -279,16 +317,29 @@ impl WorkerNode {
         if self.options.record_history {
             let of_table = |table: &TickTable| {
                 let id = table.table;
-                table.touched.clone().into_iter().map(move |(slot, last)| (id, slot, last))
+                table
+                    .touched
+                    .clone()
+                    .into_iter()
+                    .map(move |(slot, last)| (id, slot, last))
             };
             let touched = tables.iter().flat_map(of_table).collect();
-            let event = Event::TickSent { origin, tick: ended, touched };
+            let event = Event::TickSent {
+                origin,
+                tick: ended,
+                touched,
+            };
             self.outputs.push_back(Output::Event(event));
         }
         let mut unanswered = BTreeMap::new();
         for server in self.plan.servers().to_vec() {
             let tables = self.tables_at(server, &tables);
-            let message = Message::Ticked { origin, tick: ended, settled_below, tables };
+            let message = Message::Ticked {
+                origin,
+                tick: ended,
+                settled_below,
+                tables,
+            };
             self.send_control(server, message.clone());
             unanswered.insert(server, message);
         }
@@ -315,17 +366,30 @@ impl WorkerNode {
 
     /// What the oldest unanswered request waits for, as far as its server has told.
     pub(super) fn reason(&self, since: Instant) -> WaitReason {
-        let told = self.requests.values().find_map(|request| match &request.state {
-            State::Deferred(reason) => Some(WaitReason { since, ..*reason }),
-            State::UnderWay | State::Answered(_) | State::Abandoned => None,
-        });
+        let told = self
+            .requests
+            .values()
+            .find_map(|request| match &request.state {
+                State::Deferred(reason) => Some(WaitReason { since, ..*reason }),
+                State::UnderWay | State::Answered(_) | State::Abandoned => None,
+            });
         let (who, tick): (Option<Rank>, _) = (None, self.line.tick());
-        told.unwrap_or(WaitReason { who, tick, since, what: WaitFor::Answer })
+        told.unwrap_or(WaitReason {
+            who,
+            tick,
+            since,
+            what: WaitFor::Answer,
+        })
     }
 
     fn begin(&mut self, to: ServerId, slot: SlotIndex, sequence: Sequence, message: Message) {
         let stream = Stream::Data(slot.0 % DATA_STREAMS);
-        let request = Request { to, stream, message: message.clone(), state: State::UnderWay };
+        let request = Request {
+            to,
+            stream,
+            message: message.clone(),
+            state: State::UnderWay,
+        };
         self.requests.insert(sequence, request);
         self.send(to, stream, message);
     }
@@ -336,11 +400,19 @@ impl WorkerNode {
             Message::Attached { table, result } => {
                 self.attached.insert(table, Some(result));
             },
-            Message::PushAnswer { table, sequence, answer } => {
+            Message::PushAnswer {
+                table,
+                sequence,
+                answer,
+            } => {
                 self.on_push_answer(table, sequence, answer);
             },
-            Message::PullAnswer { sequence, result, .. } => self.on_pull_answer(sequence, result),
-            Message::Deferred { sequence, reason, .. } => {
+            Message::PullAnswer {
+                sequence, result, ..
+            } => self.on_pull_answer(sequence, result),
+            Message::Deferred {
+                sequence, reason, ..
+            } => {
                 if let Some(request) = self.requests.get_mut(&sequence)
                     && matches!(request.state, State::UnderWay | State::Deferred(_))
                 {
@@ -367,16 +439,24 @@ impl WorkerNode {
             self.line = Line::new(grant.origin, grant.start);
             if self.options.record_history {
                 let (origin, start) = (grant.origin, grant.start);
-                self.outputs.push_back(Output::Event(Event::Joined { origin, start }));
+                self.outputs
+                    .push_back(Output::Event(Event::Joined { origin, start }));
             }
         }
-        let origin = Origin { group: self.group, ..Origin::default() };
+        let origin = Origin {
+            group: self.group,
+            ..Origin::default()
+        };
         self.joined = Some(result.map_err(|refusal| refusal.into_error("", origin, Tick(0))));
     }
 
     fn on_push_answer(&mut self, table: TableId, sequence: Sequence, answer: Answer) {
-        let Some(request) = self.requests.get(&sequence) else { return };
-        let Message::Push { header, .. } = &request.message else { return };
+        let Some(request) = self.requests.get(&sequence) else {
+            return;
+        };
+        let Message::Push { header, .. } = &request.message else {
+            return;
+        };
         let tick = header.tick;
         self.requests.remove(&sequence);
         self.line.answered(sequence);
@@ -387,7 +467,9 @@ impl WorkerNode {
     }
 
     fn on_pull_answer(&mut self, sequence: Sequence, result: Result<PullResult, Refusal>) {
-        let Some(request) = self.requests.get_mut(&sequence) else { return };
+        let Some(request) = self.requests.get_mut(&sequence) else {
+            return;
+        };
         match request.state {
             State::Answered(_) => return,
             State::Abandoned => {
@@ -399,7 +481,9 @@ impl WorkerNode {
     }
 
     fn on_resume(&mut self, sequence: Sequence) {
-        let Some(request) = self.requests.get_mut(&sequence) else { return };
+        let Some(request) = self.requests.get_mut(&sequence) else {
+            return;
+        };
         if matches!(request.message, Message::Push { .. }) {
             request.state = State::UnderWay;
             let (to, stream, message) = (request.to, request.stream, request.message.clone());
@@ -408,13 +492,16 @@ impl WorkerNode {
     }
 
     fn on_tick_answer(&mut self, from: ServerId, tick: Tick, result: Result<(), Refusal>) {
-        let Some(unanswered) = self.ticks.get_mut(&tick) else { return };
+        let Some(unanswered) = self.ticks.get_mut(&tick) else {
+            return;
+        };
         unanswered.remove(&from);
         if unanswered.is_empty() {
             self.ticks.remove(&tick);
         }
         if let Err(refusal) = result {
-            self.line.fail(refusal.into_error("", self.line.origin(), tick));
+            self.line
+                .fail(refusal.into_error("", self.line.origin(), tick));
         }
     }
 
@@ -423,7 +510,10 @@ impl WorkerNode {
         self.up.insert(server);
         if server == self.plan.keeper() {
             if self.joined.is_none() {
-                let message = Message::Join { group: self.group, token: self.token };
+                let message = Message::Join {
+                    group: self.group,
+                    token: self.token,
+                };
                 self.send_control(server, message);
             }
             if let Some((last, None)) = self.leave {
@@ -432,12 +522,18 @@ impl WorkerNode {
             }
         }
         let asked = self.attached.iter().filter(|(_, answer)| answer.is_none());
-        let attaches: Vec<_> = asked.filter_map(|(table, _)| self.attach_message(*table)).collect();
+        let attaches: Vec<_> = asked
+            .filter_map(|(table, _)| self.attach_message(*table))
+            .collect();
         for (to, message) in attaches.into_iter().filter(|(to, _)| *to == server) {
             self.send_control(to, message);
         }
         let mut again = Vec::new();
-        for request in self.requests.values_mut().filter(|request| request.to == server) {
+        for request in self
+            .requests
+            .values_mut()
+            .filter(|request| request.to == server)
+        {
             if !matches!(request.state, State::Answered(_)) {
                 if matches!(request.state, State::Deferred(_)) {
                     request.state = State::UnderWay;
@@ -445,7 +541,10 @@ impl WorkerNode {
                 again.push((request.stream, request.message.clone()));
             }
         }
-        let ticks = self.ticks.values().filter_map(|unanswered| unanswered.get(&server));
+        let ticks = self
+            .ticks
+            .values()
+            .filter_map(|unanswered| unanswered.get(&server));
         again.extend(ticks.map(|message| (Stream::Control, message.clone())));
         for (stream, message) in again {
             self.send(server, stream, message);
@@ -455,7 +554,9 @@ impl WorkerNode {
 
     fn on_time(&mut self) {
         if self.timers.first().is_some_and(|first| *first <= self.now) {
-            self.timers = self.timers.split_off(&Instant(self.now.0.saturating_add(1)));
+            self.timers = self
+                .timers
+                .split_off(&Instant(self.now.0.saturating_add(1)));
             self.wake_all();
         }
         let active = matches!(self.joined, Some(Ok(_))) && !self.closed;
@@ -470,7 +571,13 @@ impl WorkerNode {
     fn ask_to_wake(&mut self) {
         let active = matches!(self.joined, Some(Ok(_))) && !self.closed;
         let heartbeat = active.then(|| self.keeper_heard.after(limits::HEARTBEAT_INTERVAL));
-        let next = self.timers.first().copied().into_iter().chain(heartbeat).min();
+        let next = self
+            .timers
+            .first()
+            .copied()
+            .into_iter()
+            .chain(heartbeat)
+            .min();
         if next.is_some() && next != self.wake_at {
             self.outputs.extend(next.map(Output::WakeAt));
         }
@@ -489,14 +596,25 @@ impl WorkerNode {
         if to == self.plan.keeper() {
             self.keeper_heard = self.now;
         }
-        self.outputs.push_back(Output::Send { to: Peer::Server(to), stream, message });
+        self.outputs.push_back(Output::Send {
+            to: Peer::Server(to),
+            stream,
+            message,
+        });
     }
 
     fn attach_message(&self, table: TableId) -> Option<(ServerId, Message)> {
         let planned = self.plan.table(table)?;
         let to = self.plan.owner(table, SlotIndex(0))?;
         let (origin, spec_hash) = (self.line.origin(), planned.table.spec().hash());
-        Some((to, Message::Attach { origin, table, spec_hash }))
+        Some((
+            to,
+            Message::Attach {
+                origin,
+                table,
+                spec_hash,
+            },
+        ))
     }
 
     /// The part of a tick that a server has to know.
@@ -506,7 +624,10 @@ impl WorkerNode {
                 self.plan.owner(table.table, *slot) == Some(server)
             };
             let touched = table.touched.iter().filter(owned).copied().collect();
-            TickTable { touched, ..table.clone() }
+            TickTable {
+                touched,
+                ..table.clone()
+            }
         };
         tables.iter().map(here).collect()
     }
@@ -524,8 +645,7 @@ impl WorkerNode {
 }
 
 fn is_open_pull(request: &Request) -> bool {
-    !matches!(request.message, Message::Push { .. })
-        && !matches!(request.state, State::Answered(_))
+    !matches!(request.message, Message::Push { .. }) && !matches!(request.state, State::Answered(_))
 }
 
 /// The error of using a worker that has finished.
