@@ -1,1 +1,3 @@
 //! Data loaders and training functions.
+
+pub mod data;
