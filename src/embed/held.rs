@@ -6,7 +6,7 @@ use crate::error::SpecError;
 use crate::id::{Origin, Sequence, ServerId, SlotIndex, Tick};
 use crate::node::registry::Code;
 use crate::node::sabotage::Switch;
-use crate::node::shard::{Place, Shard, ShardStats, Work, new_shard};
+use crate::node::shard::{Place, Shard, ShardStats, Work, digest_of, new_shard};
 use crate::placement::SlotGrid;
 use crate::spec::{GroupRecord, Table};
 use crate::sync::Mutex;
@@ -154,14 +154,11 @@ impl Held {
 
     /// A digest of all values and state.
     pub(super) fn digest(&self) -> u128 {
-        let mut digest = 0_u128;
-        for cell in &self.shards {
-            for (slot, of_slot) in cell.lock().shard.digests() {
-                // Rotation by the slot makes the sum depend on which slot holds what.
-                digest = digest.wrapping_add(of_slot.rotate_left(slot.0 % 128));
-            }
-        }
-        digest
+        digest_of(
+            self.shards
+                .iter()
+                .flat_map(|cell| cell.lock().shard.digests()),
+        )
     }
 }
 

@@ -17,4 +17,4 @@ mod shard;
 
 pub use engine::ShardEngine;
 pub use request::{Chunk, PullOutcome, PullRequest, PushOutcome, PushRequest, ReadRows};
-pub use shard::{Place, Shard, ShardStats, Work, new_shard};
+pub use shard::{Place, Shard, ShardStats, Work, digest_of, new_shard};
