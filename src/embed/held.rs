@@ -156,7 +156,8 @@ impl Held {
     pub(super) fn digest(&self) -> u128 {
         let mut digest = 0_u128;
         for cell in &self.shards {
-            for (slot, of_slot) in cell.lock().shard.digests() {
+            let slots = cell.lock().shard.digests();
+            for (slot, of_slot) in slots {
                 // Rotation by the slot makes the sum depend on which slot holds what.
                 digest = digest.wrapping_add(of_slot.rotate_left(slot.0 % 128));
             }
