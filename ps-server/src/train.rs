@@ -103,7 +103,8 @@ fn load_dense(arguments: &TrainArguments) -> anyhow::Result<(DenseData, DenseDat
         arguments.test.display(),
         test.features()
     );
-    Ok((train, test))
+    let classes = train.classes().max(test.classes());
+    Ok((train.with_classes(classes)?, test.with_classes(classes)?))
 }
 
 fn open_dense(path: &Path, labels: Option<&Path>) -> anyhow::Result<DenseData> {
