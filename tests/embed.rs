@@ -1,5 +1,7 @@
 //! The embedded store as a user meets it: policies, groups, errors.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::thread;
 
 use archipelago::embed::Config;

@@ -1,5 +1,7 @@
 //! The smallest cluster: nodes that hand each other encoded messages, without time or faults.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Waker};

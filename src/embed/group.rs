@@ -159,6 +159,6 @@ fn full(group: &GroupState, refusal: &Refusal) -> Error {
             size: *size,
         }
         .into(),
-        other => other.clone().into_error("", Origin::default(), Tick(0)),
+        other => other.into_error("", Origin::default(), Tick(0)),
     }
 }

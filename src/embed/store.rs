@@ -55,9 +55,9 @@ impl Default for Config {
 /// let hyper = Hyper::rate(Schedule::Constant(0.5));
 /// let w = store.ensure_table(spec, TablePolicy::local(Bsp), hyper)?;
 /// let me = store.group("train", 1)?.join_blocking()?;
-/// me.push(&w, .., &[2.0, 4.0, 6.0])?;
+/// me.push(&w, .., &[2.0_f32, 4.0, 6.0])?;
 /// me.tick()?;
-/// let mut x = [0.0; 3];
+/// let mut x = [0.0_f32; 3];
 /// me.pull(&w, .., &mut x)?;
 /// assert_eq!(x, [-1.0, -2.0, -3.0]);
 /// me.finish()?;

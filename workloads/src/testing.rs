@@ -279,6 +279,7 @@ impl Worker for Member {
                 .insert(self.rank, contribution);
             assert!(earlier.is_none(), "one push per table and tick");
             Ok(Stamp {
+                table: table.id(),
                 origin: self.origin(),
                 tick,
                 first: Sequence(1),

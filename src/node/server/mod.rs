@@ -10,6 +10,7 @@
 
 mod groups;
 mod node;
+mod typed;
 mod waiting;
 
 pub use node::{ServerNode, ServerOptions};

@@ -3,26 +3,20 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::groups::{KeptGroup, Letters};
+use super::typed::{Pulled, pull, push};
 use super::waiting::{Waiting, WaitingRead};
 use crate::error::{Loss, WaitReason};
 use crate::history::{Event, WaitOutcome};
 use crate::id::{GroupId, Origin, Sequence, ServerId, SlotIndex, TableId, Tick};
 use crate::key::Key;
-use crate::limits;
 use crate::node::plan::{Plan, Planned};
 use crate::node::sabotage::{Sabotage, Switch};
-use crate::node::shard::{
-    Chunk, Place, PullOutcome, PullRequest, PushOutcome, PushRequest, ReadRows, Shard, ShardEngine,
-    ShardStats, Work, new_shard,
-};
-use crate::node::worker::Seen;
+use crate::node::shard::{Place, PushOutcome, PushRequest, Shard, ShardStats, Work, new_shard};
 use crate::node::{DATA_STREAMS, Input, Output, Peer, Stream};
 use crate::spec::GroupRecord;
 use crate::time::Instant;
-use crate::vector::{DType, Element};
-use crate::wire::{
-    Answer, Header, Message, Payload, PullResult, PullRows, Refusal, RowsNamed, TickTable,
-};
+use crate::vector::DType;
+use crate::wire::{Answer, Header, Message, Payload, PullResult, Refusal, RowsNamed, TickTable};
 
 /// How a server node is built.
 #[derive(Clone, Copy, Debug, Default)]
@@ -251,6 +245,27 @@ impl ServerNode {
                 self.post(letters);
             },
             Message::Heartbeat { origin } => self.heard(origin),
+            Message::Record(_)
+            | Message::RecordHeld { .. }
+            | Message::Fence { .. }
+            | Message::Fenced { .. } => self.on_keeping(from, message),
+            // Answers are for workers; a server that gets one was confused with another process.
+            Message::Joined { .. }
+            | Message::Attached { .. }
+            | Message::PushAnswer { .. }
+            | Message::PullAnswer { .. }
+            | Message::Deferred { .. }
+            | Message::Resume { .. }
+            | Message::TickAnswer { .. }
+            | Message::LeaveAnswer { .. } => {
+                tracing::debug!(%from, "a server ignores an answer");
+            },
+        }
+    }
+
+    /// What servers tell each other about groups.
+    fn on_keeping(&mut self, from: Peer, message: Message) {
+        match message {
             Message::Record(record) => self.on_record(from, &record),
             Message::RecordHeld {
                 group,
@@ -287,17 +302,7 @@ impl ServerNode {
                 let letters = kept.map(|kept| kept.fenced(origin, server, &last));
                 self.post(letters.unwrap_or_default());
             },
-            // Answers are for workers; a server that gets one was confused with another process.
-            Message::Joined { .. }
-            | Message::Attached { .. }
-            | Message::PushAnswer { .. }
-            | Message::PullAnswer { .. }
-            | Message::Deferred { .. }
-            | Message::Resume { .. }
-            | Message::TickAnswer { .. }
-            | Message::LeaveAnswer { .. } => {
-                tracing::debug!(%from, "a server ignores an answer");
-            },
+            _ => {},
         }
     }
 
@@ -354,9 +359,9 @@ impl ServerNode {
             return self.answer_push(from, table, request, answer);
         };
         let outcome = match values.dtype {
-            DType::F32 => push::<f32>(held, self.now, request, rows, values),
-            DType::F64 => push::<f64>(held, self.now, request, rows, values),
-            DType::I64 => push::<i64>(held, self.now, request, rows, values),
+            DType::F32 => push::<f32>(&mut *held.shard, self.now, request, rows, values),
+            DType::F64 => push::<f64>(&mut *held.shard, self.now, request, rows, values),
+            DType::I64 => push::<i64>(&mut *held.shard, self.now, request, rows, values),
         };
         match outcome {
             PushOutcome::Answered(answer) => self.answer_push(from, table, request, answer),
@@ -410,9 +415,9 @@ impl ServerNode {
         };
         let width = planned.table.spec().width as usize;
         let outcome = match planned.table.spec().dtype {
-            DType::F32 => pull::<f32>(held, self.now, &read, width),
-            DType::F64 => pull::<f64>(held, self.now, &read, width),
-            DType::I64 => pull::<i64>(held, self.now, &read, width),
+            DType::F32 => pull::<f32>(&mut *held.shard, self.now, &read, width),
+            DType::F64 => pull::<f64>(&mut *held.shard, self.now, &read, width),
+            DType::I64 => pull::<i64>(&mut *held.shard, self.now, &read, width),
         };
         match outcome {
             Pulled::Served(result) => {
@@ -659,119 +664,6 @@ impl ServerNode {
             message,
         });
     }
-}
-
-/// What became of a pull, with the answer's data.
-enum Pulled {
-    Served(PullResult),
-    Wait(WaitReason),
-    Settled,
-    Refused(Refusal),
-}
-
-fn push<T: Element>(
-    held: &mut Held,
-    now: Instant,
-    request: &PushRequest,
-    rows: &RowsNamed,
-    values: &Payload,
-) -> PushOutcome {
-    let refused = |refusal| PushOutcome::Answered(Answer::Refused(refusal));
-    let Some(engine) = ShardEngine::<T>::of(&mut *held.shard) else {
-        let (expected, found) = (held.shard.dtype(), T::DTYPE);
-        return refused(Refusal::DType { expected, found });
-    };
-    let Ok(values) = values.elements::<T>() else {
-        return refused(Refusal::Shape {
-            expected: 0,
-            found: values.bytes.len() as u64,
-        });
-    };
-    let values = &*values;
-    let chunk = match rows {
-        RowsNamed::Block(rows) => Chunk::Block {
-            rows: *rows,
-            values,
-        },
-        RowsNamed::Keys(keys) => Chunk::Frame { keys, values },
-    };
-    engine.push(now, request, chunk)
-}
-
-fn pull<T: Element>(held: &mut Held, now: Instant, read: &WaitingRead, width: usize) -> Pulled {
-    let request = PullRequest {
-        header: read.header,
-        slot: read.slot,
-        own: read.own,
-    };
-    let Some(engine) = ShardEngine::<T>::of(&mut *held.shard) else {
-        return Pulled::Refused(Refusal::NotOwned { slot: read.slot });
-    };
-    let (mut keys, mut values) = (Vec::new(), Vec::new());
-    let rows = match &read.rows {
-        None => ReadRows::Nothing,
-        Some(PullRows::Walk { range, rows_max }) => {
-            let rows_max = (*rows_max as usize).min(walk_rows_max(width));
-            ReadRows::Walk {
-                range: *range,
-                rows_max,
-                keys: &mut keys,
-                values: &mut values,
-            }
-        },
-        Some(PullRows::Block(rows)) => {
-            let elements = rows.count().saturating_mul(width as u128);
-            if elements > limits::FRAME_ELEMENTS_MAX as u128 {
-                return Pulled::Refused(Refusal::Limit);
-            }
-            values.resize(elements as usize, T::default());
-            ReadRows::Block {
-                rows: *rows,
-                out: &mut values,
-            }
-        },
-        Some(PullRows::Keys(keys)) => {
-            let elements = keys.len().saturating_mul(width);
-            if elements > limits::FRAME_ELEMENTS_MAX {
-                return Pulled::Refused(Refusal::Limit);
-            }
-            values.resize(elements, T::default());
-            ReadRows::Keys {
-                keys,
-                out: &mut values,
-            }
-        },
-    };
-    match engine.pull(now, &request, rows) {
-        PullOutcome::Served { seen, next } => {
-            Pulled::Served(result(seen, next, &read.rows, keys, &values))
-        },
-        PullOutcome::Wait(reason) => Pulled::Wait(reason),
-        PullOutcome::Settled => Pulled::Settled,
-        PullOutcome::Refused(refusal) => Pulled::Refused(refusal),
-    }
-}
-
-fn result<T: Element>(
-    seen: Seen,
-    next: Option<Key>,
-    rows: &Option<PullRows>,
-    keys: Vec<Key>,
-    values: &[T],
-) -> PullResult {
-    let walk = matches!(rows, Some(PullRows::Walk { .. }));
-    PullResult {
-        oldest: seen.oldest,
-        newest: seen.newest,
-        keys: walk.then_some(keys),
-        next,
-        values: Payload::from_slice(values),
-    }
-}
-
-/// Rows of a walk's answer: as many as a frame holds, and at least one.
-fn walk_rows_max(width: usize) -> usize {
-    (limits::FRAME_ELEMENTS_MAX / width.max(1)).clamp(1, limits::FRAME_KEYS_MAX)
 }
 
 fn stream_of(slot: SlotIndex) -> Stream {

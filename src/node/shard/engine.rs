@@ -3,11 +3,11 @@
 use std::any::Any;
 use std::collections::BTreeMap;
 
+use super::face::{Place, Shard, ShardStats, Work};
 use super::gather::{Gathered, Unit};
 use super::part::{Part, Segment};
 use super::progress::{Counted, GroupProgress, Progress};
 use super::rows::{ShardRows, Update};
-use super::shard::{Place, Shard, ShardStats, Work};
 use super::{Chunk, PullOutcome, PullRequest, PushOutcome, PushRequest, ReadRows};
 use crate::clock::WindowCheck;
 use crate::consistency::{Admit, ReadView, RoundView};

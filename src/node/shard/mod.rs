@@ -8,13 +8,13 @@
 //! Laws 1, 2, 4, 5, 9 and 12 are kept here; it never sees a clock, a thread or an address.
 
 mod engine;
+mod face;
 mod gather;
 mod part;
 mod progress;
 mod request;
 mod rows;
-mod shard;
 
 pub use engine::ShardEngine;
+pub use face::{Place, Shard, ShardStats, Work, digest_of, new_shard};
 pub use request::{Chunk, PullOutcome, PullRequest, PushOutcome, PushRequest, ReadRows};
-pub use shard::{Place, Shard, ShardStats, Work, digest_of, new_shard};

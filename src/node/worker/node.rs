@@ -8,6 +8,8 @@
 //! the lowest unanswered one and the next; I3 a tick is sent only when all pulls before it are
 //! answered, and names the last push to every slot touched (laws 2 and 9).
 
+mod answers;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::task::Waker;
 
@@ -20,7 +22,7 @@ use crate::node::plan::Plan;
 use crate::node::{DATA_STREAMS, Input, Output, Peer, Stream};
 use crate::time::{Duration, Instant};
 use crate::wire::{
-    Answer, JoinGrant, Message, Payload, PullResult, PullRows, Refusal, RowsNamed, TickTable,
+    JoinGrant, Message, Payload, PullResult, PullRows, Refusal, RowsNamed, TickTable,
 };
 
 /// How a worker node is built.
@@ -197,7 +199,7 @@ impl WorkerNode {
     /// Whether the table may be pushed to; asks its slot 0 when it was never asked.
     pub(super) fn attach(&mut self, table: TableId) -> Option<Result<(), Refusal>> {
         if let Some(answer) = self.attached.get(&table) {
-            return answer.clone();
+            return *answer;
         }
         self.attached.insert(table, None);
         if let Some((to, message)) = self.attach_message(table) {
@@ -355,7 +357,7 @@ impl WorkerNode {
     /// Leaves the group; the answer, once it is there.
     pub(super) fn leave(&mut self) -> Option<Result<(), Refusal>> {
         if let Some((_, answer)) = &self.leave {
-            return answer.clone();
+            return *answer;
         }
         let last = self.line.tick().back(1);
         self.leave = Some((last, None));
@@ -392,164 +394,6 @@ impl WorkerNode {
         };
         self.requests.insert(sequence, request);
         self.send(to, stream, message);
-    }
-
-    fn on_message(&mut self, from: ServerId, message: Message) {
-        match message {
-            Message::Joined { token, result } if token == self.token => self.on_joined(result),
-            Message::Attached { table, result } => {
-                self.attached.insert(table, Some(result));
-            },
-            Message::PushAnswer {
-                table,
-                sequence,
-                answer,
-            } => {
-                self.on_push_answer(table, sequence, answer);
-            },
-            Message::PullAnswer {
-                sequence, result, ..
-            } => self.on_pull_answer(sequence, result),
-            Message::Deferred {
-                sequence, reason, ..
-            } => {
-                if let Some(request) = self.requests.get_mut(&sequence)
-                    && matches!(request.state, State::UnderWay | State::Deferred(_))
-                {
-                    request.state = State::Deferred(reason);
-                }
-            },
-            Message::Resume { sequence, .. } => self.on_resume(sequence),
-            Message::TickAnswer { tick, result } => self.on_tick_answer(from, tick, result),
-            Message::LeaveAnswer { result } => {
-                if let Some((_, answer)) = &mut self.leave {
-                    *answer = Some(result);
-                }
-            },
-            other => tracing::debug!(%from, ?other, "a worker ignores a message"),
-        }
-        self.wake_all();
-    }
-
-    fn on_joined(&mut self, result: Result<JoinGrant, Refusal>) {
-        if self.joined.is_some() {
-            return;
-        }
-        if let Ok(grant) = &result {
-            self.line = Line::new(grant.origin, grant.start);
-            if self.options.record_history {
-                let (origin, start) = (grant.origin, grant.start);
-                self.outputs
-                    .push_back(Output::Event(Event::Joined { origin, start }));
-            }
-        }
-        let origin = Origin {
-            group: self.group,
-            ..Origin::default()
-        };
-        self.joined = Some(result.map_err(|refusal| refusal.into_error("", origin, Tick(0))));
-    }
-
-    fn on_push_answer(&mut self, table: TableId, sequence: Sequence, answer: Answer) {
-        let Some(request) = self.requests.get(&sequence) else {
-            return;
-        };
-        let Message::Push { header, .. } = &request.message else {
-            return;
-        };
-        let tick = header.tick;
-        self.requests.remove(&sequence);
-        self.line.answered(sequence);
-        if let Answer::Refused(refusal) = answer {
-            let error = refusal.into_error(&self.table_name(table), self.line.origin(), tick);
-            self.line.fail(error);
-        }
-    }
-
-    fn on_pull_answer(&mut self, sequence: Sequence, result: Result<PullResult, Refusal>) {
-        let Some(request) = self.requests.get_mut(&sequence) else {
-            return;
-        };
-        match request.state {
-            State::Answered(_) => return,
-            State::Abandoned => {
-                self.requests.remove(&sequence);
-            },
-            State::UnderWay | State::Deferred(_) => request.state = State::Answered(result),
-        }
-        self.line.answered(sequence);
-    }
-
-    fn on_resume(&mut self, sequence: Sequence) {
-        let Some(request) = self.requests.get_mut(&sequence) else {
-            return;
-        };
-        if matches!(request.message, Message::Push { .. }) {
-            request.state = State::UnderWay;
-            let (to, stream, message) = (request.to, request.stream, request.message.clone());
-            self.send(to, stream, message);
-        }
-    }
-
-    fn on_tick_answer(&mut self, from: ServerId, tick: Tick, result: Result<(), Refusal>) {
-        let Some(unanswered) = self.ticks.get_mut(&tick) else {
-            return;
-        };
-        unanswered.remove(&from);
-        if unanswered.is_empty() {
-            self.ticks.remove(&tick);
-        }
-        if let Err(refusal) = result {
-            self.line
-                .fail(refusal.into_error("", self.line.origin(), tick));
-        }
-    }
-
-    /// Sends again whatever the server has not answered, in the order of its first sending.
-    fn on_peer_up(&mut self, server: ServerId) {
-        self.up.insert(server);
-        if server == self.plan.keeper() {
-            if self.joined.is_none() {
-                let message = Message::Join {
-                    group: self.group,
-                    token: self.token,
-                };
-                self.send_control(server, message);
-            }
-            if let Some((last, None)) = self.leave {
-                let origin = self.line.origin();
-                self.send_control(server, Message::Leave { origin, last });
-            }
-        }
-        let asked = self.attached.iter().filter(|(_, answer)| answer.is_none());
-        let attaches: Vec<_> = asked
-            .filter_map(|(table, _)| self.attach_message(*table))
-            .collect();
-        for (to, message) in attaches.into_iter().filter(|(to, _)| *to == server) {
-            self.send_control(to, message);
-        }
-        let mut again = Vec::new();
-        for request in self
-            .requests
-            .values_mut()
-            .filter(|request| request.to == server)
-        {
-            if !matches!(request.state, State::Answered(_)) {
-                if matches!(request.state, State::Deferred(_)) {
-                    request.state = State::UnderWay;
-                }
-                again.push((request.stream, request.message.clone()));
-            }
-        }
-        let ticks = self
-            .ticks
-            .values()
-            .filter_map(|unanswered| unanswered.get(&server));
-        again.extend(ticks.map(|message| (Stream::Control, message.clone())));
-        for (stream, message) in again {
-            self.send(server, stream, message);
-        }
-        self.wake_all();
     }
 
     fn on_time(&mut self) {

@@ -90,6 +90,22 @@ impl DenseData {
         &self.values[row * self.features..(row + 1) * self.features]
     }
 
+    /// The same rows with room for more classes: a part of a data set may lack the last ones.
+    ///
+    /// # Errors
+    /// `Shape` when a label would not lie below.
+    pub fn with_classes(mut self, classes: u32) -> Result<Self, DataError> {
+        if classes < self.classes {
+            return Err(DataError::Shape {
+                what: "classes",
+                expected: format!("at least {}", self.classes),
+                found: classes.to_string(),
+            });
+        }
+        self.classes = classes;
+        Ok(self)
+    }
+
     /// The first `rows` rows and the rest. Both parts keep the classes of the whole.
     ///
     /// # Errors
@@ -126,6 +142,8 @@ mod tests {
     fn shapes_are_checked_and_split() {
         let data = DenseData::new(2, 3, vec![1.0, 2.0, 3.0, 4.0], vec![2, 0]).unwrap();
         assert_eq!(data.row(1), [3.0, 4.0]);
+        assert_eq!(data.clone().with_classes(9).unwrap().classes(), 9);
+        assert!(data.clone().with_classes(2).is_err());
         let (first, rest) = data.clone().split(1).unwrap();
         assert_eq!((first.labels(), rest.row(0)), (&[2][..], &[3.0, 4.0][..]));
         assert!(data.split(3).is_err());
