@@ -242,7 +242,9 @@ mod tests {
             Event::WaitBegan {
                 origin,
                 table,
+                slot,
                 sequence,
+                at_tick,
                 reason,
             },
             Event::WaitEnded {
