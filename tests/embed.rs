@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::future::Future;
 use std::thread;
 
 use archipelago::embed::Config;
@@ -9,6 +10,7 @@ use archipelago::error::{AccessError, Error, GroupError};
 use archipelago::rules::{Adam, Momentum, Sgd};
 use archipelago::{
     AckLevel, Bsp, Combine, Eventual, Hyper, KeyList, Schedule, Ssp, Store, TablePolicy, TableSpec,
+    Worker,
 };
 
 fn store(shards: u32) -> Store {
@@ -204,4 +206,50 @@ fn a_table_has_one_writing_group() {
         matches!(taken, Error::Access(AccessError::WriterTaken { .. })),
         "{taken}"
     );
+}
+
+#[test]
+fn a_tick_waits_for_the_pulls_before_it() {
+    let store = store(2);
+    let policy = TablePolicy::local(Bsp);
+    let w = store
+        .ensure_table(TableSpec::dense("w", 10), policy, Hyper::default())
+        .unwrap();
+    let group = store.group("g", 2).unwrap();
+    let (a, b) = (
+        group.join_blocking().unwrap(),
+        group.join_blocking().unwrap(),
+    );
+    a.tick().unwrap();
+    b.push(&w, .., &[1.0_f32; 10]).unwrap();
+    let (mut early, mut late) = ([9.0_f32; 10], [9.0_f32; 10]);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            // Both futures run at once: the tick may not overtake the pull of tick 2.
+            a.run(async |me| {
+                let pull = me.pull(&w, .., &mut early);
+                let (mut pull, mut tick) = (std::pin::pin!(pull), std::pin::pin!(me.tick()));
+                let mut ended = false;
+                std::future::poll_fn(|context| {
+                    let pulled = pull.as_mut().poll(context).is_ready();
+                    if !pulled {
+                        ended |= tick.as_mut().poll(context).is_ready();
+                        assert!(!ended, "the tick ended before its pull was answered");
+                    }
+                    if pulled {
+                        std::task::Poll::Ready(())
+                    } else {
+                        std::task::Poll::Pending
+                    }
+                })
+                .await;
+            });
+        });
+        b.tick().unwrap();
+    });
+    assert_eq!(early, [1.0; 10]);
+    b.tick().unwrap();
+    a.tick().unwrap();
+    a.pull(&w, .., &mut late).unwrap();
+    assert_eq!(late, [1.0; 10]);
 }

@@ -1,7 +1,7 @@
 //! A member of a group, working on the shards of this process directly.
 
 use std::future::{Future, poll_fn};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use super::group::GroupState;
 use super::held::{Cell, Held};
@@ -27,20 +27,56 @@ pub struct EmbedWorker {
     store: Arc<Inner>,
     group: Arc<GroupState>,
     origin: Origin,
-    line: Mutex<Line>,
+    turn: Mutex<Turn>,
     finished: AtomicBool,
+}
+
+/// The worker's line of requests, and who waits for it to move on.
+#[derive(Debug)]
+struct Turn {
+    line: Line,
+    open_pulls: usize,
+    wakers: Vec<Waker>,
+}
+
+impl Turn {
+    /// A request has ended: a tick or a full window may go on.
+    fn moved_on(&mut self) {
+        for waker in self.wakers.drain(..) {
+            waker.wake();
+        }
+    }
 }
 
 impl EmbedWorker {
     pub(super) fn new(store: Arc<Inner>, group: Arc<GroupState>, grant: &JoinGrant) -> Self {
-        let line = Mutex::new(Line::new(grant.origin, grant.start));
+        let line = Line::new(grant.origin, grant.start);
+        let turn = Mutex::new(Turn {
+            line,
+            open_pulls: 0,
+            wakers: Vec::new(),
+        });
         Self {
             store,
             group,
             origin: grant.origin,
-            line,
+            turn,
             finished: AtomicBool::new(false),
         }
+    }
+
+    /// Waits until `ready` answers. What it waits for are requests of this very worker, each of
+    /// which has a deadline of its own.
+    async fn in_turn<R>(&self, mut ready: impl FnMut(&mut Turn) -> Option<R>) -> R {
+        poll_fn(|context| {
+            let mut turn = self.turn.lock();
+            if let Some(answer) = ready(&mut turn) {
+                return Poll::Ready(answer);
+            }
+            turn.wakers.push(context.waker().clone());
+            Poll::Pending
+        })
+        .await
     }
 
     fn check_open(&self) -> Result<()> {
@@ -68,7 +104,7 @@ impl EmbedWorker {
         let target = Target::new(table, rows, values.len(), T::DTYPE)?;
         let weight = options.weight.unwrap_or(1.0);
         let (first, tick) = {
-            let mut line = self.line.lock();
+            let line = &mut self.turn.lock().line;
             line.weigh(table, weight)?;
             (line.next_sequence(), line.tick())
         };
@@ -94,6 +130,8 @@ impl EmbedWorker {
         place: &ChunkPlace<'_>,
         values: &[T],
     ) -> Result<Sequence> {
+        self.in_turn(|turn| turn.line.has_room().then_some(()))
+            .await;
         let begun = Begun::push(self, held.table.id(), place.slot);
         let request = PushRequest {
             header: begun.header,
@@ -125,7 +163,7 @@ impl EmbedWorker {
         let Header { sequence, tick, .. } = begun.answered();
         if let Answer::Refused(refusal) = answer {
             let error = refusal.into_error(held.table.name(), self.origin, tick);
-            self.line.lock().fail(error);
+            self.turn.lock().line.fail(error);
         }
         Ok(sequence)
     }
@@ -199,7 +237,7 @@ impl EmbedWorker {
         if !held.gathers {
             return Ok(());
         }
-        if stamp.tick >= self.line.lock().tick() {
+        if stamp.tick >= self.turn.lock().line.tick() {
             return Err(AccessError::WaitBeforeTick { tick: stamp.tick }.into());
         }
         for shard in held.shards() {
@@ -225,12 +263,13 @@ impl EmbedWorker {
         Ok(())
     }
 
-    fn end_tick(&self) -> Result<Tick> {
-        let (ended, mut pushed) = {
-            let mut line = self.line.lock();
-            line.take_failure()?;
-            line.end_tick()
-        };
+    /// Ends the tick once all pulls of it are answered (SPEC law 5).
+    async fn end_tick(&self) -> Result<Tick> {
+        let ended = self.in_turn(|turn| {
+            let idle = turn.open_pulls == 0;
+            idle.then(|| turn.line.take_failure().map(|()| turn.line.end_tick()))
+        });
+        let (ended, mut pushed) = ended.await?;
         let tables = self.store.ticking(&self.group, self.origin, ended);
         let now = self.store.clock.now();
         for held in &tables {
@@ -256,7 +295,7 @@ impl Worker for EmbedWorker {
     }
 
     fn current_tick(&self) -> Tick {
-        self.line.lock().tick()
+        self.turn.lock().line.tick()
     }
 
     fn pull<'a, T: Element>(
@@ -297,7 +336,7 @@ impl Worker for EmbedWorker {
         async move {
             self.push_chunks(table, rows, values, PushOptions::default())
                 .await?;
-            self.end_tick()?;
+            self.end_tick().await?;
             self.pull_chunks(table, rows, out).await
         }
     }
@@ -308,7 +347,7 @@ impl Worker for EmbedWorker {
             let (expected, found) = (self.origin, stamp.origin);
             return Err(AccessError::ForeignStamp { expected, found }.into());
         }
-        self.line.lock().take_failure()?;
+        self.turn.lock().line.take_failure()?;
         match level {
             AckLevel::Admitted => Ok(()),
             AckLevel::Applied => self.wait_applied(stamp).await,
@@ -317,19 +356,19 @@ impl Worker for EmbedWorker {
 
     async fn tick(&self) -> Result<Tick> {
         self.check_open()?;
-        self.end_tick()
+        self.end_tick().await
     }
 
     async fn finish(&self) -> Result<()> {
         if self.finished.load(Ordering::Acquire) {
             return Ok(());
         }
-        self.line.lock().take_failure()?;
-        if self.line.lock().has_pushed() {
-            self.end_tick()?;
+        self.turn.lock().line.take_failure()?;
+        if self.turn.lock().line.has_pushed() {
+            self.end_tick().await?;
         }
         self.finished.store(true, Ordering::Release);
-        let last = self.line.lock().tick().back(1);
+        let last = self.turn.lock().line.tick().back(1);
         self.store.leave(&self.group, self.origin, last)
     }
 
@@ -373,7 +412,7 @@ struct Begun<'a> {
 
 impl<'a> Begun<'a> {
     fn push(worker: &'a EmbedWorker, table: TableId, slot: SlotIndex) -> Self {
-        let (header, previous) = worker.line.lock().begin_push(table, slot);
+        let (header, previous) = worker.turn.lock().line.begin_push(table, slot);
         Self {
             worker,
             table,
@@ -392,10 +431,12 @@ impl<'a> Begun<'a> {
 
 impl Drop for Begun<'_> {
     fn drop(&mut self) {
-        let mut line = self.worker.line.lock();
-        line.answered(self.header.sequence);
+        let mut turn = self.worker.turn.lock();
+        turn.moved_on();
+        turn.line.answered(self.header.sequence);
         if !self.answered {
-            line.abandon_push(self.table, self.slot, self.header.sequence, self.previous);
+            turn.line
+                .abandon_push(self.table, self.slot, self.header.sequence, self.previous);
         }
     }
 }
@@ -410,7 +451,11 @@ struct Pull<'a> {
 
 impl<'a> Pull<'a> {
     fn begin(worker: &'a EmbedWorker, held: &'a Held, slot: SlotIndex) -> Self {
-        let (header, own) = worker.line.lock().begin_pull(held.table.id(), slot);
+        let (header, own) = {
+            let mut turn = worker.turn.lock();
+            turn.open_pulls += 1;
+            turn.line.begin_pull(held.table.id(), slot)
+        };
         let request = PullRequest { header, slot, own };
         Self {
             worker,
@@ -454,10 +499,10 @@ impl<'a> Pull<'a> {
 
 impl Drop for Pull<'_> {
     fn drop(&mut self) {
-        self.worker
-            .line
-            .lock()
-            .answered(self.request.header.sequence);
+        let mut turn = self.worker.turn.lock();
+        turn.open_pulls -= 1;
+        turn.moved_on();
+        turn.line.answered(self.request.header.sequence);
     }
 }
 

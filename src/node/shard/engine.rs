@@ -159,6 +159,7 @@ impl<T: Element> ShardEngine<T> {
         };
         let forget = self.place.switch.breaks(Sabotage::ForgetOutcomes);
         match member.check_push(sequence, settled_below, request.slot, request.previous) {
+            WindowCheck::Fresh if member.window.is_full() => return Err(Refusal::WindowFull),
             WindowCheck::Fresh => {},
             WindowCheck::Answered(_) | WindowCheck::Settled if forget => {},
             WindowCheck::Answered(answer) => {

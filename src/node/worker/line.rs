@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use crate::error::{AccessError, Error};
 use crate::id::{Origin, Sequence, SlotIndex, TableId, Tick};
+use crate::limits;
 use crate::spec::Table;
 use crate::wire::{Header, TickTable};
 
@@ -150,6 +151,12 @@ impl Line {
     /// The lowest sequence without an answer.
     pub fn settled_below(&self) -> Sequence {
         self.unanswered.first().copied().unwrap_or(self.next)
+    }
+
+    /// Whether another request may begin: windows keep outcomes from the lowest unanswered
+    /// sequence on, and no more than `inflight_max` (law 12).
+    pub fn has_room(&self) -> bool {
+        self.next.0 - self.settled_below().0 < limits::INFLIGHT_MAX as u64
     }
 
     /// Keeps the first error of a push until [`take_failure`](Self::take_failure).

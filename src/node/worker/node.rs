@@ -210,8 +210,7 @@ impl WorkerNode {
 
     /// Whether another request may begin.
     pub(super) fn has_room(&self) -> bool {
-        let span = self.line.next_sequence().0 - self.line.settled_below().0;
-        self.requests.len() < limits::INFLIGHT_MAX && span < limits::INFLIGHT_MAX as u64
+        self.requests.len() < limits::INFLIGHT_MAX && self.line.has_room()
     }
 
     /// Begins a push of one chunk.
