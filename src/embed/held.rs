@@ -6,7 +6,7 @@ use crate::error::SpecError;
 use crate::id::{Origin, Sequence, ServerId, SlotIndex, Tick};
 use crate::node::registry::Code;
 use crate::node::sabotage::Switch;
-use crate::node::shard::{Place, Shard, ShardStats, Work, new_shard};
+use crate::node::shard::{Place, Shard, ShardStats, Work, digest_of, new_shard};
 use crate::placement::SlotGrid;
 use crate::spec::{GroupRecord, Table};
 use crate::sync::Mutex;
@@ -154,6 +154,7 @@ impl Held {
 
     /// A digest of all values and state.
     pub(super) fn digest(&self) -> u128 {
+<<<<<<< HEAD
         let mut digest = 0_u128;
         for cell in &self.shards {
             let slots = cell.lock().shard.digests();
@@ -163,6 +164,13 @@ impl Held {
             }
         }
         digest
+=======
+        digest_of(
+            self.shards
+                .iter()
+                .flat_map(|cell| cell.lock().shard.digests()),
+        )
+>>>>>>> h-sim
     }
 }
 

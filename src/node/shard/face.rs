@@ -130,6 +130,16 @@ pub fn new_shard(table: &Table, code: &Code, place: Place) -> Result<Box<dyn Sha
     }
 }
 
+/// The digest of a table from those of its slots, in any order: equal for equal tables, however
+/// they are cut into shards.
+pub fn digest_of(slots: impl IntoIterator<Item = (SlotIndex, u128)>) -> u128 {
+    // Rotation by the slot makes the sum depend on which slot holds what.
+    let turned = slots
+        .into_iter()
+        .map(|(slot, digest)| digest.rotate_left(slot.0 % 128));
+    turned.fold(0, u128::wrapping_add)
+}
+
 fn boxed<T: Element>(
     table: &Table,
     code: &Code,

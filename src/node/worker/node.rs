@@ -366,7 +366,7 @@ impl WorkerNode {
     }
 
     /// What the oldest unanswered request waits for, as far as its server has told.
-    pub(super) fn reason(&self, since: Instant) -> WaitReason {
+    pub fn reason(&self, since: Instant) -> WaitReason {
         let told = self
             .requests
             .values()

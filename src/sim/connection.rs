@@ -1,0 +1,221 @@
+//! One connection between two processes: order, delay, and what a break takes with it.
+//!
+//! Invariants: I1 without trouble, messages of one stream arrive in the order of their sending; I2
+//! a break loses a suffix of what is in flight on each stream, and nothing that was sent before a
+//! break arrives after the connection is back.
+
+use std::collections::BTreeMap;
+
+use super::profile::LinkProfile;
+use crate::node::Stream;
+use crate::rng::Rng;
+use crate::time::{Duration, Instant};
+
+/// A connection.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) up: bool,
+    /// Which life of the connection this is.
+    pub(super) epoch: u64,
+    /// Until when a partition keeps it down.
+    pub(super) cut_until: Instant,
+    /// One end has ended for ever.
+    pub(super) dead: bool,
+    /// From the lower end to the higher, and back.
+    pub(super) ways: [Way; 2],
+    rng: Rng,
+}
+
+/// One direction of a connection.
+#[derive(Debug)]
+pub(super) struct Way {
+    pub(super) profile: LinkProfile,
+    control_free: Instant,
+    data_free: Instant,
+    floors: BTreeMap<Stream, Instant>,
+    in_flight: BTreeMap<u64, InFlight>,
+    sent: u64,
+}
+
+/// A message under way.
+#[derive(Clone, Debug)]
+pub(super) struct InFlight {
+    pub(super) stream: Stream,
+    pub(super) step: &'static str,
+    pub(super) frame: Vec<u8>,
+}
+
+/// What happens to a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// It arrives.
+    Arrives,
+    /// It is lost.
+    Dropped,
+    /// It arrives twice.
+    Duplicated,
+    /// It arrives late.
+    Late,
+    /// It is sent, and the connection breaks.
+    Breaks,
+}
+
+impl Connection {
+    pub(super) fn new(seed: u64, name: &str, profile: LinkProfile) -> Self {
+        Self {
+            up: false,
+            epoch: 0,
+            cut_until: Instant::EPOCH,
+            dead: false,
+            ways: [Way::new(profile), Way::new(profile)],
+            rng: Rng::named(seed, name),
+        }
+    }
+
+    /// Sends a message: its fate, its number, and when it arrives, each time it does.
+    pub(super) fn send(
+        &mut self,
+        now: Instant,
+        way: usize,
+        message: InFlight,
+    ) -> (Fate, u64, Vec<Instant>) {
+        let (way, rng) = (&mut self.ways[way], &mut self.rng);
+        let fate = way.fate(rng);
+        let sent = way.serialise(now, message.stream, message.frame.len());
+        let arrival = sent
+            .after(way.profile.latency)
+            .after(below(rng, way.profile.jitter_max));
+        let late = arrival
+            .after(way.profile.latency)
+            .after(below(rng, way.profile.jitter_max));
+        let arrivals = match fate {
+            Fate::Dropped => Vec::new(),
+            Fate::Late => vec![late],
+            Fate::Arrives | Fate::Breaks => vec![way.in_order(message.stream, arrival)],
+            Fate::Duplicated => vec![way.in_order(message.stream, arrival), late],
+        };
+        let number = way.sent;
+        way.sent += 1;
+        if !arrivals.is_empty() {
+            way.in_flight.insert(number, message);
+        }
+        (fate, number, arrivals)
+    }
+
+    /// When the connection breaks after trouble.
+    pub(super) fn breaks_at(&mut self, now: Instant, way: usize) -> Instant {
+        now.after(below(
+            &mut self.rng,
+            self.ways[way].profile.trouble.breaks_within,
+        ))
+    }
+
+    /// Takes a message out of the air; `None` when it was lost.
+    pub(super) fn arrive(&mut self, way: usize, number: u64, last: bool) -> Option<InFlight> {
+        let in_flight = &mut self.ways[way].in_flight;
+        if last {
+            in_flight.remove(&number)
+        } else {
+            in_flight.get(&number).cloned()
+        }
+    }
+
+    /// Breaks the connection: of each stream, a suffix of what is in flight is lost. Returns the
+    /// steps lost.
+    pub(super) fn break_up(&mut self) -> Vec<&'static str> {
+        self.up = false;
+        let mut lost = Vec::new();
+        for way in &mut self.ways {
+            let mut streams: BTreeMap<Stream, Vec<u64>> = BTreeMap::new();
+            for (number, message) in &way.in_flight {
+                streams.entry(message.stream).or_default().push(*number);
+            }
+            for numbers in streams.into_values() {
+                let kept = self.rng.below(numbers.len() as u64 + 1) as usize;
+                let suffix = numbers.into_iter().skip(kept);
+                lost.extend(suffix.filter_map(|n| Some(way.in_flight.remove(&n)?.step)));
+            }
+        }
+        lost
+    }
+
+    /// When a broken connection is back.
+    pub(super) fn back_at(&mut self, now: Instant) -> Instant {
+        let after = self.ways[0].profile.reconnect_after;
+        now.max(self.cut_until)
+            .after(after)
+            .after(below(&mut self.rng, after))
+    }
+
+    /// The connection is up; whatever was still in flight is gone. Returns the steps lost.
+    pub(super) fn come_up(&mut self, now: Instant) -> Vec<&'static str> {
+        self.up = true;
+        self.epoch += 1;
+        let mut lost = Vec::new();
+        for way in &mut self.ways {
+            let gone = std::mem::take(&mut way.in_flight);
+            lost.extend(gone.into_values().map(|message| message.step));
+            way.floors.clear();
+            (way.control_free, way.data_free) = (now, now);
+        }
+        lost
+    }
+}
+
+impl Way {
+    fn new(profile: LinkProfile) -> Self {
+        Self {
+            profile,
+            control_free: Instant::EPOCH,
+            data_free: Instant::EPOCH,
+            floors: BTreeMap::new(),
+            in_flight: BTreeMap::new(),
+            sent: 0,
+        }
+    }
+
+    fn fate(&self, rng: &mut Rng) -> Fate {
+        let trouble = self.profile.trouble;
+        let kinds = [
+            (trouble.breaks, Fate::Breaks),
+            (trouble.drops, Fate::Dropped),
+            (trouble.duplicates, Fate::Duplicated),
+            (trouble.reorders, Fate::Late),
+        ];
+        let mut chance = rng.unit();
+        for (probability, fate) in kinds {
+            if chance < probability {
+                return fate;
+            }
+            chance -= probability;
+        }
+        Fate::Arrives
+    }
+
+    /// When the last byte has left. Control goes ahead of all data that has not left yet.
+    fn serialise(&mut self, now: Instant, stream: Stream, bytes: usize) -> Instant {
+        let busy = self.profile.busy(bytes);
+        match stream {
+            Stream::Control => {
+                self.control_free = self.control_free.max(now).after(busy);
+                self.data_free = self.data_free.max(now).after(busy);
+                self.control_free
+            },
+            Stream::Data(_) => {
+                self.data_free = self.data_free.max(now).after(busy);
+                self.data_free
+            },
+        }
+    }
+
+    fn in_order(&mut self, stream: Stream, arrival: Instant) -> Instant {
+        let floor = self.floors.entry(stream).or_default();
+        *floor = arrival.max(*floor);
+        *floor
+    }
+}
+
+fn below(rng: &mut Rng, bound: Duration) -> Duration {
+    let bound = u64::try_from(bound.as_nanos()).unwrap_or(u64::MAX);
+    Duration::from_nanos(rng.below(bound))
+}

@@ -1,0 +1,110 @@
+//! What is known after a run.
+
+use std::collections::BTreeMap;
+
+use super::net::Traffic;
+use crate::error::{Error, Result};
+use crate::history::History;
+use crate::id::ServerId;
+use crate::node::Peer;
+use crate::node::shard::ShardStats;
+use crate::time::Instant;
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Every worker has returned or crashed.
+    Done,
+    /// The virtual deadline came first.
+    Deadline,
+    /// The limit of events came first.
+    EventLimit,
+    /// Nothing was left to happen, and somebody still waited.
+    Stuck,
+}
+
+/// Everything that a run has left.
+#[derive(Debug)]
+pub struct Outcome<R> {
+    /// How it ended.
+    pub end: End,
+    /// The result of every worker by token; `None` when it crashed or had not returned.
+    pub results: Vec<Option<Result<R>>>,
+    /// Who had not ended, and what it waited for, in words.
+    pub waiting: Vec<String>,
+    /// What happened, when it was recorded. Servers are the nodes 0 .. n of it, workers follow.
+    pub history: History,
+    /// The virtual time at the end.
+    pub time: Instant,
+    /// Events that the run took.
+    pub events: u64,
+    /// Traffic by (from, to).
+    pub traffic: BTreeMap<(Peer, Peer), Traffic>,
+    /// How often a fault has hit a step of the protocol, by (fault, step).
+    pub cells: BTreeMap<(&'static str, &'static str), u64>,
+    /// The tables at the end.
+    pub tables: Vec<TableOutcome>,
+    /// What went wrong inside the simulator or the nodes: always a defect.
+    pub defects: Vec<String>,
+}
+
+/// One table at the end.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TableOutcome {
+    /// Its name.
+    pub name: String,
+    /// The digest of all values and state, as [`Store::digest`](crate::Store) computes it.
+    pub digest: u128,
+    /// Its shards.
+    pub servers: Vec<TableAtServer>,
+}
+
+/// One shard at the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TableAtServer {
+    /// Whose.
+    pub server: ServerId,
+    /// How many slots it owns.
+    pub slots: usize,
+    /// Its counters.
+    pub stats: ShardStats,
+}
+
+impl<R> Outcome<R> {
+    /// The bytes of all messages.
+    pub fn bytes(&self) -> u64 {
+        self.traffic
+            .values()
+            .map(|traffic| traffic.control_bytes + traffic.data_bytes)
+            .sum()
+    }
+
+    /// The errors of the workers that returned one, by token.
+    pub fn errors(&self) -> impl Iterator<Item = (usize, &Error)> {
+        let all = self.results.iter().enumerate();
+        all.filter_map(|(token, result)| Some((token, result.as_ref()?.as_ref().err()?)))
+    }
+
+    /// Whether all ended, nobody with an error, and without a defect.
+    pub fn is_good(&self) -> bool {
+        self.end == End::Done && self.defects.is_empty() && self.errors().next().is_none()
+    }
+
+    /// Who waits or failed, for the message of a test.
+    pub fn report(&self) -> String {
+        let failed = self
+            .errors()
+            .map(|(token, error)| format!("worker {token}: {error}"));
+        let lines: Vec<_> = failed
+            .chain(self.waiting.iter().cloned())
+            .chain(self.defects.iter().cloned())
+            .collect();
+        format!(
+            "{:?} at {} ns after {} events\n{}",
+            self.end,
+            self.time.0,
+            self.events,
+            lines.join("\n")
+        )
+    }
+}

@@ -1,0 +1,105 @@
+//! What a link is like: delay, bandwidth, and what goes wrong on it.
+
+use crate::time::Duration;
+
+/// One direction of a link.
+///
+/// ```
+/// use archipelago::sim::LinkProfile;
+/// use archipelago::time::Duration;
+/// let wan = LinkProfile::normal().latency(Duration::from_millis(80)).bytes_per_second(2_000_000);
+/// assert_eq!(wan.trouble, Default::default());
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LinkProfile {
+    /// How long the first byte travels.
+    pub latency: Duration,
+    /// The most that chance adds to it: packet loss and queues show as delay. Streams have
+    /// delays of their own, and so overtake each other.
+    pub jitter_max: Duration,
+    /// Frames follow each other at this rate; control frames go ahead of data.
+    pub bytes_per_second: u64,
+    /// How long after a break the connection is up again.
+    pub reconnect_after: Duration,
+    /// What goes wrong.
+    pub trouble: Trouble,
+}
+
+/// Probabilities per message of what a connection never does by itself. Each is followed by a
+/// break of the connection within `breaks_within`, since nodes rely on connections.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Trouble {
+    /// The connection breaks.
+    pub breaks: f64,
+    /// The message is lost.
+    pub drops: f64,
+    /// The message arrives twice.
+    pub duplicates: f64,
+    /// The message arrives late, behind others of its stream.
+    pub reorders: f64,
+    /// By when the connection breaks after a message that was dropped, repeated or late.
+    pub breaks_within: Duration,
+}
+
+impl LinkProfile {
+    /// A local network of 1 Gbit/s with half a millisecond of latency, where nothing goes wrong.
+    pub fn normal() -> Self {
+        Self {
+            latency: Duration::from_micros(500),
+            jitter_max: Duration::from_micros(300),
+            bytes_per_second: 125_000_000,
+            reconnect_after: Duration::from_millis(20),
+            trouble: Trouble::default(),
+        }
+    }
+
+    /// The same with large jitter, and everything going wrong that can.
+    pub fn hostile() -> Self {
+        let trouble = Trouble {
+            breaks: 0.003,
+            drops: 0.005,
+            duplicates: 0.005,
+            reorders: 0.01,
+            breaks_within: Duration::from_millis(30),
+        };
+        Self {
+            jitter_max: Duration::from_millis(5),
+            trouble,
+            ..Self::normal()
+        }
+    }
+
+    /// Sets the latency.
+    #[must_use]
+    pub fn latency(mut self, latency: Duration) -> Self {
+        self.latency = latency;
+        self
+    }
+
+    /// Sets the largest jitter.
+    #[must_use]
+    pub fn jitter_max(mut self, jitter: Duration) -> Self {
+        self.jitter_max = jitter;
+        self
+    }
+
+    /// Sets the bandwidth, at least 1.
+    #[must_use]
+    pub fn bytes_per_second(mut self, rate: u64) -> Self {
+        self.bytes_per_second = rate.max(1);
+        self
+    }
+
+    /// Sets what goes wrong.
+    #[must_use]
+    pub fn trouble(mut self, trouble: Trouble) -> Self {
+        self.trouble = trouble;
+        self
+    }
+
+    /// How long a frame keeps the link busy.
+    pub(super) fn busy(&self, bytes: usize) -> Duration {
+        let nanoseconds = bytes as u128 * 1_000_000_000 / u128::from(self.bytes_per_second.max(1));
+        Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX))
+    }
+}

@@ -1,0 +1,29 @@
+//! Names of messages: the steps of the protocol that a fault can hit.
+
+use crate::wire::Message;
+
+/// The step that a message is.
+pub(super) fn step_of(message: &Message) -> &'static str {
+    match message {
+        Message::Join { .. } => "join",
+        Message::Attach { .. } => "attach",
+        Message::Push { .. } => "push",
+        Message::Pull { .. } => "pull",
+        Message::Await { .. } => "await",
+        Message::Ticked { .. } => "ticked",
+        Message::Leave { .. } => "leave",
+        Message::Heartbeat { .. } => "heartbeat",
+        Message::Joined { .. } => "joined",
+        Message::Attached { .. } => "attached",
+        Message::PushAnswer { .. } => "push_answer",
+        Message::PullAnswer { .. } => "pull_answer",
+        Message::Deferred { .. } => "deferred",
+        Message::Resume { .. } => "resume",
+        Message::TickAnswer { .. } => "tick_answer",
+        Message::LeaveAnswer { .. } => "leave_answer",
+        Message::Record(_) => "record",
+        Message::RecordHeld { .. } => "record_held",
+        Message::Fence { .. } => "fence",
+        Message::Fenced { .. } => "fenced",
+    }
+}
