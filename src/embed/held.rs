@@ -53,21 +53,10 @@ impl Held {
                 switch,
             };
             let shard = new_shard(&table, code, place)?;
-            cells.push(Mutex::new(Cell {
-                shard,
-                wakers: Vec::new(),
-                bytes_up: 0,
-                bytes_down: 0,
-            }));
+            cells.push(Mutex::new(Cell { shard, wakers: Vec::new(), bytes_up: 0, bytes_down: 0 }));
         }
         let gathers = code.policy.gathers();
-        Ok(Self {
-            table,
-            grid,
-            gathers,
-            shards: cells,
-            slots_per_shard,
-        })
+        Ok(Self { table, grid, gathers, shards: cells, slots_per_shard })
     }
 
     /// The shard that holds a slot.
@@ -154,23 +143,7 @@ impl Held {
 
     /// A digest of all values and state.
     pub(super) fn digest(&self) -> u128 {
-<<<<<<< HEAD
-        let mut digest = 0_u128;
-        for cell in &self.shards {
-            let slots = cell.lock().shard.digests();
-            for (slot, of_slot) in slots {
-                // Rotation by the slot makes the sum depend on which slot holds what.
-                digest = digest.wrapping_add(of_slot.rotate_left(slot.0 % 128));
-            }
-        }
-        digest
-=======
-        digest_of(
-            self.shards
-                .iter()
-                .flat_map(|cell| cell.lock().shard.digests()),
-        )
->>>>>>> h-sim
+        digest_of(self.shards.iter().flat_map(|cell| cell.lock().shard.digests()))
     }
 }
 

@@ -51,18 +51,8 @@ impl Turn {
 impl EmbedWorker {
     pub(super) fn new(store: Arc<Inner>, group: Arc<GroupState>, grant: &JoinGrant) -> Self {
         let line = Line::new(grant.origin, grant.start);
-        let turn = Mutex::new(Turn {
-            line,
-            open_pulls: 0,
-            wakers: Vec::new(),
-        });
-        Self {
-            store,
-            group,
-            origin: grant.origin,
-            turn,
-            finished: AtomicBool::new(false),
-        }
+        let turn = Mutex::new(Turn { line, open_pulls: 0, wakers: Vec::new() });
+        Self { store, group, origin: grant.origin, turn, finished: AtomicBool::new(false) }
     }
 
     /// Waits until `ready` answers. What it waits for are requests of this very worker, each of
@@ -81,10 +71,7 @@ impl EmbedWorker {
 
     fn check_open(&self) -> Result<()> {
         if self.finished.load(Ordering::Acquire) {
-            return Err(GroupError::Finished {
-                worker: self.origin,
-            }
-            .into());
+            return Err(GroupError::Finished { worker: self.origin }.into());
         }
         Ok(())
     }
@@ -115,13 +102,7 @@ impl EmbedWorker {
             rest = later;
             last = self.push_chunk(&held, &place, part).await?;
         }
-        Ok(Stamp {
-            origin: self.origin,
-            table: table.id(),
-            tick,
-            first,
-            last,
-        })
+        Ok(Stamp { origin: self.origin, table: table.id(), tick, first, last })
     }
 
     async fn push_chunk<T: Element>(
@@ -130,14 +111,10 @@ impl EmbedWorker {
         place: &ChunkPlace<'_>,
         values: &[T],
     ) -> Result<Sequence> {
-        self.in_turn(|turn| turn.line.has_room().then_some(()))
-            .await;
+        self.in_turn(|turn| turn.line.has_room().then_some(())).await;
         let begun = Begun::push(self, held.table.id(), place.slot);
-        let request = PushRequest {
-            header: begun.header,
-            slot: place.slot,
-            previous: begun.previous,
-        };
+        let request =
+            PushRequest { header: begun.header, slot: place.slot, previous: begun.previous };
         let bytes = wire::push_bytes(request.previous, place.keys(), T::DTYPE, values.len());
         let mut wait = Wait::default();
         let answer = poll_fn(|context| {
@@ -208,15 +185,7 @@ impl EmbedWorker {
                 let (one, next) = poll_fn(|context| {
                     let (keys, values) = (&mut keys, &mut values);
                     let rows_max = limits::FRAME_KEYS_MAX;
-                    pull.poll(
-                        ReadRows::Walk {
-                            range,
-                            rows_max,
-                            keys,
-                            values,
-                        },
-                        context,
-                    )
+                    pull.poll(ReadRows::Walk { range, rows_max, keys, values }, context)
                 })
                 .await?;
                 let found = &keys[before..];
@@ -249,12 +218,7 @@ impl EmbedWorker {
                     return Poll::Ready(Ok(()));
                 }
                 let (what, tick) = (WaitFor::MemberTick, stamp.tick);
-                let reason = WaitReason {
-                    who: None,
-                    tick,
-                    since: now,
-                    what,
-                };
+                let reason = WaitReason { who: None, tick, since: now, what };
                 wait.go_on(self, now, reason, &mut cell, context)
             })
             .await?;
@@ -334,8 +298,7 @@ impl Worker for EmbedWorker {
     ) -> impl Future<Output = Result<Seen>> + Send {
         let rows = rows.into();
         async move {
-            self.push_chunks(table, rows, values, PushOptions::default())
-                .await?;
+            self.push_chunks(table, rows, values, PushOptions::default()).await?;
             self.end_tick().await?;
             self.pull_chunks(table, rows, out).await
         }
@@ -390,12 +353,7 @@ pub(super) fn engine<'a, T: Element>(
 ) -> Result<&'a mut ShardEngine<T>> {
     ShardEngine::of(&mut *cell.shard).ok_or_else(|| {
         let (expected, found) = (table.spec().dtype.name(), T::DTYPE.name());
-        AccessError::DType {
-            table: table.name().into(),
-            expected,
-            found,
-        }
-        .into()
+        AccessError::DType { table: table.name().into(), expected, found }.into()
     })
 }
 
@@ -413,14 +371,7 @@ struct Begun<'a> {
 impl<'a> Begun<'a> {
     fn push(worker: &'a EmbedWorker, table: TableId, slot: SlotIndex) -> Self {
         let (header, previous) = worker.turn.lock().line.begin_push(table, slot);
-        Self {
-            worker,
-            table,
-            slot,
-            header,
-            previous,
-            answered: false,
-        }
+        Self { worker, table, slot, header, previous, answered: false }
     }
 
     fn answered(mut self) -> Header {
@@ -435,8 +386,7 @@ impl Drop for Begun<'_> {
         turn.moved_on();
         turn.line.answered(self.header.sequence);
         if !self.answered {
-            turn.line
-                .abandon_push(self.table, self.slot, self.header.sequence, self.previous);
+            turn.line.abandon_push(self.table, self.slot, self.header.sequence, self.previous);
         }
     }
 }
@@ -457,12 +407,7 @@ impl<'a> Pull<'a> {
             turn.line.begin_pull(held.table.id(), slot)
         };
         let request = PullRequest { header, slot, own };
-        Self {
-            worker,
-            held,
-            request,
-            wait: Wait::default(),
-        }
+        Self { worker, held, request, wait: Wait::default() }
     }
 
     fn poll<T: Element>(
@@ -478,9 +423,7 @@ impl<'a> Pull<'a> {
         let refusal = match outcome {
             PullOutcome::Served { seen, next } => return Poll::Ready(Ok((seen, next))),
             PullOutcome::Wait(reason) => {
-                return self
-                    .wait
-                    .go_on(self.worker, now, reason, &mut cell, context);
+                return self.wait.go_on(self.worker, now, reason, &mut cell, context);
             },
             PullOutcome::Settled => Refusal::WindowFull,
             PullOutcome::Refused(refusal) => refusal,
@@ -546,12 +489,9 @@ impl Wait {
 
 fn interrupted(error: Error, first: Key) -> Error {
     match error {
-        Error::Wait(WaitError::Deadline { reason, waited }) => WaitError::Interrupted {
-            reason,
-            waited,
-            first: first.0,
-        }
-        .into(),
+        Error::Wait(WaitError::Deadline { reason, waited }) => {
+            WaitError::Interrupted { reason, waited, first: first.0 }.into()
+        },
         other => other,
     }
 }

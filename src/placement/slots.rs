@@ -113,20 +113,11 @@ impl SlotGrid {
     /// slot of each and where in `keys` it lies. Cost: a binary search per frame.
     pub fn frames<'a>(&self, keys: &'a [Key], width: u32) -> Frames<'a> {
         let rows = limits::FRAME_ELEMENTS_MAX / (width.max(1) as usize);
-        Frames {
-            grid: *self,
-            keys,
-            start: 0,
-            rows_max: rows.clamp(1, limits::FRAME_KEYS_MAX),
-        }
+        Frames { grid: *self, keys, start: 0, rows_max: rows.clamp(1, limits::FRAME_KEYS_MAX) }
     }
 
     fn cut(&self, range: KeyRange, cell_rows: u128) -> Chunks {
-        Chunks {
-            grid: *self,
-            cell_rows,
-            rest: self.domain.intersect(&range),
-        }
+        Chunks { grid: *self, cell_rows, rest: self.domain.intersect(&range) }
     }
 
     /// The cell that holds `key` on the grid of cells of `cell_rows` rows.
@@ -200,11 +191,7 @@ mod tests {
     use crate::key::KeyList;
 
     fn key_like() -> impl Strategy<Value = u64> {
-        prop_oneof![
-            any::<u64>(),
-            0_u64..500,
-            (0_u64..500).prop_map(|back| u64::MAX - back)
-        ]
+        prop_oneof![any::<u64>(), 0_u64..500, (0_u64..500).prop_map(|back| u64::MAX - back)]
     }
 
     prop_compose! {

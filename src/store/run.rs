@@ -34,10 +34,6 @@ impl<T> Run<'_, T> {
     /// # Ok::<(), archipelago::error::SpecError>(())
     /// ```
     pub fn rows<'s>(&'s mut self, aggregate: &'s [T]) -> RowsMut<'s, T> {
-        RowsMut {
-            values: self.values,
-            lanes: self.lanes.reborrow(),
-            aggregate,
-        }
+        RowsMut { values: self.values, lanes: self.lanes.reborrow(), aggregate }
     }
 }

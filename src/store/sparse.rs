@@ -83,12 +83,7 @@ impl<T: Element> SparseStore<T> {
             steps: Vec::new(),
             order: None,
         });
-        Ok(Self {
-            spec: spec.clone(),
-            counts_steps,
-            slots: slots.collect(),
-            held,
-        })
+        Ok(Self { spec: spec.clone(), counts_steps, slots: slots.collect(), held })
     }
 
     /// The slots held and their keys, ascending.
@@ -119,11 +114,7 @@ impl<T: Element> SparseStore<T> {
         slot.slab.prefetch_chunks();
         assert_eq!(out.len(), keys.len() * width, "{} keys", keys.len());
         let groups = keys.chunks(GROUP).zip(out.chunks_mut(GROUP * width));
-        Some(
-            groups
-                .map(|(keys, out)| self.read_group(slot, keys, out))
-                .sum(),
-        )
+        Some(groups.map(|(keys, out)| self.read_group(slot, keys, out)).sum())
     }
 
     fn read_group(&self, slot: &Slot<T>, keys: &[Key], out: &mut [T]) -> usize {
@@ -166,10 +157,7 @@ impl<T: Element> SparseStore<T> {
         for (group, keys) in keys.chunks(GROUP).enumerate() {
             slot.rows_of_group(keys, &self.spec, self.counts_steps, &mut rows);
             for (index, row) in rows.iter().take(keys.len()).enumerate() {
-                visit(
-                    group * GROUP + index,
-                    slot.run(*row, self.spec.width as usize, &mut 0),
-                );
+                visit(group * GROUP + index, slot.run(*row, self.spec.width as usize, &mut 0));
             }
         }
         Some(slot.index.len() - before)
@@ -291,11 +279,7 @@ impl<T: Element> Slot<T> {
             0 => Lanes::none(),
             _ => Lanes::take(lanes.chunks_exact_mut(width)),
         };
-        Run {
-            values,
-            lanes,
-            step: self.steps.get_mut(row as usize).unwrap_or(uncounted),
-        }
+        Run { values, lanes, step: self.steps.get_mut(row as usize).unwrap_or(uncounted) }
     }
 
     /// All rows in order of key.

@@ -24,10 +24,8 @@ impl Field for Vec<Key> {
         for _ in 0..count {
             let gap = take_number(source)?;
             let key = least.and_then(|least| least.checked_add(gap));
-            let key = key.ok_or(FrameError::Malformed {
-                field: "difference of keys",
-                found: gap,
-            })?;
+            let key =
+                key.ok_or(FrameError::Malformed { field: "difference of keys", found: gap })?;
             keys.push(Key(key));
             least = key.checked_add(1);
         }
@@ -54,10 +52,7 @@ impl Field for Vec<(SlotIndex, Sequence)> {
         for touched in self {
             let along = i64::from(touched.0.0) - i64::from(slot);
             put_number(folded(along), sink);
-            put_number(
-                folded(touched.1.0.wrapping_sub(sequence).cast_signed()),
-                sink,
-            );
+            put_number(folded(touched.1.0.wrapping_sub(sequence).cast_signed()), sink);
             (slot, sequence) = (touched.0.0, touched.1.0);
         }
     }
@@ -71,10 +66,8 @@ impl Field for Vec<(SlotIndex, Sequence)> {
             let along = take_number(source)?;
             let next = i64::from(slot).checked_add(unfolded(along));
             let next = next.and_then(|slot| u32::try_from(slot).ok());
-            slot = next.ok_or(FrameError::Malformed {
-                field: "difference of slots",
-                found: along,
-            })?;
+            slot =
+                next.ok_or(FrameError::Malformed { field: "difference of slots", found: along })?;
             sequence = sequence.wrapping_add(unfolded(take_number(source)?).cast_unsigned());
             touched.push((SlotIndex(slot), Sequence(sequence)));
         }
@@ -123,10 +116,7 @@ fn take_number(source: &mut Source<'_>) -> Result<u64, FrameError> {
 }
 
 fn malformed(byte: u8) -> FrameError {
-    FrameError::Malformed {
-        field: "variable-length number",
-        found: byte.into(),
-    }
+    FrameError::Malformed { field: "variable-length number", found: byte.into() }
 }
 
 #[cfg(test)]

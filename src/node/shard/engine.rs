@@ -133,9 +133,7 @@ impl<T: Element> ShardEngine<T> {
         let range = self.owned(slot)?;
         let oldest = match self.progress.writing() {
             Some(group) if self.code.policy.gathers() => group.closed,
-            Some(group) => group
-                .slowest_in(&range)
-                .map_or(group.last_round(), |(tick, _)| tick),
+            Some(group) => group.slowest_in(&range).map_or(group.last_round(), |(tick, _)| tick),
             None => Tick(0),
         };
         let seen = self.seen(slot, oldest);
@@ -148,12 +146,7 @@ impl<T: Element> ShardEngine<T> {
         request: &PushRequest,
         chunk: Chunk<'_, T>,
     ) -> Result<PushOutcome, Refusal> {
-        let Header {
-            origin,
-            sequence,
-            settled_below,
-            tick,
-        } = request.header;
+        let Header { origin, sequence, settled_below, tick } = request.header;
         let Some(member) = self.progress.member(origin)? else {
             return Ok(self.hold(wait(WaitFor::GroupForming, None, tick, now)));
         };
@@ -196,12 +189,7 @@ impl<T: Element> ShardEngine<T> {
         request: &PushRequest,
         answer: Answer,
     ) -> Result<PushOutcome, Refusal> {
-        let Header {
-            origin,
-            sequence,
-            tick,
-            ..
-        } = request.header;
+        let Header { origin, sequence, tick, .. } = request.header;
         let Some(member) = self.progress.member(origin)? else {
             return Err(Refusal::UnknownWorker);
         };
@@ -213,18 +201,9 @@ impl<T: Element> ShardEngine<T> {
         if self.place.record_history {
             let round = (answer == Answer::Admitted).then_some(tick);
             let (table, slot) = (self.table.id(), request.slot);
-            self.events.push(Event::Executed {
-                origin,
-                table,
-                slot,
-                sequence,
-                tick,
-                round,
-            });
+            self.events.push(Event::Executed { origin, table, slot, sequence, tick, round });
         }
-        let counted = self
-            .progress
-            .executed(origin, request.slot, sequence, &self.grid);
+        let counted = self.progress.executed(origin, request.slot, sequence, &self.grid);
         self.after_counting(now, origin, counted);
         Ok(PushOutcome::Answered(answer))
     }
@@ -244,10 +223,8 @@ impl<T: Element> ShardEngine<T> {
         };
         self.check_length(rows, values.len())?;
         self.progress.bind(origin.group)?;
-        let counted = self
-            .progress
-            .group(origin.group)
-            .and_then(|g| g.tick_at(origin.rank, &owned));
+        let counted =
+            self.progress.group(origin.group).and_then(|g| g.tick_at(origin.rank, &owned));
         if let Some(counted) = counted.filter(|counted| request.header.tick <= *counted) {
             let (expected, found) = (counted.next(), request.header.tick);
             return Err(Refusal::TickBackwards { expected, found });
@@ -265,11 +242,7 @@ impl<T: Element> ShardEngine<T> {
             Combine::WeightedMean { round_weight } => Some(round_weight),
         };
         let rate = self.table.hyper().rate.at(tick.0);
-        let update = Update {
-            rule: &*self.code.rule,
-            rate,
-            denominator,
-        };
+        let update = Update { rule: &*self.code.rule, rate, denominator };
         self.rows.apply(update, request.slot, chunk);
         let newest = self.newest.entry(request.slot).or_default();
         *newest = tick.max(*newest);
@@ -289,18 +262,11 @@ impl<T: Element> ShardEngine<T> {
         let (unit, part) = match chunk {
             Chunk::Block { rows, values } => {
                 let unit = self.grid.block_range(rows.first()).first();
-                (
-                    unit,
-                    Part::Rows(vec![Segment {
-                        rows,
-                        values: values.to_vec(),
-                    }]),
-                )
+                (unit, Part::Rows(vec![Segment { rows, values: values.to_vec() }]))
             },
-            Chunk::Frame { keys, values } => (
-                self.slot_unit(request.slot),
-                Part::Keys(keys.to_vec(), values.to_vec()),
-            ),
+            Chunk::Frame { keys, values } => {
+                (self.slot_unit(request.slot), Part::Keys(keys.to_vec(), values.to_vec()))
+            },
         };
         let bound = self.table.policy().bsp_stash_bytes_max;
         let over = self.gathered.bytes() + part.bytes() > bound;
@@ -327,12 +293,7 @@ impl<T: Element> ShardEngine<T> {
         request: &PullRequest,
         rows: &ReadRows<'_, T>,
     ) -> Result<Option<Seen>, Halt> {
-        let Header {
-            origin,
-            sequence,
-            settled_below,
-            tick,
-        } = request.header;
+        let Header { origin, sequence, settled_below, tick } = request.header;
         let forming = || Halt::Wait(wait(WaitFor::GroupForming, None, tick, now));
         let Some(member) = self.progress.member(origin)? else {
             return Err(forming());
@@ -342,12 +303,7 @@ impl<T: Element> ShardEngine<T> {
             return Ok(None);
         }
         if member.window.head(request.slot) < request.own {
-            return Err(Halt::Wait(wait(
-                WaitFor::OwnPush,
-                Some(origin.rank),
-                tick,
-                now,
-            )));
+            return Err(Halt::Wait(wait(WaitFor::OwnPush, Some(origin.rank), tick, now)));
         }
         self.check_read(request.slot, rows)?;
         let range = self.owned(request.slot)?;
@@ -357,32 +313,17 @@ impl<T: Element> ShardEngine<T> {
         if !group.formed() {
             return Err(forming());
         }
-        if self
-            .progress
-            .writer()
-            .is_some_and(|writer| writer != origin.group)
-        {
-            let oldest = self
-                .progress
-                .writing()
-                .map_or(Tick(0), |writing| writing.closed);
+        if self.progress.writer().is_some_and(|writer| writer != origin.group) {
+            let oldest = self.progress.writing().map_or(Tick(0), |writing| writing.closed);
             return Ok(Some(self.seen(request.slot, oldest)));
         }
         let counted = group.tick_at(origin.rank, &range).unwrap_or_default();
         if tick <= counted {
             let expected = counted.next();
-            return Err(Halt::Refused(Refusal::TickBackwards {
-                expected,
-                found: tick,
-            }));
+            return Err(Halt::Refused(Refusal::TickBackwards { expected, found: tick }));
         }
         let slowest = group.slowest_in(&range);
-        let view = ReadView {
-            tick,
-            slowest,
-            closed: group.closed,
-            now,
-        };
+        let view = ReadView { tick, slowest, closed: group.closed, now };
         let oldest = match slowest {
             _ if self.code.policy.gathers() => group.closed,
             Some((slowest, _)) => slowest,
@@ -390,16 +331,12 @@ impl<T: Element> ShardEngine<T> {
         };
         match self.decide(view) {
             Admit::Serve => Ok(Some(self.seen(request.slot, oldest))),
-            Admit::Wait { who, tick } => Err(Halt::Wait(WaitReason {
-                who,
-                tick,
-                since: now,
-                what: WaitFor::MemberTick,
-            })),
-            Admit::Refuse { earliest } => Err(Halt::Refused(Refusal::TickBackwards {
-                expected: earliest,
-                found: tick,
-            })),
+            Admit::Wait { who, tick } => {
+                Err(Halt::Wait(WaitReason { who, tick, since: now, what: WaitFor::MemberTick }))
+            },
+            Admit::Refuse { earliest } => {
+                Err(Halt::Refused(Refusal::TickBackwards { expected: earliest, found: tick }))
+            },
         }
     }
 
@@ -412,26 +349,17 @@ impl<T: Element> ShardEngine<T> {
             && let Some((slowest, rank)) = view.slowest
             && slowest < view.tick.back(1)
         {
-            return Admit::Wait {
-                who: Some(rank),
-                tick: view.tick.back(1),
-            };
+            return Admit::Wait { who: Some(rank), tick: view.tick.back(1) };
         }
         admit
     }
 
     fn seen(&self, slot: SlotIndex, oldest: Tick) -> Seen {
         if self.code.policy.gathers() {
-            return Seen {
-                oldest,
-                newest: oldest,
-            };
+            return Seen { oldest, newest: oldest };
         }
         let newest = self.newest.get(&slot).copied().unwrap_or_default();
-        Seen {
-            oldest,
-            newest: newest.max(oldest),
-        }
+        Seen { oldest, newest: newest.max(oldest) }
     }
 
     fn read(&mut self, slot: SlotIndex, rows: ReadRows<'_, T>) -> Option<Key> {
@@ -446,12 +374,7 @@ impl<T: Element> ShardEngine<T> {
                 self.rows.read_keys(slot, keys, out);
                 None
             },
-            ReadRows::Walk {
-                range,
-                rows_max,
-                keys,
-                values,
-            } => {
+            ReadRows::Walk { range, rows_max, keys, values } => {
                 self.force(self.slot_unit(slot));
                 self.rows.walk(slot, range, rows_max, keys, values)
             },
@@ -473,11 +396,7 @@ impl<T: Element> ShardEngine<T> {
             Combine::WeightedMean { .. } => Some(closing.denominator),
         };
         let slot = self.grid.slot_of(unit);
-        let update = Update {
-            rule: &*self.code.rule,
-            rate: closing.rate,
-            denominator,
-        };
+        let update = Update { rule: &*self.code.rule, rate: closing.rate, denominator };
         self.rows.fold(update, slot, parts);
         // The stash has shrunk: whoever waits for room may try again.
         self.changed |= std::mem::take(&mut self.room_awaited);
@@ -492,13 +411,12 @@ impl<T: Element> ShardEngine<T> {
         if self.place.record_history {
             let table = self.table.id();
             let events = counted.into_iter();
-            self.events
-                .extend(events.map(|(range, tick)| Event::TickCounted {
-                    origin,
-                    table,
-                    range,
-                    tick,
-                }));
+            self.events.extend(events.map(|(range, tick)| Event::TickCounted {
+                origin,
+                table,
+                range,
+                tick,
+            }));
         }
         self.close_rounds(now);
     }
@@ -514,11 +432,7 @@ impl<T: Element> ShardEngine<T> {
         while let Some(group) = self.progress.group_mut(writer) {
             let round = group.closed.next();
             let complete = match group.slowest() {
-                slowest @ Some(_) => self.code.policy.close(&RoundView {
-                    round,
-                    slowest,
-                    now,
-                }),
+                slowest @ Some(_) => self.code.policy.close(&RoundView { round, slowest, now }),
                 None => round <= group.last_round(),
             };
             if !group.formed() || !complete {
@@ -527,8 +441,7 @@ impl<T: Element> ShardEngine<T> {
             let contributors = group.contributors(round);
             group.closed = round;
             let denominator = group.take_weights(round);
-            self.gathered
-                .close(round, denominator, self.table.hyper().rate.at(round.0));
+            self.gathered.close(round, denominator, self.table.hyper().rate.at(round.0));
             self.stats.rounds += 1;
             self.changed = true;
             self.record_close(round, contributors);
@@ -548,12 +461,7 @@ impl<T: Element> ShardEngine<T> {
     fn record_close(&mut self, round: Tick, contributors: Vec<Rank>) {
         if self.place.record_history {
             let (table, server) = (self.table.id(), self.place.server);
-            self.events.push(Event::RoundClosed {
-                table,
-                server,
-                round,
-                contributors,
-            });
+            self.events.push(Event::RoundClosed { table, server, round, contributors });
         }
     }
 
@@ -602,20 +510,14 @@ impl<T: Element> ShardEngine<T> {
         }
         let block = self.grid.block_range(rows.first());
         if self.table.spec().layout != Layout::Dense || !block.covers(rows) {
-            return Err(Refusal::Shape {
-                expected: block.last().0,
-                found: rows.last().0,
-            });
+            return Err(Refusal::Shape { expected: block.last().0, found: rows.last().0 });
         }
         Ok(())
     }
 
     fn check_keys(&self, owned: &KeyRange, keys: &[Key]) -> Result<(), Refusal> {
         if self.table.spec().layout != Layout::Sparse {
-            return Err(Refusal::Shape {
-                expected: 0,
-                found: keys.len() as u64,
-            });
+            return Err(Refusal::Shape { expected: 0, found: keys.len() as u64 });
         }
         let (Some(first), Some(last)) = (keys.first(), keys.last()) else {
             return Ok(());
@@ -647,11 +549,7 @@ impl<T: Element> ShardEngine<T> {
 
     fn check_length(&self, rows: usize, elements: usize) -> Result<(), Refusal> {
         let (expected, found) = ((rows * self.width()) as u64, elements as u64);
-        if expected == found {
-            Ok(())
-        } else {
-            Err(Refusal::Shape { expected, found })
-        }
+        if expected == found { Ok(()) } else { Err(Refusal::Shape { expected, found }) }
     }
 
     fn width(&self) -> usize {
@@ -661,9 +559,7 @@ impl<T: Element> ShardEngine<T> {
 
 impl<T: Element> Shard for ShardEngine<T> {
     fn hold_record(&mut self, now: Instant, record: &GroupRecord) {
-        let removed = self
-            .progress
-            .hold_record(record, self.place.server, self.table.id());
+        let removed = self.progress.hold_record(record, self.place.server, self.table.id());
         for (rank, last) in removed {
             self.gathered.drop_after(rank, last);
         }
@@ -689,9 +585,7 @@ impl<T: Element> Shard for ShardEngine<T> {
     ) -> Result<(), Refusal> {
         let early = self.place.switch.breaks(Sabotage::TickOvertakesData);
         let touched = if early { &[] } else { touched };
-        let counted = self
-            .progress
-            .ticked(origin, tick, weight, touched, &self.grid)?;
+        let counted = self.progress.ticked(origin, tick, weight, touched, &self.grid)?;
         self.after_counting(now, origin, counted);
         Ok(())
     }
@@ -705,11 +599,7 @@ impl<T: Element> Shard for ShardEngine<T> {
             return Work::Idle;
         };
         self.step(unit, closing, parts);
-        if self.gathered.is_working() {
-            Work::Working
-        } else {
-            Work::Idle
-        }
+        if self.gathered.is_working() { Work::Working } else { Work::Idle }
     }
 
     fn take_changed(&mut self) -> bool {
@@ -730,9 +620,7 @@ impl<T: Element> Shard for ShardEngine<T> {
     }
 
     fn closed(&self) -> Tick {
-        self.progress
-            .writing()
-            .map_or(Tick(0), |group| group.closed)
+        self.progress.writing().map_or(Tick(0), |group| group.closed)
     }
 
     fn keys(&self) -> &RangeSet {
@@ -742,9 +630,7 @@ impl<T: Element> Shard for ShardEngine<T> {
     fn digests(&mut self) -> Vec<(SlotIndex, u128)> {
         while self.poll() == Work::Working {}
         let slots = self.place.slots.iter();
-        slots
-            .map(|slot| (*slot, self.rows.digest_slot(*slot)))
-            .collect()
+        slots.map(|slot| (*slot, self.rows.digest_slot(*slot))).collect()
     }
 
     fn as_any_mut(&mut self) -> &mut dyn Any {
@@ -765,12 +651,7 @@ impl From<Refusal> for Halt {
 }
 
 fn wait(what: WaitFor, who: Option<Rank>, tick: Tick, since: Instant) -> WaitReason {
-    WaitReason {
-        who,
-        tick,
-        since,
-        what,
-    }
+    WaitReason { who, tick, since, what }
 }
 
 /// What a history says of a policy, so that checkers know what it promised.
@@ -798,11 +679,7 @@ fn check_finite<T: Element>(
         Chunk::Frame { keys, .. } => keys[at / width],
     };
     let element = u32::try_from(at % width).unwrap_or(u32::MAX);
-    Err(Refusal::NonFinite {
-        key,
-        element,
-        bits: values[at].to_f64().to_bits(),
-    })
+    Err(Refusal::NonFinite { key, element, bits: values[at].to_f64().to_bits() })
 }
 
 /// What [`ApplyContext`] needs beside the step count, which the rows hold.

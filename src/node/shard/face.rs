@@ -134,9 +134,7 @@ pub fn new_shard(table: &Table, code: &Code, place: Place) -> Result<Box<dyn Sha
 /// they are cut into shards.
 pub fn digest_of(slots: impl IntoIterator<Item = (SlotIndex, u128)>) -> u128 {
     // Rotation by the slot makes the sum depend on which slot holds what.
-    let turned = slots
-        .into_iter()
-        .map(|(slot, digest)| digest.rotate_left(slot.0 % 128));
+    let turned = slots.into_iter().map(|(slot, digest)| digest.rotate_left(slot.0 % 128));
     turned.fold(0, u128::wrapping_add)
 }
 
@@ -145,9 +143,5 @@ fn boxed<T: Element>(
     code: &Code,
     place: Place,
 ) -> Result<Box<dyn Shard>, SpecError> {
-    Ok(Box::new(ShardEngine::<T>::new(
-        table.clone(),
-        code.clone(),
-        place,
-    )?))
+    Ok(Box::new(ShardEngine::<T>::new(table.clone(), code.clone(), place)?))
 }

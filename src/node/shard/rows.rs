@@ -49,11 +49,7 @@ impl<T: Element> ShardRows<T> {
                 Rows::Sparse(store)
             },
         };
-        Ok(Self {
-            layout,
-            width: spec.width as usize,
-            tile: vec![T::default(); TILE_ELEMENTS],
-        })
+        Ok(Self { layout, width: spec.width as usize, tile: vec![T::default(); TILE_ELEMENTS] })
     }
 
     /// Applies one contribution that is a round of its own. The chunk was checked before.
@@ -68,14 +64,7 @@ impl<T: Element> ShardRows<T> {
                 apply_run(update, &mut run, step, &[values], &mut self.tile);
             },
             (Rows::Sparse(store), Chunk::Frame { keys, values }) => {
-                apply_keys(
-                    store,
-                    update,
-                    slot,
-                    (keys, values),
-                    self.width,
-                    &mut self.tile,
-                );
+                apply_keys(store, update, slot, (keys, values), self.width, &mut self.tile);
             },
             (Rows::Dense(_), Chunk::Frame { .. }) | (Rows::Sparse(_), Chunk::Block { .. }) => {},
         }
@@ -95,14 +84,7 @@ impl<T: Element> ShardRows<T> {
                     sum.merge(part, self.width);
                 }
                 if let Part::Keys(keys, values) = sum {
-                    apply_keys(
-                        store,
-                        update,
-                        slot,
-                        (&keys, &values),
-                        self.width,
-                        &mut self.tile,
-                    );
+                    apply_keys(store, update, slot, (&keys, &values), self.width, &mut self.tile);
                 }
             },
         }
@@ -171,11 +153,7 @@ fn fold_rows<T: Element>(
     let mut slices = Vec::with_capacity(parts.len());
     for rows in runs(parts) {
         slices.clear();
-        for segment in parts
-            .iter()
-            .flatten()
-            .filter(|segment| segment.rows.covers(&rows))
-        {
+        for segment in parts.iter().flatten().filter(|segment| segment.rows.covers(&rows)) {
             let start = segment.rows.offset(rows.first()) as usize * width;
             slices.push(&segment.values[start..start + row_count(&rows) * width]);
         }
@@ -267,9 +245,7 @@ fn apply_keys<T: Element>(
         let step = *run.step;
         let row = &values[index * width..(index + 1) * width];
         if update.denominator.is_none() {
-            update
-                .rule
-                .apply(&context(update.rate, step), &mut run.rows(row));
+            update.rule.apply(&context(update.rate, step), &mut run.rows(row));
         } else {
             apply_run(update, &mut run, step, &[row], tile);
         }
