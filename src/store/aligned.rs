@@ -2,6 +2,8 @@
 
 use std::ops::{Deref, DerefMut};
 
+use crate::vector::Element;
+
 /// Bytes of a cache line.
 pub(super) const LINE_BYTES: usize = 64;
 
@@ -15,16 +17,7 @@ pub(super) struct Aligned<T> {
     len: usize,
 }
 
-impl<T: bytemuck::Zeroable> Aligned<T> {
-    /// Nothing, without an allocation.
-    pub(super) fn empty() -> Self {
-        Self {
-            buffer: Vec::new(),
-            start: 0,
-            len: 0,
-        }
-    }
-
+impl<T: Element> Aligned<T> {
     /// `len` zeroes. Large ones are the system's untouched pages: they cost memory when written.
     pub(super) fn zeroed(len: usize) -> Self {
         let spare = LINE_BYTES / size_of::<T>();

@@ -1,25 +1,34 @@
-//! From a key to the number of its row: open addressing with linear probing.
+//! From a key to the number of its row: open addressing over cache lines.
 //!
-//! Four entries share a cache line, so that a lookup usually costs one miss. The hash is fixed:
-//! replays are exact; keys come from authenticated workers, so that it need not be secret.
+//! Four entries share a line. A key lives in the line that its hash names or, when that is full,
+//! in the next one with room: a lookup costs one miss, and a second, in the line beside, only for
+//! keys that found theirs full. The hash is fixed: replays are exact; keys come from
+//! authenticated workers, so that it need not be secret.
 
-use super::aligned::Aligned;
+use std::hint::select_unpredictable;
+
+use super::aligned::LINE_BYTES;
 use crate::key::Key;
 use crate::rng;
 use crate::vector::prefetch;
 
-/// Entries of the smallest index that holds anything: two cache lines.
-const ENTRIES_MIN: usize = 8;
+/// Lines of the smallest index that holds anything.
+const LINES_MIN: usize = 2;
+const LINE_ENTRIES: usize = LINE_BYTES / size_of::<Entry>();
 
-/// I1. `entries.len()` is 0 or a power of two, and `shift` = 64 - its logarithm.
-/// I2. At most 4 of 5 entries are taken, so that every probe ends.
-/// I3. Between an entry's home and its place no entry is free.
-#[derive(Debug)]
+/// I1. `lines.len()` is 0 or a power of two from 2, and `shift` = 64 - its logarithm.
+/// I2. At most 4 of 5 entries are taken, so that every search ends.
+/// I3. A line is taken from its first entry on; all lines from a key's home to its own are full.
+#[derive(Debug, Default)]
 pub(super) struct Index {
-    entries: Aligned<Entry>,
+    lines: Vec<Line>,
     shift: u32,
     len: usize,
 }
+
+#[derive(Clone, Copy, Debug, bytemuck::Zeroable)]
+#[repr(C, align(64))]
+struct Line([Entry; LINE_ENTRIES]);
 
 /// `taken` is the row's number plus one, so that zeroed memory is an empty index and every key is
 /// legal.
@@ -28,6 +37,23 @@ pub(super) struct Index {
 struct Entry {
     key: u64,
     taken: u64,
+}
+
+const _: () = assert!(size_of::<Line>() == LINE_BYTES);
+
+impl Line {
+    /// `taken` of the entry with this key, 0 when there is none. Without a branch: where in its
+    /// line a key lies cannot be predicted, and a wrong guess would stop the misses behind it.
+    #[inline(always)]
+    fn taken(&self, key: Key) -> u64 {
+        let taken = |e: &Entry| select_unpredictable(e.key == key.0, e.taken, 0);
+        self.0.iter().fold(0, |found, entry| found | taken(entry))
+    }
+
+    #[inline(always)]
+    fn is_full(&self) -> bool {
+        self.0[LINE_ENTRIES - 1].taken != 0
+    }
 }
 
 /// The hash of a key.
@@ -42,31 +68,26 @@ impl Hash {
 }
 
 impl Index {
-    pub(super) fn new() -> Self {
-        Self {
-            entries: Aligned::empty(),
-            shift: 0,
-            len: 0,
-        }
-    }
-
     /// Asks for the line where the search will begin.
     #[inline(always)]
     pub(super) fn prefetch(&self, hash: Hash) {
-        prefetch(&self.entries, self.home(hash));
+        prefetch(&self.lines, self.home(hash));
     }
 
     /// The row of the key.
     #[inline(always)]
     pub(super) fn find(&self, hash: Hash, key: Key) -> Option<u64> {
-        let entries = &*self.entries;
-        let mask = entries.len().checked_sub(1)?;
+        let lines = self.lines.as_slice();
+        let mask = lines.len().checked_sub(1)?;
         let mut at = self.home(hash);
         loop {
-            let entry = entries[at & mask];
-            let row = entry.taken.checked_sub(1)?;
-            if entry.key == key.0 {
-                return Some(row);
+            let line = &lines[at & mask];
+            let taken = line.taken(key);
+            if taken != 0 {
+                return Some(taken - 1);
+            }
+            if !line.is_full() {
+                return None;
             }
             at += 1;
         }
@@ -75,7 +96,7 @@ impl Index {
     /// Adds a key that is not in the index.
     pub(super) fn insert(&mut self, hash: Hash, key: Key, row: u64) {
         debug_assert!(self.find(hash, key).is_none());
-        if (self.len + 1) * 5 > self.entries.len() * 4 {
+        if (self.len + 1) * 5 > self.lines.len() * LINE_ENTRIES * 4 {
             self.grow();
         }
         self.len += 1;
@@ -94,11 +115,12 @@ impl Index {
     /// All keys and their rows, in no order that means anything.
     pub(super) fn iter(&self) -> impl Iterator<Item = (Key, u64)> + '_ {
         let taken = |entry: &Entry| Some((Key(entry.key), entry.taken.checked_sub(1)?));
-        self.entries.iter().filter_map(taken)
+        let entries = self.lines.iter().flat_map(|line| &line.0);
+        entries.filter_map(taken)
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
-        self.entries.memory_bytes()
+        self.lines.capacity() * LINE_BYTES
     }
 
     #[inline(always)]
@@ -106,21 +128,26 @@ impl Index {
         (hash.0 >> self.shift) as usize
     }
 
+    /// Puts the entry into the first free place from its home on; by I2 there is one.
     fn place(&mut self, hash: Hash, entry: Entry) {
         let mut at = self.home(hash);
-        let entries = &mut *self.entries;
-        let mask = entries.len() - 1;
-        while entries[at & mask].taken != 0 {
+        let lines = self.lines.as_mut_slice();
+        let mask = lines.len() - 1;
+        while lines[at & mask].is_full() {
             at += 1;
         }
-        entries[at & mask] = entry;
+        let line = &mut lines[at & mask];
+        if let Some(free) = line.0.iter_mut().find(|entry| entry.taken == 0) {
+            *free = entry;
+        }
     }
 
     fn grow(&mut self) {
-        let len = (self.entries.len() * 2).max(ENTRIES_MIN);
+        let len = (self.lines.len() * 2).max(LINES_MIN);
         self.shift = 64 - len.trailing_zeros();
-        let old = std::mem::replace(&mut self.entries, Aligned::zeroed(len));
-        for entry in old.iter().filter(|entry| entry.taken != 0) {
+        let old = std::mem::replace(&mut self.lines, bytemuck::allocation::zeroed_vec(len));
+        let entries = old.iter().flat_map(|line| &line.0);
+        for entry in entries.filter(|entry| entry.taken != 0) {
             self.place(Hash::of(Key(entry.key)), *entry);
         }
     }

@@ -78,7 +78,7 @@ impl<T: Element> SparseStore<T> {
         let (held, ranges) = Held::new(slots);
         let slots = ranges.into_iter().map(|range| Slot {
             range,
-            index: Index::new(),
+            index: Index::default(),
             slab: Slab::new(record_elements),
             steps: Vec::new(),
             order: None,
@@ -116,6 +116,7 @@ impl<T: Element> SparseStore<T> {
     pub fn read(&self, slot: SlotIndex, keys: &[Key], out: &mut [T]) -> Option<usize> {
         let slot = &self.slots[self.held.place(slot)?];
         let width = self.spec.width as usize;
+        slot.slab.prefetch_chunks();
         assert_eq!(out.len(), keys.len() * width, "{} keys", keys.len());
         let groups = keys.chunks(GROUP).zip(out.chunks_mut(GROUP * width));
         Some(
@@ -128,11 +129,12 @@ impl<T: Element> SparseStore<T> {
     fn read_group(&self, slot: &Slot<T>, keys: &[Key], out: &mut [T]) -> usize {
         let width = self.spec.width as usize;
         let hashes = slot.hash_group(keys);
+        let lines = slot.slab.lines_ahead(width);
         let mut rows = [None; GROUP];
         for ((row, key), hash) in rows.iter_mut().zip(keys).zip(&hashes) {
             *row = slot.index.find(*hash, *key);
             if let Some(row) = *row {
-                slot.slab.prefetch(row, width);
+                slot.slab.prefetch(row, lines);
             }
         }
         let mut found = 0;
@@ -158,9 +160,11 @@ impl<T: Element> SparseStore<T> {
         mut visit: impl FnMut(usize, Run<'_, T>),
     ) -> Option<usize> {
         let slot = &mut self.slots[self.held.place(slot)?];
+        slot.slab.prefetch_chunks();
         let before = slot.index.len();
+        let mut rows = [0; GROUP];
         for (group, keys) in keys.chunks(GROUP).enumerate() {
-            let rows = slot.rows_of_group(keys, &self.spec, self.counts_steps);
+            slot.rows_of_group(keys, &self.spec, self.counts_steps, &mut rows);
             for (index, row) in rows.iter().take(keys.len()).enumerate() {
                 visit(
                     group * GROUP + index,
@@ -249,20 +253,20 @@ impl<T: Element> Slot<T> {
         keys: &[Key],
         spec: &TableSpec,
         counts_steps: bool,
-    ) -> [u64; GROUP] {
+        rows: &mut [u64; GROUP],
+    ) {
         let hashes = self.hash_group(keys);
-        let mut rows = [0; GROUP];
+        let lines = self.slab.lines_ahead(self.slab.record_elements());
         for ((row, key), hash) in rows.iter_mut().zip(keys).zip(&hashes) {
             *row = match self.index.find(*hash, *key) {
                 Some(row) => row,
                 None => self.add(*hash, *key, spec, counts_steps),
             };
-            self.slab.prefetch_record(*row);
+            self.slab.prefetch(*row, lines);
             if counts_steps {
                 prefetch(&self.steps, *row as usize);
             }
         }
-        rows
     }
 
     #[cold]
@@ -283,9 +287,13 @@ impl<T: Element> Slot<T> {
     #[inline(always)]
     fn run<'a>(&'a mut self, row: u64, width: usize, uncounted: &'a mut u64) -> Run<'a, T> {
         let (values, lanes) = self.slab.record_mut(row).split_at_mut(width);
+        let lanes = match lanes.len() {
+            0 => Lanes::none(),
+            _ => Lanes::take(lanes.chunks_exact_mut(width)),
+        };
         Run {
             values,
-            lanes: Lanes::take(lanes.chunks_exact_mut(width)),
+            lanes,
             step: self.steps.get_mut(row as usize).unwrap_or(uncounted),
         }
     }

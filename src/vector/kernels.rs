@@ -3,12 +3,15 @@
 //! Each runs in the widest instruction set of the machine, and at the speed of the memory once
 //! the data has left the caches. None allocates.
 
+pub use super::streaming::{STREAMING_BYTES_MIN, copy_streaming};
 use super::widest::{Kernel, on_widest};
 use super::{DType, Element, Real};
 
 /// Bytes of `out` that [`sum_into`] finishes before it goes on: they stay in the first-level cache
-/// while part after part is added.
-const TILE_BYTES: usize = 4096;
+/// while part after part is added, and are long enough for the parts to be fetched ahead.
+const TILE_BYTES: usize = 16 << 10;
+/// Parts that [`sum_into`] reads side by side, so that `out` is touched once for all of them.
+const PARTS_AT_ONCE: usize = 3;
 
 /// `y += x`: the axpy of a push.
 ///
@@ -37,7 +40,7 @@ pub fn divide<T: Element>(y: &mut [T], denominator: f64) {
     });
 }
 
-/// `target = source`.
+/// `target = source`, by the C library's `memcpy`. See [`copy_streaming`] for large pulls.
 ///
 /// # Panics
 /// When the lengths differ.
@@ -191,9 +194,17 @@ impl<T: Element> Kernel for Sum<'_, T> {
         let tiles = self.out.chunks_mut(tile).zip(self.first.chunks(tile));
         for (index, (out, first)) in tiles.enumerate() {
             out.copy_from_slice(first);
-            let start = index * tile;
-            for part in self.rest {
-                for (out, x) in out.iter_mut().zip(&part[start..]) {
+            let range = index * tile..index * tile + out.len();
+            let (groups, left) = self.rest.as_chunks::<PARTS_AT_ONCE>();
+            for [a, b, c] in groups {
+                let parts = a[range.clone()].iter().zip(&b[range.clone()]);
+                let parts = parts.zip(&c[range.clone()]);
+                for (out, ((a, b), c)) in out.iter_mut().zip(parts) {
+                    *out = out.plus(*a).plus(*b).plus(*c);
+                }
+            }
+            for part in left {
+                for (out, x) in out.iter_mut().zip(&part[range.clone()]) {
                     *out = out.plus(*x);
                 }
             }
@@ -212,5 +223,62 @@ impl<T: Element> Kernel for AllFinite<'_, T> {
     fn run(self) -> bool {
         let finite = |ok: bool, value: &T| ok & value.is_finite();
         self.values.iter().fold(true, finite)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn one_bad_element_is_found_wherever_it_is() {
+        for len in 1..150 {
+            let mut values = vec![f32::MAX; len];
+            assert!(all_finite(&values) && first_non_finite(&values).is_none());
+            for at in 0..len {
+                for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+                    values[at] = bad;
+                    assert!(!all_finite(&values));
+                    assert_eq!(first_non_finite(&values), Some(at));
+                }
+                values[at] = f32::MIN_POSITIVE;
+            }
+        }
+        assert!(all_finite(&[i64::MIN, i64::MAX]) && all_finite::<f64>(&[]));
+    }
+
+    #[test]
+    fn integers_wrap_and_divide_toward_zero() {
+        let mut y = [i64::MAX, -7, 7];
+        add_assign(&mut y, &[1, 0, 0]);
+        divide(&mut y[1..], 2.0);
+        assert_eq!(y, [i64::MIN, -3, 3]);
+    }
+
+    proptest! {
+        #[test]
+        fn folding_is_adding_part_after_part(
+            parts in proptest::collection::vec(any::<u64>(), 0..9), len in 0_usize..9000,
+        ) {
+            let part = |seed: &u64| {
+                let mut rng = crate::rng::Rng::new(*seed);
+                (0..len).map(|_| rng.unit() as f32 * 1e8 - 5e7).collect()
+            };
+            let parts: Vec<Vec<f32>> = parts.iter().map(part).collect();
+            let lent: Vec<&[f32]> = parts.iter().map(Vec::as_slice).collect();
+            let mut out = vec![f32::NAN; len];
+            sum_into(&mut out, &lent);
+            for (at, out) in out.iter().enumerate() {
+                let sum = parts.iter().map(|part| part[at]).reduce(|sum, x| sum + x);
+                prop_assert_eq!(out.to_bits(), sum.unwrap_or(0.0).to_bits());
+            }
+            if let Some((first, rest)) = lent.split_first() {
+                let mut adding = first.to_vec();
+                rest.iter().for_each(|part| add_assign(&mut adding, part));
+                prop_assert_eq!(adding, out);
+            }
+        }
     }
 }
