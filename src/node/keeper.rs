@@ -144,6 +144,28 @@ impl Keeper {
         })
     }
 
+    /// Lets members that have not ticked yet start behind a round that some shard has closed
+    /// already. True when the record has changed.
+    pub fn raise_starts(&mut self, closed: Tick) -> bool {
+        let seats = &mut self.seats;
+        let mut raised = false;
+        for member in &mut self.record.members {
+            let Some(seat) = seats.get_mut(&member.origin.rank) else {
+                continue;
+            };
+            let fresh = member.end == MemberEnd::Active && seat.ticked < member.start;
+            if fresh && member.start <= closed {
+                member.start = closed.next();
+                seat.ticked = closed;
+                raised = true;
+            }
+        }
+        if raised {
+            self.bump();
+        }
+        raised
+    }
+
     /// Notes a sign of life.
     pub fn heard(&mut self, now: Instant, origin: Origin) {
         if self.is_active(origin)

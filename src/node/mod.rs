@@ -6,6 +6,7 @@ pub mod keeper;
 pub mod plan;
 pub mod registry;
 pub mod sabotage;
+pub mod server;
 pub mod shard;
 pub mod worker;
 

@@ -318,12 +318,14 @@ impl Any {
         let (server, version) = (ServerId(self.u32()), RecordVersion(self.u64()));
         let last = self.list(|any| (TableId(any.u32()), Tick(any.u64())));
         let record = self.record();
+        let closed = Tick(self.u64());
         self.one_of([
             Message::Record(record),
             Message::RecordHeld {
                 group,
                 version,
                 server,
+                closed,
             },
             Message::Fence { origin },
             Message::Fenced {

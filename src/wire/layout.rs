@@ -121,7 +121,7 @@ choice! { Message, "kind of message",
     0x27 => TickAnswer { tick, result },
     0x28 => LeaveAnswer { result },
     0x41 => Record(record),
-    0x42 => RecordHeld { group, version, server },
+    0x42 => RecordHeld { group, version, server, closed },
     0x43 => Fence { origin },
     0x44 => Fenced { origin, server, last },
 }

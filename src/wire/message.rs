@@ -103,7 +103,7 @@ pub enum Message {
         /// Whether the worker may use it.
         result: Result<(), Refusal>,
     },
-    /// Answers `Push`; a Bsp shard answers twice, when admitted and when the round has closed.
+    /// Answers `Push`.
     PushAnswer {
         /// The table.
         table: TableId,
@@ -121,7 +121,8 @@ pub enum Message {
         /// The rows, or why there are none.
         result: Result<PullResult, Refusal>,
     },
-    /// The push was not admitted yet: the worker keeps its data.
+    /// Not yet. A push: the worker keeps its data until `Resume`. A pull or await: the server
+    /// keeps it, and tells what it waits for.
     Deferred {
         /// The table.
         table: TableId,
@@ -161,6 +162,8 @@ pub enum Message {
         version: RecordVersion,
         /// Who holds it.
         server: ServerId,
+        /// The last round that any of its shards has closed: a joiner has to start behind it.
+        closed: Tick,
     },
     /// The keeper is about to remove a worker: count nothing of it any more.
     Fence {

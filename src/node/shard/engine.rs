@@ -14,7 +14,7 @@ use crate::consistency::{Admit, ReadView, RoundView};
 use crate::error::{SpecError, WaitFor, WaitReason};
 use crate::extension::Extension;
 use crate::history::{Event, PolicyKind};
-use crate::id::{Origin, Rank, Sequence, SlotIndex, Tick};
+use crate::id::{GroupId, Origin, Rank, Sequence, SlotIndex, Tick};
 use crate::key::{Key, KeyRange, RangeSet};
 use crate::node::registry::Code;
 use crate::node::sabotage::Sabotage;
@@ -22,7 +22,7 @@ use crate::node::worker::Seen;
 use crate::placement::SlotGrid;
 use crate::spec::{Combine, GroupRecord, Layout, Table};
 use crate::time::Instant;
-use crate::vector::{ApplyContext, Element};
+use crate::vector::{ApplyContext, DType, Element};
 use crate::wire::{Answer, Header, Refusal};
 
 /// The engine of one shard with elements of type `T`.
@@ -40,6 +40,9 @@ pub struct ShardEngine<T> {
     stats: ShardStats,
     events: Vec<Event>,
     changed: bool,
+    /// Somebody was told to wait for a push, or for room in the stash.
+    push_awaited: bool,
+    room_awaited: bool,
 }
 
 impl<T: Element> ShardEngine<T> {
@@ -65,6 +68,8 @@ impl<T: Element> ShardEngine<T> {
             stats: ShardStats::default(),
             events: Vec::new(),
             changed: false,
+            push_awaited: false,
+            room_awaited: false,
             table,
             code,
             place,
@@ -109,7 +114,7 @@ impl<T: Element> ShardEngine<T> {
             Ok(None) => PullOutcome::Settled,
             Err(Halt::Refused(refusal)) => PullOutcome::Refused(refusal),
             Err(Halt::Wait(reason)) => {
-                self.stats.waits += 1;
+                self.note_wait(reason);
                 PullOutcome::Wait(reason)
             },
         }
@@ -474,12 +479,12 @@ impl<T: Element> ShardEngine<T> {
         };
         self.rows.fold(update, slot, parts);
         // The stash has shrunk: whoever waits for room may try again.
-        self.changed = true;
+        self.changed |= std::mem::take(&mut self.room_awaited);
     }
 
     fn after_counting(&mut self, now: Instant, origin: Origin, counted: Counted) {
-        // Every executed push can release a read of the same origin; ticks release everybody.
-        self.changed = true;
+        // A push releases whoever waits for a push; a tick releases everybody.
+        self.changed |= std::mem::take(&mut self.push_awaited) || !counted.is_empty();
         if counted.is_empty() {
             return;
         }
@@ -568,8 +573,14 @@ impl<T: Element> ShardEngine<T> {
     }
 
     fn hold(&mut self, reason: WaitReason) -> PushOutcome {
-        self.stats.waits += 1;
+        self.note_wait(reason);
         PushOutcome::Wait(reason)
+    }
+
+    fn note_wait(&mut self, reason: WaitReason) {
+        self.stats.waits += 1;
+        self.push_awaited |= matches!(reason.what, WaitFor::OwnPush | WaitFor::EarlierPush);
+        self.room_awaited |= reason.what == WaitFor::StashFull;
     }
 
     fn owned(&self, slot: SlotIndex) -> Result<KeyRange, Refusal> {
@@ -657,6 +668,14 @@ impl<T: Element> Shard for ShardEngine<T> {
         }
         self.changed = true;
         self.close_rounds(now);
+    }
+
+    fn bind(&mut self, group: GroupId) -> Result<(), Refusal> {
+        self.progress.bind(group)
+    }
+
+    fn dtype(&self) -> DType {
+        T::DTYPE
     }
 
     fn ticked(

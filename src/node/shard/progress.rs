@@ -307,7 +307,15 @@ impl GroupProgress {
             self.admit(named);
         }
         let member = self.members.get_mut(&rank)?;
-        if member.origin != named.origin || member.end == named.end {
+        if member.origin != named.origin {
+            return None;
+        }
+        if named.start.back(1) > member.counted {
+            // The keeper has learnt of a round closed elsewhere: the joiner starts behind it.
+            member.counted = named.start.back(1);
+            let _left = self.clock.advance_all(rank, member.counted);
+        }
+        if member.end == named.end {
             return None;
         }
         member.end = named.end.clone();

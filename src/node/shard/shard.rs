@@ -6,7 +6,7 @@ use std::fmt::Debug;
 use super::ShardEngine;
 use crate::error::SpecError;
 use crate::history::Event;
-use crate::id::{Origin, Sequence, ServerId, SlotIndex, Tick};
+use crate::id::{GroupId, Origin, Sequence, ServerId, SlotIndex, Tick};
 use crate::key::RangeSet;
 use crate::node::registry::Code;
 use crate::node::sabotage::Switch;
@@ -65,6 +65,15 @@ pub trait Shard: Debug + Send {
     /// Obeys a group's record. Members that it removes lose what they pushed after the last tick
     /// that the record names for this shard.
     fn hold_record(&mut self, now: Instant, record: &GroupRecord);
+
+    /// Binds the writing group, once.
+    ///
+    /// # Errors
+    /// `WriterTaken` when another group writes the table.
+    fn bind(&mut self, group: GroupId) -> Result<(), Refusal>;
+
+    /// The type of the elements.
+    fn dtype(&self) -> DType;
 
     /// Takes a member's tick; idempotent.
     ///

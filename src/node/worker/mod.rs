@@ -6,12 +6,16 @@
 
 mod blocking;
 mod line;
+mod node;
+mod remote;
 mod target;
 
 use std::future::Future;
 
 pub use blocking::{Blocking, Park};
 pub use line::Line;
+pub use node::{WorkerNode, WorkerOptions};
+pub use remote::{Notify, RemoteWorker};
 pub use target::{ChunkPlace, Target};
 
 use crate::error::{AccessError, Result};

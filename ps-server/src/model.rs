@@ -1,0 +1,137 @@
+//! The models that a job can train, behind one face.
+
+use archipelago::embed::EmbedWorker;
+use archipelago::{Hyper, Result, Table, TableSpec};
+use archipelago_workloads::data::{DataError, DenseData, Share, SparseData};
+use archipelago_workloads::score::Scores;
+use archipelago_workloads::train::{OnProgress, Pace, TrainReport};
+use archipelago_workloads::{mlp, softmax, sparse_lr};
+
+/// A model, its data and how to train it.
+#[derive(Clone, Debug)]
+pub(crate) enum Model {
+    SparseLr {
+        config: sparse_lr::Config,
+        train: SparseData,
+        test: SparseData,
+    },
+    Softmax {
+        config: softmax::Config,
+        train: DenseData,
+        test: DenseData,
+    },
+    Mlp {
+        config: mlp::Config,
+        train: DenseData,
+        test: DenseData,
+    },
+}
+
+impl Model {
+    /// The tables to create for that many workers.
+    pub(crate) fn tables(&self, workers: u32) -> Vec<(TableSpec, Hyper)> {
+        match self {
+            Self::SparseLr { config, train, .. } => config.tables(train.features(), workers),
+            Self::Softmax { config, train, .. } => {
+                config.tables(train.features(), train.classes(), workers)
+            },
+            Self::Mlp { config, train, .. } => {
+                config.tables(train.features(), train.classes(), workers)
+            },
+        }
+    }
+
+    /// Iterations that each of `workers` workers will make.
+    pub(crate) fn iterations(&self, workers: u32) -> std::result::Result<u64, DataError> {
+        Ok(match self {
+            Self::SparseLr { config, train, .. } => {
+                config.pace.iterations(&Share::strided(train, 0, workers)?)
+            },
+            Self::Softmax { config, train, .. } => {
+                config.pace.iterations(&Share::strided(train, 0, workers)?)
+            },
+            Self::Mlp { config, train, .. } => {
+                config.pace.iterations(&Share::strided(train, 0, workers)?)
+            },
+        })
+    }
+
+    /// Steps and length, to be changed.
+    pub(crate) fn pace_mut(&mut self) -> &mut Pace {
+        match self {
+            Self::SparseLr { config, .. } => &mut config.pace,
+            Self::Softmax { config, .. } => &mut config.pace,
+            Self::Mlp { config, .. } => &mut config.pace,
+        }
+    }
+
+    /// The learning rate, to be changed.
+    pub(crate) fn rate_mut(&mut self) -> &mut archipelago::Schedule {
+        match self {
+            Self::SparseLr { config, .. } => &mut config.rate,
+            Self::Softmax { config, .. } => &mut config.rate,
+            Self::Mlp { config, .. } => &mut config.rate,
+        }
+    }
+
+    /// One worker's part.
+    pub(crate) async fn train(
+        &self,
+        me: &EmbedWorker,
+        tables: &[Table],
+        (rank, workers): (u32, u32),
+        progress: OnProgress<'_>,
+    ) -> Result<TrainReport, JobError> {
+        match self {
+            Self::SparseLr { config, train, .. } => {
+                let share = Share::strided(train, rank, workers)?;
+                Ok(sparse_lr::train(me, tables, &share, config, progress).await?)
+            },
+            Self::Softmax { config, train, .. } => {
+                let share = Share::strided(train, rank, workers)?;
+                Ok(softmax::train(me, tables, &share, config, progress).await?)
+            },
+            Self::Mlp { config, train, .. } => {
+                let share = Share::strided(train, rank, workers)?;
+                Ok(mlp::train(me, tables, &share, config, progress).await?)
+            },
+        }
+    }
+
+    /// Scores on the held-out rows.
+    pub(crate) fn evaluate(&self, values: &[f32]) -> Scores {
+        match self {
+            Self::SparseLr { test, .. } => sparse_lr::evaluate(values, test),
+            Self::Softmax { test, .. } => softmax::evaluate(values, test),
+            Self::Mlp { config, test, .. } => mlp::evaluate(values, test, config),
+        }
+    }
+}
+
+/// What can go wrong in a worker's part.
+#[derive(Debug)]
+pub(crate) enum JobError {
+    Store(archipelago::Error),
+    Data(DataError),
+}
+
+impl From<archipelago::Error> for JobError {
+    fn from(error: archipelago::Error) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<DataError> for JobError {
+    fn from(error: DataError) -> Self {
+        Self::Data(error)
+    }
+}
+
+impl From<JobError> for anyhow::Error {
+    fn from(error: JobError) -> Self {
+        match error {
+            JobError::Store(error) => error.into(),
+            JobError::Data(error) => error.into(),
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! Reports: a table for people, one JSON object per run for programs.
+
+use std::io::Write;
+
+use comfy_table::{CellAlignment, Table, presets::UTF8_HORIZONTAL_ONLY};
+use serde::Serialize;
+
+use crate::job::Outcome;
+
+/// One run as JSON. Names and forms are relied upon by others.
+#[derive(Clone, Debug, Serialize)]
+struct Line {
+    policy: String,
+    workers: u32,
+    seconds: f64,
+    ticks: u64,
+    bytes_up: u64,
+    bytes_down: u64,
+    waits: u64,
+    wait_seconds: f64,
+    accuracy: f64,
+    log_loss: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    auc: Option<f64>,
+}
+
+impl From<&Outcome> for Line {
+    fn from(outcome: &Outcome) -> Self {
+        Self {
+            policy: outcome.local.to_string(),
+            workers: outcome.workers,
+            seconds: outcome.seconds,
+            ticks: outcome.ticks,
+            bytes_up: outcome.stats.bytes_up(),
+            bytes_down: outcome.stats.bytes_down(),
+            waits: outcome.stats.waits.iter().map(|wait| wait.count).sum(),
+            wait_seconds: outcome.stats.waited().as_secs_f64(),
+            accuracy: outcome.scores.accuracy,
+            log_loss: outcome.scores.log_loss,
+            auc: outcome.scores.auc,
+        }
+    }
+}
+
+/// Writes one JSON object on a line of its own.
+pub(crate) fn json(out: &mut dyn Write, outcome: &Outcome) -> anyhow::Result<()> {
+    serde_json::to_writer(&mut *out, &Line::from(outcome))?;
+    writeln!(out)?;
+    Ok(())
+}
+
+/// Writes a table of runs.
+pub(crate) fn table(out: &mut dyn Write, outcomes: &[Outcome]) -> anyhow::Result<()> {
+    let mut table = Table::new();
+    table.load_style(UTF8_HORIZONTAL_ONLY);
+    let with_auc = outcomes.iter().any(|outcome| outcome.scores.auc.is_some());
+    let mut header = vec![
+        "policy", "time", "up", "down", "waits", "waited", "accuracy",
+    ];
+    header.extend(["log-loss"].into_iter().chain(with_auc.then_some("AUC")));
+    table.set_header(header);
+    for outcome in outcomes {
+        let line = Line::from(outcome);
+        let mut row = vec![
+            line.policy,
+            format!("{:.2} s", line.seconds),
+            bytes(line.bytes_up),
+            bytes(line.bytes_down),
+            line.waits.to_string(),
+            format!("{:.2} s", line.wait_seconds),
+            format!("{:.4}", line.accuracy),
+            format!("{:.4}", line.log_loss),
+        ];
+        row.extend(with_auc.then(|| line.auc.map_or("-".into(), |auc| format!("{auc:.4}"))));
+        table.add_row(row);
+    }
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    writeln!(out, "{table}")?;
+    Ok(())
+}
+
+/// Bytes with a unit of 1000.
+fn bytes(count: u64) -> String {
+    let (mut value, mut unit) = (count as f64, "B");
+    for larger in ["kB", "MB", "GB", "TB"] {
+        if value < 1000.0 {
+            break;
+        }
+        (value, unit) = (value / 1000.0, larger);
+    }
+    if unit == "B" {
+        format!("{count} B")
+    } else {
+        format!("{value:.1} {unit}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn units() {
+        assert_eq!(
+            [bytes(999), bytes(1000), bytes(12_345_678)],
+            ["999 B", "1.0 kB", "12.3 MB"]
+        );
+    }
+}

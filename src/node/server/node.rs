@@ -1,0 +1,801 @@
+//! The server's state machine.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::groups::{KeptGroup, Letters};
+use super::waiting::{Waiting, WaitingRead};
+use crate::error::{Loss, WaitReason};
+use crate::history::{Event, WaitOutcome};
+use crate::id::{GroupId, Origin, Sequence, ServerId, SlotIndex, TableId, Tick};
+use crate::key::Key;
+use crate::limits;
+use crate::node::plan::{Plan, Planned};
+use crate::node::sabotage::{Sabotage, Switch};
+use crate::node::shard::{
+    Chunk, Place, PullOutcome, PullRequest, PushOutcome, PushRequest, ReadRows, Shard, ShardEngine,
+    ShardStats, Work, new_shard,
+};
+use crate::node::worker::Seen;
+use crate::node::{DATA_STREAMS, Input, Output, Peer, Stream};
+use crate::spec::GroupRecord;
+use crate::time::Instant;
+use crate::vector::{DType, Element};
+use crate::wire::{
+    Answer, Header, Message, Payload, PullResult, PullRows, Refusal, RowsNamed, TickTable,
+};
+
+/// How a server node is built.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ServerOptions {
+    /// Whether events are put out for a history.
+    pub record_history: bool,
+    /// Which law is broken on purpose, if any.
+    pub switch: Switch,
+}
+
+/// One server of a cluster.
+#[derive(Debug)]
+pub struct ServerNode {
+    plan: Plan,
+    server: ServerId,
+    options: ServerOptions,
+    tables: BTreeMap<TableId, Held>,
+    /// The groups kept here; empty elsewhere.
+    groups: BTreeMap<GroupId, KeptGroup>,
+    workers: BTreeMap<u64, Origin>,
+    outputs: VecDeque<Output>,
+    now: Instant,
+    wake_at: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Held {
+    shard: Box<dyn Shard>,
+    slots: Vec<SlotIndex>,
+    waiting: Waiting,
+}
+
+impl ServerNode {
+    /// The server of that number in the plan, its rows at their init.
+    ///
+    /// # Errors
+    /// A table's rule wants too many state lanes.
+    pub fn new(
+        plan: Plan,
+        server: ServerId,
+        now: Instant,
+        options: ServerOptions,
+    ) -> crate::error::Result<Self> {
+        let mut tables = BTreeMap::new();
+        let mut outputs = VecDeque::new();
+        for planned in plan.tables() {
+            let slots: Vec<_> = planned.assignment.slots_of(server).collect();
+            let place = Place {
+                server,
+                slots: slots.clone(),
+                record_history: options.record_history,
+                switch: options.switch,
+            };
+            if options.record_history {
+                outputs.extend(placed(planned, server, options.switch).map(Output::Event));
+            }
+            let shard = new_shard(&planned.table, &planned.code, place)?;
+            tables.insert(
+                planned.table.id(),
+                Held {
+                    shard,
+                    slots,
+                    waiting: Waiting::default(),
+                },
+            );
+        }
+        let kept = plan.groups().filter(|_| plan.keeper() == server);
+        let groups = kept
+            .map(|(group, size)| (group, KeptGroup::new(group, size, plan.servers())))
+            .collect();
+        let workers = BTreeMap::new();
+        Ok(Self {
+            server,
+            options,
+            tables,
+            groups,
+            workers,
+            outputs,
+            now,
+            wake_at: None,
+            plan,
+        })
+    }
+
+    /// Takes one input. Time never runs backwards.
+    pub fn handle(&mut self, now: Instant, input: Input) {
+        self.now = self.now.max(now);
+        match input {
+            Input::Message { from, message } => self.on_message(from, message),
+            Input::PeerUp(Peer::Server(server)) => {
+                let letters = self
+                    .groups
+                    .values()
+                    .flat_map(|group| group.remind(server))
+                    .collect();
+                self.post(letters);
+            },
+            Input::PeerUp(Peer::Worker(_)) | Input::Timer => {},
+            Input::PeerDown(peer) => self.on_peer_down(peer),
+        }
+        self.on_time();
+        self.retry_changed();
+    }
+
+    /// The next thing to do; does at most one close step.
+    pub fn poll(&mut self) -> Output {
+        if let Some(output) = self.outputs.pop_front() {
+            return output;
+        }
+        let mut working = false;
+        for held in self.tables.values_mut() {
+            if held.shard.poll() == Work::Working {
+                working = true;
+                break;
+            }
+        }
+        self.retry_changed();
+        if let Some(output) = self.outputs.pop_front() {
+            return output;
+        }
+        if working {
+            Output::Working
+        } else {
+            Output::Idle
+        }
+    }
+
+    /// A digest per slot owned of a table.
+    pub fn digests(&mut self, table: TableId) -> Vec<(SlotIndex, u128)> {
+        self.tables
+            .get_mut(&table)
+            .map(|held| held.shard.digests())
+            .unwrap_or_default()
+    }
+
+    /// Counters of a table's shard.
+    pub fn stats(&self, table: TableId) -> Option<ShardStats> {
+        Some(self.tables.get(&table)?.shard.stats())
+    }
+
+    /// Requests that wait here, for every table.
+    pub fn waiting(&self) -> usize {
+        self.tables.values().map(|held| held.waiting.len()).sum()
+    }
+
+    fn on_message(&mut self, from: Peer, message: Message) {
+        match message {
+            Message::Join { group, token } => self.on_join(group, token),
+            Message::Attach {
+                origin,
+                table,
+                spec_hash,
+            } => {
+                let result = self.attach(origin, table, spec_hash);
+                self.send(from, Message::Attached { table, result });
+            },
+            Message::Push {
+                table,
+                header,
+                slot,
+                previous,
+                rows,
+                values,
+            } => {
+                self.heard(header.origin);
+                let request = PushRequest {
+                    header,
+                    slot,
+                    previous,
+                };
+                self.on_push(from, table, &request, &rows, &values);
+            },
+            Message::Pull {
+                table,
+                header,
+                slot,
+                own,
+                rows,
+            } => {
+                self.heard(header.origin);
+                let rows = Some(rows);
+                self.on_read(
+                    table,
+                    WaitingRead {
+                        from,
+                        header,
+                        slot,
+                        own,
+                        rows,
+                        told: None,
+                    },
+                );
+            },
+            Message::Await {
+                table,
+                header,
+                slot,
+            } => {
+                let (own, rows) = (None, None);
+                self.on_read(
+                    table,
+                    WaitingRead {
+                        from,
+                        header,
+                        slot,
+                        own,
+                        rows,
+                        told: None,
+                    },
+                );
+            },
+            Message::Ticked {
+                origin,
+                tick,
+                tables,
+                settled_below: _,
+            } => {
+                let result = self.ticked(origin, tick, &tables);
+                self.send(from, Message::TickAnswer { tick, result });
+            },
+            Message::Leave { origin, last } => {
+                let group = self.groups.get_mut(&origin.group);
+                let letters = group
+                    .map(|kept| kept.leave(from, origin, last))
+                    .unwrap_or_default();
+                self.post(letters);
+            },
+            Message::Heartbeat { origin } => self.heard(origin),
+            Message::Record(record) => self.on_record(from, &record),
+            Message::RecordHeld {
+                group,
+                version,
+                server,
+                closed,
+            } => {
+                let kept = self.groups.get_mut(&group);
+                let letters = kept.map(|kept| kept.record_held(server, version, closed));
+                self.post(letters.unwrap_or_default());
+            },
+            Message::Fence { origin } => {
+                let tables = self.tables.iter_mut();
+                let fence = |(table, held): (&TableId, &mut Held)| {
+                    Some((*table, held.shard.fence(origin)?))
+                };
+                let last = tables.filter_map(fence).collect();
+                let server = self.server;
+                self.send(
+                    from,
+                    Message::Fenced {
+                        origin,
+                        server,
+                        last,
+                    },
+                );
+            },
+            Message::Fenced {
+                origin,
+                server,
+                last,
+            } => {
+                let kept = self.groups.get_mut(&origin.group);
+                let letters = kept.map(|kept| kept.fenced(origin, server, &last));
+                self.post(letters.unwrap_or_default());
+            },
+            // Answers are for workers; a server that gets one was confused with another process.
+            Message::Joined { .. }
+            | Message::Attached { .. }
+            | Message::PushAnswer { .. }
+            | Message::PullAnswer { .. }
+            | Message::Deferred { .. }
+            | Message::Resume { .. }
+            | Message::TickAnswer { .. }
+            | Message::LeaveAnswer { .. } => {
+                tracing::debug!(%from, "a server ignores an answer");
+            },
+        }
+    }
+
+    fn on_join(&mut self, group: GroupId, token: u64) {
+        let closed = self.tables.values().map(|held| held.shard.closed()).max();
+        let letters = match self.groups.get_mut(&group) {
+            Some(kept) => kept.join(self.now, token, closed.unwrap_or_default()),
+            None => {
+                let result = Err(Refusal::UnknownGroup { group });
+                vec![(Peer::Worker(token), Message::Joined { token, result })]
+            },
+        };
+        for (peer, message) in &letters {
+            if let (
+                Peer::Worker(token),
+                Message::Joined {
+                    result: Ok(grant), ..
+                },
+            ) = (peer, message)
+            {
+                self.workers.insert(*token, grant.origin);
+            }
+        }
+        self.post(letters);
+    }
+
+    fn attach(&mut self, origin: Origin, table: TableId, found: u128) -> Result<(), Refusal> {
+        let Some(planned) = self.plan.table(table) else {
+            return Err(Refusal::UnknownTable { table });
+        };
+        let expected = planned.table.spec().hash();
+        if expected != found {
+            return Err(Refusal::SpecMismatch { expected, found });
+        }
+        let held = self
+            .tables
+            .get_mut(&table)
+            .ok_or(Refusal::UnknownTable { table })?;
+        held.shard.bind(origin.group)
+    }
+
+    fn on_push(
+        &mut self,
+        from: Peer,
+        table: TableId,
+        request: &PushRequest,
+        rows: &RowsNamed,
+        values: &Payload,
+    ) {
+        let header = request.header;
+        let sequence = header.sequence;
+        let Some(held) = self.tables.get_mut(&table) else {
+            let answer = Answer::Refused(Refusal::UnknownTable { table });
+            return self.answer_push(from, table, request, answer);
+        };
+        let outcome = match values.dtype {
+            DType::F32 => push::<f32>(held, self.now, request, rows, values),
+            DType::F64 => push::<f64>(held, self.now, request, rows, values),
+            DType::I64 => push::<i64>(held, self.now, request, rows, values),
+        };
+        match outcome {
+            PushOutcome::Answered(answer) => self.answer_push(from, table, request, answer),
+            PushOutcome::Wait(reason) => {
+                held.waiting.hold_push(from, &header);
+                self.began(header.origin, table, sequence, reason);
+                self.send(
+                    from,
+                    Message::Deferred {
+                        table,
+                        sequence,
+                        reason,
+                    },
+                );
+            },
+        }
+    }
+
+    fn answer_push(&mut self, to: Peer, table: TableId, request: &PushRequest, answer: Answer) {
+        let sequence = request.header.sequence;
+        if self.options.record_history && matches!(answer, Answer::Refused(_)) {
+            let origin = request.header.origin;
+            self.outputs.push_back(Output::Event(Event::Refused {
+                origin,
+                table,
+                sequence,
+            }));
+        }
+        let stream = stream_of(request.slot);
+        let message = Message::PushAnswer {
+            table,
+            sequence,
+            answer,
+        };
+        self.outputs.push_back(Output::Send {
+            to,
+            stream,
+            message,
+        });
+    }
+
+    /// Serves a read, refuses it, or keeps it and tells the worker what it waits for.
+    fn on_read(&mut self, table: TableId, mut read: WaitingRead) {
+        let (origin, sequence) = (read.header.origin, read.header.sequence);
+        let Some(planned) = self.plan.table(table) else {
+            let refusal = Refusal::UnknownTable { table };
+            return self.answer_read(table, &read, Err(refusal));
+        };
+        let Some(held) = self.tables.get_mut(&table) else {
+            return;
+        };
+        let width = planned.table.spec().width as usize;
+        let outcome = match planned.table.spec().dtype {
+            DType::F32 => pull::<f32>(held, self.now, &read, width),
+            DType::F64 => pull::<f64>(held, self.now, &read, width),
+            DType::I64 => pull::<i64>(held, self.now, &read, width),
+        };
+        match outcome {
+            Pulled::Served(result) => {
+                self.ended(&read, table, WaitOutcome::Served);
+                self.answer_read(table, &read, Ok(result));
+            },
+            Pulled::Refused(refusal) => {
+                self.ended(&read, table, WaitOutcome::Refused);
+                self.answer_read(table, &read, Err(refusal));
+            },
+            Pulled::Settled => self.ended(&read, table, WaitOutcome::Refused),
+            Pulled::Wait(reason) => {
+                let reason = WaitReason {
+                    since: read.told.map_or(self.now, |t| t.since),
+                    ..reason
+                };
+                if read.told.is_none() {
+                    self.began(origin, table, sequence, reason);
+                }
+                if read.told != Some(reason) {
+                    read.told = Some(reason);
+                    self.send(
+                        read.from,
+                        Message::Deferred {
+                            table,
+                            sequence,
+                            reason,
+                        },
+                    );
+                }
+                if let Some(held) = self.tables.get_mut(&table) {
+                    held.waiting.hold_read(read);
+                }
+            },
+        }
+    }
+
+    fn answer_read(
+        &mut self,
+        table: TableId,
+        read: &WaitingRead,
+        result: Result<PullResult, Refusal>,
+    ) {
+        let sequence = read.header.sequence;
+        let message = Message::PullAnswer {
+            table,
+            sequence,
+            result,
+        };
+        let stream = stream_of(read.slot);
+        self.outputs.push_back(Output::Send {
+            to: read.from,
+            stream,
+            message,
+        });
+    }
+
+    fn ticked(&mut self, origin: Origin, tick: Tick, tables: &[TickTable]) -> Result<(), Refusal> {
+        if let Some(kept) = self.groups.get_mut(&origin.group) {
+            kept.keeper.ticked(self.now, origin, tick);
+        }
+        for (id, held) in &mut self.tables {
+            let named = tables.iter().find(|table| table.table == *id);
+            let weight = named.and_then(|table| table.weight);
+            let touched = named.map_or(&[][..], |table| &table.touched);
+            let owned = |(slot, _): &&(SlotIndex, Sequence)| held.slots.binary_search(slot).is_ok();
+            let touched: Vec<_> = touched.iter().filter(owned).copied().collect();
+            held.shard
+                .ticked(self.now, origin, tick, weight, &touched)?;
+        }
+        Ok(())
+    }
+
+    fn on_record(&mut self, from: Peer, record: &GroupRecord) {
+        for held in self.tables.values_mut() {
+            held.shard.hold_record(self.now, record);
+        }
+        if self.options.record_history {
+            let record = record.clone();
+            self.outputs
+                .push_back(Output::Event(Event::RecordHeld { record }));
+        }
+        let closed = self
+            .tables
+            .values()
+            .map(|held| held.shard.closed())
+            .max()
+            .unwrap_or_default();
+        let (group, version, server) = (record.group, record.version, self.server);
+        self.send(
+            from,
+            Message::RecordHeld {
+                group,
+                version,
+                server,
+                closed,
+            },
+        );
+    }
+
+    fn on_peer_down(&mut self, peer: Peer) {
+        for held in self.tables.values_mut() {
+            held.waiting.forget(peer);
+        }
+        let Peer::Worker(token) = peer else { return };
+        if let Some(origin) = self.workers.remove(&token) {
+            self.lose(origin, Loss::PeerDown);
+        }
+    }
+
+    /// Looks for members that have been silent for too long, and says when to look again.
+    fn on_time(&mut self) {
+        let silent: Vec<_> = self
+            .groups
+            .values()
+            .flat_map(|kept| kept.keeper.silent(self.now))
+            .collect();
+        for origin in silent {
+            self.lose(origin, Loss::Silent);
+        }
+        let deadlines = self
+            .groups
+            .values()
+            .filter_map(|kept| kept.keeper.silence_deadline());
+        let next = deadlines.min();
+        if next != self.wake_at {
+            self.wake_at = next;
+            self.outputs.extend(next.map(Output::WakeAt));
+        }
+    }
+
+    fn lose(&mut self, origin: Origin, why: Loss) {
+        if self.options.switch.breaks(Sabotage::KeepTheDead) {
+            return;
+        }
+        let kept = self.groups.get_mut(&origin.group);
+        let letters = kept.map(|kept| kept.lost(origin, why)).unwrap_or_default();
+        if self.options.record_history && !letters.is_empty() {
+            self.outputs
+                .push_back(Output::Event(Event::WorkerLost { origin, why }));
+        }
+        self.post(letters);
+    }
+
+    fn heard(&mut self, origin: Origin) {
+        if let Some(kept) = self.groups.get_mut(&origin.group) {
+            kept.keeper.heard(self.now, origin);
+        }
+    }
+
+    /// Tries again what waits at shards that have changed, and collects their events.
+    fn retry_changed(&mut self) {
+        let ids: Vec<_> = self.tables.keys().copied().collect();
+        for table in ids {
+            let Some(held) = self.tables.get_mut(&table) else {
+                continue;
+            };
+            self.outputs
+                .extend(held.shard.take_events().into_iter().map(Output::Event));
+            if !held.shard.take_changed() {
+                continue;
+            }
+            let (reads, pushes) = (held.waiting.take_reads(), held.waiting.take_pushes());
+            for read in reads {
+                self.on_read(table, read);
+            }
+            for ((origin, sequence), to) in pushes {
+                self.ended_push(origin, table, sequence);
+                self.send(to, Message::Resume { table, sequence });
+            }
+            if let Some(held) = self.tables.get_mut(&table) {
+                self.outputs
+                    .extend(held.shard.take_events().into_iter().map(Output::Event));
+            }
+        }
+    }
+
+    fn began(&mut self, origin: Origin, table: TableId, sequence: Sequence, reason: WaitReason) {
+        if self.options.record_history {
+            let event = Event::WaitBegan {
+                origin,
+                table,
+                sequence,
+                reason,
+            };
+            self.outputs.push_back(Output::Event(event));
+        }
+    }
+
+    fn ended(&mut self, read: &WaitingRead, table: TableId, outcome: WaitOutcome) {
+        if self.options.record_history && read.told.is_some() {
+            let Header {
+                origin, sequence, ..
+            } = read.header;
+            let event = Event::WaitEnded {
+                origin,
+                table,
+                sequence,
+                outcome,
+            };
+            self.outputs.push_back(Output::Event(event));
+        }
+    }
+
+    fn ended_push(&mut self, origin: Origin, table: TableId, sequence: Sequence) {
+        if self.options.record_history {
+            let outcome = WaitOutcome::Served;
+            let event = Event::WaitEnded {
+                origin,
+                table,
+                sequence,
+                outcome,
+            };
+            self.outputs.push_back(Output::Event(event));
+        }
+    }
+
+    fn post(&mut self, letters: Letters) {
+        for (to, message) in letters {
+            if let (
+                Peer::Worker(token),
+                Message::Joined {
+                    result: Ok(grant), ..
+                },
+            ) = (to, &message)
+            {
+                self.workers.insert(token, grant.origin);
+            }
+            if to == Peer::Server(self.server) {
+                self.on_message(to, message);
+            } else {
+                self.send(to, message);
+            }
+        }
+    }
+
+    fn send(&mut self, to: Peer, message: Message) {
+        if to == Peer::Server(self.server) {
+            return self.on_message(to, message);
+        }
+        self.outputs.push_back(Output::Send {
+            to,
+            stream: Stream::Control,
+            message,
+        });
+    }
+}
+
+/// What became of a pull, with the answer's data.
+enum Pulled {
+    Served(PullResult),
+    Wait(WaitReason),
+    Settled,
+    Refused(Refusal),
+}
+
+fn push<T: Element>(
+    held: &mut Held,
+    now: Instant,
+    request: &PushRequest,
+    rows: &RowsNamed,
+    values: &Payload,
+) -> PushOutcome {
+    let refused = |refusal| PushOutcome::Answered(Answer::Refused(refusal));
+    let Some(engine) = ShardEngine::<T>::of(&mut *held.shard) else {
+        let (expected, found) = (held.shard.dtype(), T::DTYPE);
+        return refused(Refusal::DType { expected, found });
+    };
+    let Ok(values) = values.elements::<T>() else {
+        return refused(Refusal::Shape {
+            expected: 0,
+            found: values.bytes.len() as u64,
+        });
+    };
+    let values = &*values;
+    let chunk = match rows {
+        RowsNamed::Block(rows) => Chunk::Block {
+            rows: *rows,
+            values,
+        },
+        RowsNamed::Keys(keys) => Chunk::Frame { keys, values },
+    };
+    engine.push(now, request, chunk)
+}
+
+fn pull<T: Element>(held: &mut Held, now: Instant, read: &WaitingRead, width: usize) -> Pulled {
+    let request = PullRequest {
+        header: read.header,
+        slot: read.slot,
+        own: read.own,
+    };
+    let Some(engine) = ShardEngine::<T>::of(&mut *held.shard) else {
+        return Pulled::Refused(Refusal::NotOwned { slot: read.slot });
+    };
+    let (mut keys, mut values) = (Vec::new(), Vec::new());
+    let rows = match &read.rows {
+        None => ReadRows::Nothing,
+        Some(PullRows::Walk { range, rows_max }) => {
+            let rows_max = (*rows_max as usize).min(walk_rows_max(width));
+            ReadRows::Walk {
+                range: *range,
+                rows_max,
+                keys: &mut keys,
+                values: &mut values,
+            }
+        },
+        Some(PullRows::Block(rows)) => {
+            let elements = rows.count().saturating_mul(width as u128);
+            if elements > limits::FRAME_ELEMENTS_MAX as u128 {
+                return Pulled::Refused(Refusal::Limit);
+            }
+            values.resize(elements as usize, T::default());
+            ReadRows::Block {
+                rows: *rows,
+                out: &mut values,
+            }
+        },
+        Some(PullRows::Keys(keys)) => {
+            let elements = keys.len().saturating_mul(width);
+            if elements > limits::FRAME_ELEMENTS_MAX {
+                return Pulled::Refused(Refusal::Limit);
+            }
+            values.resize(elements, T::default());
+            ReadRows::Keys {
+                keys,
+                out: &mut values,
+            }
+        },
+    };
+    match engine.pull(now, &request, rows) {
+        PullOutcome::Served { seen, next } => {
+            Pulled::Served(result(seen, next, &read.rows, keys, &values))
+        },
+        PullOutcome::Wait(reason) => Pulled::Wait(reason),
+        PullOutcome::Settled => Pulled::Settled,
+        PullOutcome::Refused(refusal) => Pulled::Refused(refusal),
+    }
+}
+
+fn result<T: Element>(
+    seen: Seen,
+    next: Option<Key>,
+    rows: &Option<PullRows>,
+    keys: Vec<Key>,
+    values: &[T],
+) -> PullResult {
+    let walk = matches!(rows, Some(PullRows::Walk { .. }));
+    PullResult {
+        oldest: seen.oldest,
+        newest: seen.newest,
+        keys: walk.then_some(keys),
+        next,
+        values: Payload::from_slice(values),
+    }
+}
+
+/// Rows of a walk's answer: as many as a frame holds, and at least one.
+fn walk_rows_max(width: usize) -> usize {
+    (limits::FRAME_ELEMENTS_MAX / width.max(1)).clamp(1, limits::FRAME_KEYS_MAX)
+}
+
+fn stream_of(slot: SlotIndex) -> Stream {
+    Stream::Data(slot.0 % DATA_STREAMS)
+}
+
+/// Who owns which keys, for a history.
+fn placed(
+    planned: &Planned,
+    server: ServerId,
+    switch: Switch,
+) -> impl Iterator<Item = Event> + use<'_> {
+    planned.assignment.slots_of(server).filter_map(move |slot| {
+        let range = planned.grid.range(slot)?;
+        let last = range
+            .last()
+            .0
+            .saturating_sub(u64::from(switch.breaks(Sabotage::DropLastKey)));
+        Some(Event::Placed {
+            table: planned.table.id(),
+            slot,
+            range: crate::key::KeyRange::new(range.first(), Key(last))?,
+            owner: server,
+            epoch: planned.assignment.epoch(),
+        })
+    })
+}

@@ -1,0 +1,654 @@
+//! The worker's state machine: requests under way, ticks under way, what is sent again.
+//!
+//! Sans-IO: see the loop in [`node`](crate::node). [`RemoteWorker`](super::RemoteWorker) is the
+//! face that training code sees; its futures wait here by waker.
+//!
+//! Invariants: I1 everything unanswered is kept and sent again when a connection comes back, in
+//! order; nothing is sent again while it is up; I2 at most `inflight_max` sequences are between
+//! the lowest unanswered one and the next; I3 a tick is sent only when all pulls before it are
+//! answered, and names the last push to every slot touched (laws 2 and 9).
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::task::Waker;
+
+use super::Line;
+use crate::error::{Error, GroupError, WaitFor, WaitReason};
+use crate::history::Event;
+use crate::id::{GroupId, Origin, Rank, Sequence, ServerId, SlotIndex, TableId, Tick};
+use crate::limits;
+use crate::node::plan::Plan;
+use crate::node::{DATA_STREAMS, Input, Output, Peer, Stream};
+use crate::time::{Duration, Instant};
+use crate::wire::{
+    Answer, JoinGrant, Message, Payload, PullResult, PullRows, Refusal, RowsNamed, TickTable,
+};
+
+/// How a worker node is built.
+#[derive(Clone, Copy, Debug)]
+pub struct WorkerOptions {
+    /// Whether events are put out for a history.
+    pub record_history: bool,
+    /// How long a wait lasts at most.
+    pub wait_max: Duration,
+}
+
+impl Default for WorkerOptions {
+    fn default() -> Self {
+        Self {
+            record_history: false,
+            wait_max: limits::WAIT_MAX,
+        }
+    }
+}
+
+/// One worker process of a cluster.
+#[derive(Debug)]
+pub struct WorkerNode {
+    plan: Plan,
+    group: GroupId,
+    token: u64,
+    options: WorkerOptions,
+    now: Instant,
+    joined: Option<Result<JoinGrant, Error>>,
+    line: Line,
+    requests: BTreeMap<Sequence, Request>,
+    ticks: BTreeMap<Tick, BTreeMap<ServerId, Message>>,
+    attached: BTreeMap<TableId, Option<Result<(), Refusal>>>,
+    leave: Option<(Tick, Option<Result<(), Refusal>>)>,
+    closed: bool,
+    up: BTreeSet<ServerId>,
+    outputs: VecDeque<Output>,
+    wakers: Vec<Waker>,
+    timers: BTreeSet<Instant>,
+    wake_at: Option<Instant>,
+    keeper_heard: Instant,
+}
+
+#[derive(Debug)]
+struct Request {
+    to: ServerId,
+    stream: Stream,
+    message: Message,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Sent, or waiting for the connection.
+    UnderWay,
+    /// The server told what it waits for.
+    Deferred(WaitReason),
+    /// A pull's answer that its future has not taken yet.
+    Answered(Result<PullResult, Refusal>),
+    /// A pull whose future is gone.
+    Abandoned,
+}
+
+impl WorkerNode {
+    /// A worker that will ask for a place in `group`. `token` names its process to all servers.
+    pub fn new(
+        plan: Plan,
+        group: GroupId,
+        token: u64,
+        now: Instant,
+        options: WorkerOptions,
+    ) -> Self {
+        Self {
+            plan,
+            group,
+            token,
+            options,
+            now,
+            joined: None,
+            line: Line::new(Origin::default(), Tick::FIRST),
+            requests: BTreeMap::new(),
+            ticks: BTreeMap::new(),
+            attached: BTreeMap::new(),
+            leave: None,
+            closed: false,
+            up: BTreeSet::new(),
+            outputs: VecDeque::new(),
+            wakers: Vec::new(),
+            timers: BTreeSet::new(),
+            wake_at: None,
+            keeper_heard: now,
+        }
+    }
+
+    /// Takes one input. Time never runs backwards.
+    pub fn handle(&mut self, now: Instant, input: Input) {
+        self.now = self.now.max(now);
+        match input {
+            Input::Message {
+                from: Peer::Server(from),
+                message,
+            } => self.on_message(from, message),
+            Input::PeerUp(Peer::Server(server)) => self.on_peer_up(server),
+            Input::PeerDown(Peer::Server(server)) => {
+                self.up.remove(&server);
+            },
+            // Workers have no business with each other.
+            Input::Message { .. } | Input::PeerUp(_) | Input::PeerDown(_) | Input::Timer => {},
+        }
+        self.on_time();
+    }
+
+    /// The next thing to do.
+    pub fn poll(&mut self) -> Output {
+        self.ask_to_wake();
+        self.outputs.pop_front().unwrap_or(Output::Idle)
+    }
+
+    /// Whether the worker has finished or was dropped: its connections may be closed.
+    pub fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// Requests and ticks without an answer, for a driver's report.
+    pub fn unanswered(&self) -> usize {
+        self.requests.len() + self.ticks.len()
+    }
+
+    pub(super) fn close(&mut self) {
+        self.closed = true;
+    }
+
+    pub(super) fn now(&self) -> Instant {
+        self.now
+    }
+
+    pub(super) fn wait_max(&self) -> Duration {
+        self.options.wait_max
+    }
+
+    pub(super) fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    pub(super) fn line(&mut self) -> &mut Line {
+        &mut self.line
+    }
+
+    /// Keeps a waker until something happens, at the latest at `until`.
+    pub(super) fn park(&mut self, waker: &Waker, until: Instant) {
+        if !self.wakers.iter().any(|held| held.will_wake(waker)) {
+            self.wakers.push(waker.clone());
+        }
+        self.timers.insert(until);
+    }
+
+    /// Asks for a place; the answer, once it is there.
+    pub(super) fn join(&mut self) -> Option<Result<JoinGrant, Error>> {
+        if self.joined.is_none() {
+            let message = Message::Join {
+                group: self.group,
+                token: self.token,
+            };
+            self.send_control(self.plan.keeper(), message);
+        }
+        self.joined.clone()
+    }
+
+    /// Whether the join is answered.
+    pub(super) fn joined(&self) -> Option<Result<JoinGrant, Error>> {
+        self.joined.clone()
+    }
+
+    /// Whether the table may be pushed to; asks its slot 0 when it was never asked.
+    pub(super) fn attach(&mut self, table: TableId) -> Option<Result<(), Refusal>> {
+        if let Some(answer) = self.attached.get(&table) {
+            return answer.clone();
+        }
+        self.attached.insert(table, None);
+        if let Some((to, message)) = self.attach_message(table) {
+            self.send_control(to, message);
+        }
+        None
+    }
+
+    /// Whether another request may begin.
+    pub(super) fn has_room(&self) -> bool {
+        let span = self.line.next_sequence().0 - self.line.settled_below().0;
+        self.requests.len() < limits::INFLIGHT_MAX && span < limits::INFLIGHT_MAX as u64
+    }
+
+    /// Begins a push of one chunk.
+    pub(super) fn begin_push(
+        &mut self,
+        table: TableId,
+        slot: SlotIndex,
+        rows: RowsNamed,
+        values: Payload,
+    ) -> Option<Sequence> {
+        let to = self.plan.owner(table, slot)?;
+        let (header, previous) = self.line.begin_push(table, slot);
+        if self.options.record_history {
+            let (origin, tick, sequence) = (header.origin, header.tick, header.sequence);
+            let event = Event::Pushed {
+                origin,
+                table,
+                slot,
+                sequence,
+                previous,
+                tick,
+            };
+            self.outputs.push_back(Output::Event(event));
+        }
+        let message = Message::Push {
+            table,
+            header,
+            slot,
+            previous,
+            rows,
+            values,
+        };
+        self.begin(to, slot, header.sequence, message);
+        Some(header.sequence)
+    }
+
+    /// Begins a pull of one chunk, or a wait at a slot when `rows` is `None`.
+    pub(super) fn begin_pull(
+        &mut self,
+        table: TableId,
+        slot: SlotIndex,
+        rows: Option<PullRows>,
+    ) -> Option<Sequence> {
+        let to = self.plan.owner(table, slot)?;
+        let (header, own) = self.line.begin_pull(table, slot);
+        let message = match rows {
+            Some(rows) => Message::Pull {
+                table,
+                header,
+                slot,
+                own,
+                rows,
+            },
+            None => Message::Await {
+                table,
+                header,
+                slot,
+            },
+        };
+        self.begin(to, slot, header.sequence, message);
+        Some(header.sequence)
+    }
+
+    /// Takes a pull's answer, if it is there.
+    pub(super) fn take_answer(
+        &mut self,
+        sequence: Sequence,
+    ) -> Option<Result<PullResult, Refusal>> {
+        if !matches!(self.requests.get(&sequence)?.state, State::Answered(_)) {
+            return None;
+        }
+        match self.requests.remove(&sequence)?.state {
+            State::Answered(answer) => Some(answer),
+            State::UnderWay | State::Deferred(_) | State::Abandoned => None,
+        }
+    }
+
+    /// The future that began a pull is gone.
+    pub(super) fn abandon(&mut self, sequence: Sequence) {
+        let Some(request) = self.requests.get_mut(&sequence) else {
+            return;
+        };
+        if matches!(request.state, State::Answered(_)) {
+            self.requests.remove(&sequence);
+        } else {
+            request.state = State::Abandoned;
+        }
+    }
+
+    /// Whether all pushes with sequences up to `last` are answered.
+    pub(super) fn pushed_through(&self, last: Sequence) -> bool {
+        let mut earlier = self.requests.range(..=last);
+        !earlier.any(|(_, request)| matches!(request.message, Message::Push { .. }))
+    }
+
+    /// Whether a tick may be sent: no pull is unanswered, and not too many ticks are.
+    pub(super) fn may_tick(&self) -> bool {
+        self.ticks.len() < limits::TICKS_PENDING_MAX && !self.requests.values().any(is_open_pull)
+    }
+
+    /// Ends the tick: one message per server.
+    pub(super) fn tick(&mut self) -> Tick {
+        let (ended, tables) = self.line.end_tick();
+        let (origin, settled_below) = (self.line.origin(), self.line.settled_below());
+        if self.options.record_history {
+            let of_table = |table: &TickTable| {
+                let id = table.table;
+                table
+                    .touched
+                    .clone()
+                    .into_iter()
+                    .map(move |(slot, last)| (id, slot, last))
+            };
+            let touched = tables.iter().flat_map(of_table).collect();
+            let event = Event::TickSent {
+                origin,
+                tick: ended,
+                touched,
+            };
+            self.outputs.push_back(Output::Event(event));
+        }
+        let mut unanswered = BTreeMap::new();
+        for server in self.plan.servers().to_vec() {
+            let tables = self.tables_at(server, &tables);
+            let message = Message::Ticked {
+                origin,
+                tick: ended,
+                settled_below,
+                tables,
+            };
+            self.send_control(server, message.clone());
+            unanswered.insert(server, message);
+        }
+        self.ticks.insert(ended, unanswered);
+        ended.next()
+    }
+
+    /// Whether nothing is under way.
+    pub(super) fn is_settled(&self) -> bool {
+        self.requests.is_empty() && self.ticks.is_empty()
+    }
+
+    /// Leaves the group; the answer, once it is there.
+    pub(super) fn leave(&mut self) -> Option<Result<(), Refusal>> {
+        if let Some((_, answer)) = &self.leave {
+            return answer.clone();
+        }
+        let last = self.line.tick().back(1);
+        self.leave = Some((last, None));
+        let origin = self.line.origin();
+        self.send_control(self.plan.keeper(), Message::Leave { origin, last });
+        None
+    }
+
+    /// What the oldest unanswered request waits for, as far as its server has told.
+    pub(super) fn reason(&self, since: Instant) -> WaitReason {
+        let told = self
+            .requests
+            .values()
+            .find_map(|request| match &request.state {
+                State::Deferred(reason) => Some(WaitReason { since, ..*reason }),
+                State::UnderWay | State::Answered(_) | State::Abandoned => None,
+            });
+        let (who, tick): (Option<Rank>, _) = (None, self.line.tick());
+        told.unwrap_or(WaitReason {
+            who,
+            tick,
+            since,
+            what: WaitFor::Answer,
+        })
+    }
+
+    fn begin(&mut self, to: ServerId, slot: SlotIndex, sequence: Sequence, message: Message) {
+        let stream = Stream::Data(slot.0 % DATA_STREAMS);
+        let request = Request {
+            to,
+            stream,
+            message: message.clone(),
+            state: State::UnderWay,
+        };
+        self.requests.insert(sequence, request);
+        self.send(to, stream, message);
+    }
+
+    fn on_message(&mut self, from: ServerId, message: Message) {
+        match message {
+            Message::Joined { token, result } if token == self.token => self.on_joined(result),
+            Message::Attached { table, result } => {
+                self.attached.insert(table, Some(result));
+            },
+            Message::PushAnswer {
+                table,
+                sequence,
+                answer,
+            } => {
+                self.on_push_answer(table, sequence, answer);
+            },
+            Message::PullAnswer {
+                sequence, result, ..
+            } => self.on_pull_answer(sequence, result),
+            Message::Deferred {
+                sequence, reason, ..
+            } => {
+                if let Some(request) = self.requests.get_mut(&sequence)
+                    && matches!(request.state, State::UnderWay | State::Deferred(_))
+                {
+                    request.state = State::Deferred(reason);
+                }
+            },
+            Message::Resume { sequence, .. } => self.on_resume(sequence),
+            Message::TickAnswer { tick, result } => self.on_tick_answer(from, tick, result),
+            Message::LeaveAnswer { result } => {
+                if let Some((_, answer)) = &mut self.leave {
+                    *answer = Some(result);
+                }
+            },
+            other => tracing::debug!(%from, ?other, "a worker ignores a message"),
+        }
+        self.wake_all();
+    }
+
+    fn on_joined(&mut self, result: Result<JoinGrant, Refusal>) {
+        if self.joined.is_some() {
+            return;
+        }
+        if let Ok(grant) = &result {
+            self.line = Line::new(grant.origin, grant.start);
+            if self.options.record_history {
+                let (origin, start) = (grant.origin, grant.start);
+                self.outputs
+                    .push_back(Output::Event(Event::Joined { origin, start }));
+            }
+        }
+        let origin = Origin {
+            group: self.group,
+            ..Origin::default()
+        };
+        self.joined = Some(result.map_err(|refusal| refusal.into_error("", origin, Tick(0))));
+    }
+
+    fn on_push_answer(&mut self, table: TableId, sequence: Sequence, answer: Answer) {
+        let Some(request) = self.requests.get(&sequence) else {
+            return;
+        };
+        let Message::Push { header, .. } = &request.message else {
+            return;
+        };
+        let tick = header.tick;
+        self.requests.remove(&sequence);
+        self.line.answered(sequence);
+        if let Answer::Refused(refusal) = answer {
+            let error = refusal.into_error(&self.table_name(table), self.line.origin(), tick);
+            self.line.fail(error);
+        }
+    }
+
+    fn on_pull_answer(&mut self, sequence: Sequence, result: Result<PullResult, Refusal>) {
+        let Some(request) = self.requests.get_mut(&sequence) else {
+            return;
+        };
+        match request.state {
+            State::Answered(_) => return,
+            State::Abandoned => {
+                self.requests.remove(&sequence);
+            },
+            State::UnderWay | State::Deferred(_) => request.state = State::Answered(result),
+        }
+        self.line.answered(sequence);
+    }
+
+    fn on_resume(&mut self, sequence: Sequence) {
+        let Some(request) = self.requests.get_mut(&sequence) else {
+            return;
+        };
+        if matches!(request.message, Message::Push { .. }) {
+            request.state = State::UnderWay;
+            let (to, stream, message) = (request.to, request.stream, request.message.clone());
+            self.send(to, stream, message);
+        }
+    }
+
+    fn on_tick_answer(&mut self, from: ServerId, tick: Tick, result: Result<(), Refusal>) {
+        let Some(unanswered) = self.ticks.get_mut(&tick) else {
+            return;
+        };
+        unanswered.remove(&from);
+        if unanswered.is_empty() {
+            self.ticks.remove(&tick);
+        }
+        if let Err(refusal) = result {
+            self.line
+                .fail(refusal.into_error("", self.line.origin(), tick));
+        }
+    }
+
+    /// Sends again whatever the server has not answered, in the order of its first sending.
+    fn on_peer_up(&mut self, server: ServerId) {
+        self.up.insert(server);
+        if server == self.plan.keeper() {
+            if self.joined.is_none() {
+                let message = Message::Join {
+                    group: self.group,
+                    token: self.token,
+                };
+                self.send_control(server, message);
+            }
+            if let Some((last, None)) = self.leave {
+                let origin = self.line.origin();
+                self.send_control(server, Message::Leave { origin, last });
+            }
+        }
+        let asked = self.attached.iter().filter(|(_, answer)| answer.is_none());
+        let attaches: Vec<_> = asked
+            .filter_map(|(table, _)| self.attach_message(*table))
+            .collect();
+        for (to, message) in attaches.into_iter().filter(|(to, _)| *to == server) {
+            self.send_control(to, message);
+        }
+        let mut again = Vec::new();
+        for request in self
+            .requests
+            .values_mut()
+            .filter(|request| request.to == server)
+        {
+            if !matches!(request.state, State::Answered(_)) {
+                if matches!(request.state, State::Deferred(_)) {
+                    request.state = State::UnderWay;
+                }
+                again.push((request.stream, request.message.clone()));
+            }
+        }
+        let ticks = self
+            .ticks
+            .values()
+            .filter_map(|unanswered| unanswered.get(&server));
+        again.extend(ticks.map(|message| (Stream::Control, message.clone())));
+        for (stream, message) in again {
+            self.send(server, stream, message);
+        }
+        self.wake_all();
+    }
+
+    fn on_time(&mut self) {
+        if self.timers.first().is_some_and(|first| *first <= self.now) {
+            self.timers = self
+                .timers
+                .split_off(&Instant(self.now.0.saturating_add(1)));
+            self.wake_all();
+        }
+        let active = matches!(self.joined, Some(Ok(_))) && !self.closed;
+        if active && self.now >= self.keeper_heard.after(limits::HEARTBEAT_INTERVAL) {
+            let origin = self.line.origin();
+            self.send_control(self.plan.keeper(), Message::Heartbeat { origin });
+            // Also when the connection is down: asking again at once would be a busy loop.
+            self.keeper_heard = self.now;
+        }
+    }
+
+    fn ask_to_wake(&mut self) {
+        let active = matches!(self.joined, Some(Ok(_))) && !self.closed;
+        let heartbeat = active.then(|| self.keeper_heard.after(limits::HEARTBEAT_INTERVAL));
+        let next = self
+            .timers
+            .first()
+            .copied()
+            .into_iter()
+            .chain(heartbeat)
+            .min();
+        if next.is_some() && next != self.wake_at {
+            self.outputs.extend(next.map(Output::WakeAt));
+        }
+        self.wake_at = next;
+    }
+
+    fn send_control(&mut self, to: ServerId, message: Message) {
+        self.send(to, Stream::Control, message);
+    }
+
+    /// Sends when the connection is up; otherwise `on_peer_up` will.
+    fn send(&mut self, to: ServerId, stream: Stream, message: Message) {
+        if !self.up.contains(&to) {
+            return;
+        }
+        if to == self.plan.keeper() {
+            self.keeper_heard = self.now;
+        }
+        self.outputs.push_back(Output::Send {
+            to: Peer::Server(to),
+            stream,
+            message,
+        });
+    }
+
+    fn attach_message(&self, table: TableId) -> Option<(ServerId, Message)> {
+        let planned = self.plan.table(table)?;
+        let to = self.plan.owner(table, SlotIndex(0))?;
+        let (origin, spec_hash) = (self.line.origin(), planned.table.spec().hash());
+        Some((
+            to,
+            Message::Attach {
+                origin,
+                table,
+                spec_hash,
+            },
+        ))
+    }
+
+    /// The part of a tick that a server has to know.
+    fn tables_at(&self, server: ServerId, tables: &[TickTable]) -> Vec<TickTable> {
+        let here = |table: &TickTable| {
+            let owned = |(slot, _): &&(SlotIndex, Sequence)| {
+                self.plan.owner(table.table, *slot) == Some(server)
+            };
+            let touched = table.touched.iter().filter(owned).copied().collect();
+            TickTable {
+                touched,
+                ..table.clone()
+            }
+        };
+        tables.iter().map(here).collect()
+    }
+
+    fn table_name(&self, table: TableId) -> String {
+        let planned = self.plan.table(table);
+        planned.map_or_else(|| table.to_string(), |planned| planned.table.name().into())
+    }
+
+    fn wake_all(&mut self) {
+        for waker in self.wakers.drain(..) {
+            waker.wake();
+        }
+    }
+}
+
+fn is_open_pull(request: &Request) -> bool {
+    !matches!(request.message, Message::Push { .. }) && !matches!(request.state, State::Answered(_))
+}
+
+/// The error of using a worker that has finished.
+pub(super) fn finished(worker: Origin) -> Error {
+    GroupError::Finished { worker }.into()
+}

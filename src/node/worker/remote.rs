@@ -1,0 +1,489 @@
+//! The face of a worker node: the trait [`Worker`] over messages.
+
+use std::collections::VecDeque;
+use std::fmt::Debug;
+use std::future::{Future, poll_fn};
+use std::ops::Range;
+use std::task::{Context, Poll};
+
+use super::node::{WorkerNode, finished};
+use super::{ChunkPlace, PushOptions, Rows, Seen, Stamp, Target, Worker};
+use crate::error::{AccessError, Error, FrameError, Result, WaitError};
+use crate::id::{Origin, Sequence, SlotIndex, TableId, Tick};
+use crate::key::{Key, KeyList, KeyRange, Selection};
+use crate::limits;
+use crate::placement::SlotGrid;
+use crate::spec::{AckLevel, Table};
+use crate::sync::{Arc, AtomicBool, Mutex, Ordering};
+use crate::time::{Duration, Instant};
+use crate::vector::Element;
+use crate::wire::{JoinGrant, Payload, PullResult, PullRows, Refusal, RowsNamed};
+
+/// Told when a future has left outputs in the node that its driver should poll.
+pub trait Notify: Send + Sync + Debug {
+    /// Outputs wait.
+    fn outputs_wait(&self);
+}
+
+/// A member of a group whose servers are elsewhere. Dropped without
+/// [`finish`](Worker::finish) its node falls silent, and is removed from the group.
+#[derive(Debug)]
+pub struct RemoteWorker {
+    node: Arc<Mutex<WorkerNode>>,
+    notify: Arc<dyn Notify>,
+    grant: JoinGrant,
+    finished: AtomicBool,
+}
+
+impl RemoteWorker {
+    /// Joins the node's group; waits until every server knows of the newcomer.
+    ///
+    /// # Errors
+    /// The group is full or unknown, or the deadline came first.
+    pub async fn join(node: Arc<Mutex<WorkerNode>>, notify: Arc<dyn Notify>) -> Result<Self> {
+        node.lock().join();
+        notify.outputs_wait();
+        let mut wait = Wait::default();
+        let grant = poll_fn(|context| {
+            let mut locked = node.lock();
+            match locked.joined() {
+                Some(answer) => Poll::Ready(answer),
+                None => wait.go_on(&mut locked, context),
+            }
+        })
+        .await?;
+        Ok(Self {
+            node,
+            notify,
+            grant,
+            finished: AtomicBool::new(false),
+        })
+    }
+
+    /// Polls `ready` on the node until it answers, at most until the deadline.
+    async fn until<R>(&self, mut ready: impl FnMut(&mut WorkerNode) -> Option<R>) -> Result<R> {
+        let mut wait = Wait::default();
+        poll_fn(|context| {
+            let mut node = self.node.lock();
+            let answer = ready(&mut node);
+            let poll = match answer {
+                Some(answer) => Poll::Ready(Ok(answer)),
+                None => wait.go_on(&mut node, context),
+            };
+            drop(node);
+            self.notify.outputs_wait();
+            poll
+        })
+        .await
+    }
+
+    fn check_open(&self) -> Result<()> {
+        if self.finished.load(Ordering::Acquire) {
+            return Err(finished(self.grant.origin));
+        }
+        Ok(())
+    }
+
+    async fn attach(&self, table: &Table) -> Result<()> {
+        let answer = self.until(|node| node.attach(table.id())).await?;
+        answer.map_err(|refusal| self.refused(refusal, table.name()))
+    }
+
+    async fn push_chunks<T: Element>(
+        &self,
+        table: &Table,
+        rows: Selection<'_>,
+        values: &[T],
+        options: PushOptions<'_>,
+    ) -> Result<Stamp> {
+        self.check_open()?;
+        for stamp in options.after {
+            self.wait(*stamp, AckLevel::Admitted).await?;
+        }
+        let target = Target::new(table, rows, values.len(), T::DTYPE)?;
+        self.attach(table).await?;
+        let grid = self.grid(table)?;
+        let (first, tick) = {
+            let mut node = self.node.lock();
+            let line = node.line();
+            line.weigh(table, options.weight.unwrap_or(1.0))?;
+            (line.next_sequence(), line.tick())
+        };
+        let mut last = first;
+        let mut rest = values;
+        for place in target.chunks(&grid) {
+            let (part, later) = rest.split_at(place.elements);
+            rest = later;
+            let begin = |node: &mut WorkerNode| {
+                let rows = named(&place);
+                node.has_room().then(|| {
+                    let values = Payload::from_slice(part);
+                    node.begin_push(table.id(), place.slot, rows, values)
+                })
+            };
+            last = self.until(begin).await?.ok_or(not_owned(place.slot))?;
+        }
+        Ok(Stamp {
+            origin: self.grant.origin,
+            table: table.id(),
+            tick,
+            first,
+            last,
+        })
+    }
+
+    async fn pull_chunks<T: Element>(
+        &self,
+        table: &Table,
+        rows: Selection<'_>,
+        out: &mut [T],
+    ) -> Result<Seen> {
+        self.check_open()?;
+        let target = Target::new(table, rows, out.len(), T::DTYPE)?;
+        let grid = self.grid(table)?;
+        let mut under_way = UnderWay::new(self);
+        let mut seen = None;
+        let mut offset = 0;
+        for place in target.chunks(&grid) {
+            // Answers are taken while requests go out, so that neither side's memory grows.
+            while !self.node.lock().has_room() {
+                let answer = under_way.next(table.name()).await?;
+                seen = Some(take(answer, seen, out)?);
+            }
+            let at = offset..offset + place.elements;
+            offset = at.end;
+            under_way.begin(table.id(), place.slot, Some(pulled(&place)), at)?;
+        }
+        while under_way.is_open() {
+            let answer = under_way.next(table.name()).await?;
+            seen = Some(take(answer, seen, out)?);
+        }
+        seen.ok_or(Error::Access(AccessError::EmptyRange))
+    }
+
+    async fn walk<T: Element>(
+        &self,
+        table: &Table,
+        rows: Selection<'_>,
+    ) -> Result<(Rows<T>, Seen)> {
+        self.check_open()?;
+        let range = Target::walk(table, rows, T::DTYPE)?;
+        let grid = self.grid(table)?;
+        let (mut keys, mut values, mut seen) = (Vec::new(), Vec::new(), None);
+        for (slot, part) in grid.walks(range) {
+            let mut from = Some(part.first());
+            while let Some(range) = from.and_then(|first| KeyRange::new(first, part.last())) {
+                let mut under_way = UnderWay::new(self);
+                let rows_max = limits::FRAME_KEYS_MAX as u32;
+                let rows = PullRows::Walk { range, rows_max };
+                under_way.begin(table.id(), slot, Some(rows), 0..0)?;
+                let (result, _) = under_way.next(table.name()).await?;
+                append(&result, &range, &mut keys, &mut values)?;
+                from = result.next;
+                seen = Some(merged(seen, &result));
+            }
+        }
+        let keys = KeyList::new(bytemuck::allocation::cast_vec(keys))?;
+        let seen = seen.ok_or(Error::Access(AccessError::EmptyRange))?;
+        Ok((Rows { keys, values }, seen))
+    }
+
+    async fn end_tick(&self) -> Result<Tick> {
+        self.node.lock().line().take_failure()?;
+        self.until(|node| node.may_tick().then(|| node.tick()))
+            .await
+    }
+
+    /// Waits at every server of the table until a read at the current tick would be served.
+    async fn wait_applied(&self, stamp: Stamp) -> Result<()> {
+        let (gathers, slots) = {
+            let mut node = self.node.lock();
+            let current = node.line().tick();
+            let Some(planned) = node.plan().table(stamp.table) else {
+                return Ok(());
+            };
+            let gathers = planned.code.policy.gathers();
+            if gathers && stamp.tick >= current {
+                return Err(AccessError::WaitBeforeTick { tick: stamp.tick }.into());
+            }
+            let servers = planned.assignment.servers().iter();
+            let first = servers.filter_map(|server| planned.assignment.slots_of(*server).next());
+            (gathers, first.collect::<Vec<_>>())
+        };
+        for slot in slots.into_iter().filter(|_| gathers) {
+            let mut under_way = UnderWay::new(self);
+            under_way.begin(stamp.table, slot, None, 0..0)?;
+            under_way.next("").await?;
+        }
+        Ok(())
+    }
+
+    fn grid(&self, table: &Table) -> Result<SlotGrid> {
+        let node = self.node.lock();
+        let planned = node.plan().table(table.id());
+        let found = planned.filter(|planned| planned.table.spec() == table.spec());
+        let unknown = || AccessError::UnknownTable {
+            table: table.name().into(),
+        };
+        Ok(found.ok_or_else(unknown)?.grid)
+    }
+
+    fn refused(&self, refusal: Refusal, table: &str) -> Error {
+        let tick = self.node.lock().line().tick();
+        refusal.into_error(table, self.grant.origin, tick)
+    }
+}
+
+impl Worker for RemoteWorker {
+    fn origin(&self) -> Origin {
+        self.grant.origin
+    }
+
+    fn group_size(&self) -> u32 {
+        self.grant.size
+    }
+
+    fn current_tick(&self) -> Tick {
+        self.node.lock().line().tick()
+    }
+
+    fn pull<'a, T: Element>(
+        &'a self,
+        table: &'a Table,
+        rows: impl Into<Selection<'a>>,
+        out: &'a mut [T],
+    ) -> impl Future<Output = Result<Seen>> + Send {
+        self.pull_chunks(table, rows.into(), out)
+    }
+
+    fn pull_rows<'a, T: Element>(
+        &'a self,
+        table: &'a Table,
+        rows: impl Into<Selection<'a>>,
+    ) -> impl Future<Output = Result<(Rows<T>, Seen)>> + Send {
+        self.walk(table, rows.into())
+    }
+
+    fn push_with<'a, T: Element>(
+        &'a self,
+        table: &'a Table,
+        rows: impl Into<Selection<'a>>,
+        values: &'a [T],
+        options: PushOptions<'a>,
+    ) -> impl Future<Output = Result<Stamp>> + Send {
+        self.push_chunks(table, rows.into(), values, options)
+    }
+
+    fn exchange<'a, T: Element>(
+        &'a self,
+        table: &'a Table,
+        rows: impl Into<Selection<'a>>,
+        values: &'a [T],
+        out: &'a mut [T],
+    ) -> impl Future<Output = Result<Seen>> + Send {
+        let rows = rows.into();
+        async move {
+            self.push_chunks(table, rows, values, PushOptions::default())
+                .await?;
+            self.end_tick().await?;
+            self.pull_chunks(table, rows, out).await
+        }
+    }
+
+    async fn wait(&self, stamp: Stamp, level: AckLevel) -> Result<()> {
+        self.check_open()?;
+        if stamp.origin != self.grant.origin {
+            let (expected, found) = (self.grant.origin, stamp.origin);
+            return Err(AccessError::ForeignStamp { expected, found }.into());
+        }
+        self.until(|node| node.pushed_through(stamp.last).then_some(()))
+            .await?;
+        self.node.lock().line().take_failure()?;
+        match level {
+            AckLevel::Admitted => Ok(()),
+            AckLevel::Applied => self.wait_applied(stamp).await,
+        }
+    }
+
+    async fn tick(&self) -> Result<Tick> {
+        self.check_open()?;
+        self.end_tick().await
+    }
+
+    async fn finish(&self) -> Result<()> {
+        if self.finished.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        if self.node.lock().line().has_pushed() {
+            self.end_tick().await?;
+        }
+        self.until(|node| node.is_settled().then_some(())).await?;
+        self.node.lock().line().take_failure()?;
+        let answer = self.until(WorkerNode::leave).await?;
+        self.finished.store(true, Ordering::Release);
+        self.node.lock().close();
+        answer.map_err(|refusal| self.refused(refusal, ""))
+    }
+
+    async fn compute(&self, cost: Duration) {
+        let until = self.node.lock().now().after(cost);
+        poll_fn(|context| {
+            let mut node = self.node.lock();
+            if node.now() >= until {
+                return Poll::Ready(());
+            }
+            node.park(context.waker(), until);
+            drop(node);
+            self.notify.outputs_wait();
+            Poll::Pending
+        })
+        .await;
+    }
+}
+
+impl Drop for RemoteWorker {
+    fn drop(&mut self) {
+        self.node.lock().close();
+    }
+}
+
+/// Pulls under way, in the order of their sending.
+struct UnderWay<'a> {
+    worker: &'a RemoteWorker,
+    open: VecDeque<(Sequence, Range<usize>)>,
+}
+
+/// A pull's answer and the part of the slice that it fills.
+type Answered = (PullResult, Range<usize>);
+
+impl<'a> UnderWay<'a> {
+    fn new(worker: &'a RemoteWorker) -> Self {
+        Self {
+            worker,
+            open: VecDeque::new(),
+        }
+    }
+
+    fn is_open(&self) -> bool {
+        !self.open.is_empty()
+    }
+
+    fn begin(
+        &mut self,
+        table: TableId,
+        slot: SlotIndex,
+        rows: Option<PullRows>,
+        at: Range<usize>,
+    ) -> Result<()> {
+        let begun = self.worker.node.lock().begin_pull(table, slot, rows);
+        self.open.push_back((begun.ok_or(not_owned(slot))?, at));
+        self.worker.notify.outputs_wait();
+        Ok(())
+    }
+
+    /// The answer of the oldest pull.
+    async fn next(&mut self, table: &str) -> Result<Answered> {
+        let Some((sequence, at)) = self.open.front().cloned() else {
+            return Err(AccessError::EmptyRange.into());
+        };
+        let answer = self.worker.until(|node| node.take_answer(sequence)).await?;
+        self.open.pop_front();
+        let result = answer.map_err(|refusal| self.worker.refused(refusal, table))?;
+        Ok((result, at))
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        let mut node = self.worker.node.lock();
+        for (sequence, _) in self.open.drain(..) {
+            node.abandon(sequence);
+        }
+    }
+}
+
+/// A wait under way, with its deadline.
+#[derive(Default)]
+struct Wait {
+    since: Option<Instant>,
+}
+
+impl Wait {
+    fn go_on<R>(&mut self, node: &mut WorkerNode, context: &Context<'_>) -> Poll<Result<R>> {
+        let now = node.now();
+        let since = *self.since.get_or_insert(now);
+        let until = since.after(node.wait_max());
+        if now >= until {
+            let (reason, waited) = (node.reason(since), now.since(since));
+            return Poll::Ready(Err(WaitError::Deadline { reason, waited }.into()));
+        }
+        node.park(context.waker(), until);
+        Poll::Pending
+    }
+}
+
+fn named(place: &ChunkPlace<'_>) -> RowsNamed {
+    match (place.block(), place.keys()) {
+        (Some(rows), _) => RowsNamed::Block(rows),
+        (None, keys) => RowsNamed::Keys(keys.unwrap_or_default().to_vec()),
+    }
+}
+
+fn pulled(place: &ChunkPlace<'_>) -> PullRows {
+    match named(place) {
+        RowsNamed::Block(rows) => PullRows::Block(rows),
+        RowsNamed::Keys(keys) => PullRows::Keys(keys),
+    }
+}
+
+/// Copies an answer to its place. The server's word is checked: it may not be what was asked for.
+fn take<T: Element>((result, at): Answered, seen: Option<Seen>, out: &mut [T]) -> Result<Seen> {
+    let values = result.values.elements::<T>()?;
+    let expected = at.len();
+    let place = out.get_mut(at).filter(|place| place.len() == values.len());
+    let Some(place) = place else {
+        return Err(FrameError::Truncated {
+            expected,
+            found: values.len(),
+        }
+        .into());
+    };
+    place.copy_from_slice(&values);
+    Ok(merged(seen, &result))
+}
+
+fn append<T: Element>(
+    result: &PullResult,
+    range: &KeyRange,
+    keys: &mut Vec<Key>,
+    values: &mut Vec<T>,
+) -> Result<()> {
+    let found = result.keys.as_deref().unwrap_or_default();
+    let ends = found.first().into_iter().chain(found.last());
+    let outside = ends.chain(&result.next).find(|key| !range.contains(**key));
+    let stuck = result
+        .next
+        .filter(|next| found.last().is_none_or(|last| next <= last));
+    if let Some(key) = outside.copied().or(stuck) {
+        return Err(FrameError::Malformed {
+            field: "key of a walk",
+            found: key.0,
+        }
+        .into());
+    }
+    keys.extend_from_slice(found);
+    values.extend_from_slice(&result.values.elements::<T>()?);
+    Ok(())
+}
+
+fn merged(before: Option<Seen>, result: &PullResult) -> Seen {
+    let one = Seen {
+        oldest: result.oldest,
+        newest: result.newest,
+    };
+    before.map_or(one, |before| before.merge(one))
+}
+
+fn not_owned(slot: SlotIndex) -> Error {
+    FrameError::NotOwned { slot }.into()
+}

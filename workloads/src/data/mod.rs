@@ -1,0 +1,28 @@
+//! Loaders: files into rows, rows into shares and batches.
+//!
+//! | format | into | function |
+//! |---|---|---|
+//! | LIBSVM text | [`SparseData`] | [`SparseData::open_libsvm`] |
+//! | numeric CSV with a label column | [`DenseData`] | [`DenseData::open_csv`] |
+//! | IDX (MNIST) | [`DenseData`] | [`DenseData::open_idx`] |
+//! | digits inside the crate | [`DenseData`] | [`digits`] |
+//!
+//! Files may be gzip; their first bytes tell. No bytes, however malformed, make a loader panic
+//! or allocate more than a constant times the bytes it has read; what is wrong is answered with
+//! a [`DataError`] that names the place. Whole data sets are held in memory; nothing is streamed.
+
+mod csv;
+mod dense;
+mod digits;
+mod error;
+mod idx;
+mod share;
+mod source;
+mod sparse;
+
+pub use csv::CsvOptions;
+pub use dense::{CLASSES_MAX, DenseData};
+pub use digits::{DIGITS_TRAIN_ROWS, digits, digits_split};
+pub use error::{DataError, Place};
+pub use share::{Batches, Examples, Share};
+pub use sparse::{SparseData, SparseRow};

@@ -1,0 +1,101 @@
+//! The loop and the scoring of models whose tables are all pulled and pushed whole.
+
+use archipelago::{PushOptions, Result, Seen, Table, Worker};
+
+use crate::data::{DenseData, Share};
+use crate::math;
+use crate::score::{Scores, Tally, area_under_curve, largest};
+use crate::train::{Account, OnProgress, Pace, Step, TrainReport, compute, spans};
+
+/// A model on dense rows: values in, scores and gradients out. `values` and `gradient` are the
+/// rows of its tables, one table after the other.
+pub(crate) trait DenseModel {
+    /// The score of every class for one row.
+    fn forward(&mut self, values: &[f32], row: &[f32]) -> &mut [f32];
+
+    /// Adds the gradient of one row to `gradient`; follows on `forward` of that row, with the
+    /// scores turned into derivatives of the loss by the scores.
+    fn backward(&mut self, values: &[f32], row: &[f32], gradient: &mut [f32]);
+
+    /// Adds what `rows` rows of any content add: the gradient of a penalty.
+    fn penalty(&self, _values: &[f32], _rows: usize, _gradient: &mut [f32]) {}
+
+    /// Floating-point operations of one row, forward and backward.
+    fn row_flops(&self) -> u64;
+}
+
+/// Sets `gradient` to that of the loss summed over `rows`; returns the loss without penalty.
+pub(crate) fn gradient(
+    model: &mut impl DenseModel,
+    values: &[f32],
+    data: &DenseData,
+    rows: &[usize],
+    gradient: &mut [f32],
+) -> f64 {
+    gradient.fill(0.0);
+    model.penalty(values, rows.len(), gradient);
+    let mut total = 0.0;
+    for &row in rows {
+        let (label, row) = (data.labels()[row] as usize, data.row(row));
+        let scores = model.forward(values, row);
+        total += f64::from(math::softmax_loss(scores, label));
+        scores[label] -= 1.0;
+        model.backward(values, row, gradient);
+    }
+    total
+}
+
+/// Trains, one tick per batch, and leaves the group.
+pub(crate) async fn descend<W: Worker, M: DenseModel + Send>(
+    me: &W,
+    tables: &[Table],
+    share: &Share<'_, DenseData>,
+    pace: &Pace,
+    mut model: M,
+    progress: OnProgress<'_>,
+) -> Result<TrainReport> {
+    let (spans, elements) = spans(tables)?;
+    let (mut values, mut slopes) = (vec![0.0; elements], vec![0.0; elements]);
+    let batches = share.batches(pace.seed, pace.batch);
+    let iterations = pace.iterations(share);
+    let mut account = Account::new(me.origin().rank, iterations, batches.count(), progress);
+    for iteration in 0..iterations {
+        let mut step = Step::default();
+        if let Some(batch) = batches.index(iteration) {
+            let rows = batches.rows(batch);
+            for (table, span) in tables.iter().zip(&spans) {
+                let seen = me.pull(table, .., &mut values[span.clone()]).await?;
+                step.seen = Some(step.seen.map_or(seen, |earlier: Seen| earlier.merge(seen)));
+            }
+            step.rows = rows.len();
+            step.loss = gradient(&mut model, &values, share.data(), rows, &mut slopes);
+            compute(me, pace, model.row_flops() * rows.len() as u64).await;
+            let options = PushOptions {
+                weight: Some(rows.len() as f64),
+                after: &[],
+            };
+            for (table, span) in tables.iter().zip(&spans) {
+                me.push_with(table, .., &slopes[span.clone()], options)
+                    .await?;
+            }
+            step.model = Some(&values);
+        }
+        account.add(me.tick().await?, &step);
+    }
+    account.finish(me, tables, pace).await
+}
+
+/// Scores a model; with two classes, class 1 counts as positive.
+pub(crate) fn score(model: &mut impl DenseModel, values: &[f32], data: &DenseData) -> Scores {
+    let mut tally = Tally::default();
+    let mut scored = Vec::new();
+    for (row, &label) in data.labels().iter().enumerate() {
+        let scores = model.forward(values, data.row(row));
+        if let [negative, positive] = *scores {
+            scored.push((positive - negative, label == 1));
+        }
+        let right = largest(scores) == label as usize;
+        tally.add(right, math::softmax_loss(scores, label as usize));
+    }
+    tally.scores(area_under_curve(scored))
+}

@@ -1,0 +1,117 @@
+//! Scores on real data against those of a converged solver.
+//!
+//! The files are not part of the crate: `ARCHIPELAGO_DATA` names the directory that holds them.
+//! `ARCHIPELAGO_DATA=.. cargo test -p archipelago-workloads reference -- --ignored --nocapture`
+
+use std::path::PathBuf;
+
+use crate::data::{DenseData, Examples, Share, SparseData};
+use crate::score::Scores;
+use crate::testing::{Bench, Member, run_all};
+use crate::{mlp, sparse_lr};
+
+fn file(name: &str) -> PathBuf {
+    let directory = std::env::var("ARCHIPELAGO_DATA").expect("ARCHIPELAGO_DATA names a directory");
+    PathBuf::from(directory).join(name)
+}
+
+fn members<'a, D: Examples>(
+    bench: &Bench,
+    data: &'a D,
+    workers: u32,
+) -> Vec<(Member, Share<'a, D>)> {
+    let member = |rank| {
+        (
+            bench.member(rank),
+            Share::strided(data, rank, workers).unwrap(),
+        )
+    };
+    (0..workers).map(member).collect()
+}
+
+/// Trains with 1, 4 and 8 workers and compares with the reference (accuracy, area).
+fn compare(names: (&str, &str), features: u64, config: &sparse_lr::Config, expected: (f64, f64)) {
+    let open = |name| {
+        SparseData::open_libsvm(file(name))
+            .unwrap()
+            .with_features(features)
+            .unwrap()
+    };
+    let (data, test) = (open(names.0), open(names.1));
+    for workers in [1, 4, 8] {
+        let bench = Bench::new(config.tables(features, workers), workers);
+        let members = members(&bench, &data, workers);
+        let run = |(me, share)| sparse_lr::train(me, bench.tables(), share, config, &|_| {});
+        run_all(members.iter().map(|(me, share)| run((me, share))).collect());
+        let scores = sparse_lr::evaluate(&bench.values(), &test);
+        println!("{}, {workers} workers: {scores:?}", names.0);
+        assert!(
+            scores.accuracy > expected.0 - 0.003,
+            "expected {}",
+            expected.0
+        );
+        assert!(
+            scores.auc > Some(expected.1 - 0.003),
+            "expected {}",
+            expected.1
+        );
+    }
+}
+
+#[test]
+#[ignore = "needs ARCHIPELAGO_DATA"]
+fn a9a() {
+    compare(
+        ("a9a.gz", "a9a.t.gz"),
+        123,
+        &sparse_lr::Config::default(),
+        (0.8499, 0.9022),
+    );
+}
+
+#[test]
+#[ignore = "needs ARCHIPELAGO_DATA"]
+fn newsgroups() {
+    let names = ("20news.binary.train.svm.gz", "20news.binary.test.svm.gz");
+    compare(
+        names,
+        61_188,
+        &sparse_lr::Config::unit_rows(),
+        (0.9392, 0.9834),
+    );
+}
+
+#[test]
+#[ignore = "needs ARCHIPELAGO_DATA"]
+fn flights() {
+    let names = ("flights.train.svm.gz", "flights.test.svm.gz");
+    compare(
+        names,
+        38_537,
+        &sparse_lr::Config::default(),
+        (0.7471, 0.6715),
+    );
+}
+
+#[test]
+#[ignore = "needs ARCHIPELAGO_DATA"]
+fn mnist() {
+    let open =
+        |images: &str, labels: &str| DenseData::open_idx(file(images), file(labels)).unwrap();
+    let data = open("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz");
+    let test = open("t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz");
+    assert_eq!(
+        (data.rows(), test.rows(), data.features(), data.classes()),
+        (60_000, 10_000, 784, 10)
+    );
+    let mut config = mlp::Config::default();
+    config.pace.epochs = 2;
+    let workers = 4;
+    let bench = Bench::new(config.tables(784, 10, workers), workers);
+    let members = members(&bench, &data, workers);
+    let run = |(me, share)| mlp::train(me, bench.tables(), share, &config, &|_| {});
+    run_all(members.iter().map(|(me, share)| run((me, share))).collect());
+    let scores: Scores = mlp::evaluate(&bench.values(), &test, &config);
+    println!("MNIST, {workers} workers: {scores:?}");
+    assert!(scores.accuracy > 0.95);
+}
