@@ -56,11 +56,7 @@ pub(crate) fn sizes(smoke: bool) -> impl Iterator<Item = usize> {
 
 /// The aim, where the size has one.
 pub(crate) fn aim_from(bytes: usize, aim: f64) -> Aim {
-    if bytes < AIM_BYTES_MIN {
-        Aim::None
-    } else {
-        Aim::AtLeast(aim)
-    }
+    if bytes < AIM_BYTES_MIN { Aim::None } else { Aim::AtLeast(aim) }
 }
 
 /// As the rows are named: `4KiB`.
@@ -86,9 +82,7 @@ fn measure(what: What, bytes: usize, threads: usize, plan: Plan) -> Outcome<(f64
     let store = Store::in_memory();
     let table = store.ensure_table(spec, policy, Hyper::default())?;
     let group = store.group("g", u32::try_from(threads)?)?;
-    let members: Vec<_> = (0..threads)
-        .map(|_| group.join_blocking())
-        .collect::<Result<_, _>>()?;
+    let members: Vec<_> = (0..threads).map(|_| group.join_blocking()).collect::<Result<_, _>>()?;
     for member in &members {
         fill(&table, apart * threads, |range, values| {
             Ok(member.push(&table, range, values).map(drop)?)
@@ -99,9 +93,9 @@ fn measure(what: What, bytes: usize, threads: usize, plan: Plan) -> Outcome<(f64
         let member = &members[thread];
         let table = &table;
         match what {
-            What::Pull => pulls(elements, move |out| {
-                Ok(member.pull(table, rows.clone(), out).map(drop)?)
-            }),
+            What::Pull => {
+                pulls(elements, move |out| Ok(member.pull(table, rows.clone(), out).map(drop)?))
+            },
             What::PushUnchecked | What::Push => pushes(elements, move |values| {
                 Ok(member.push(table, rows.clone(), values).map(drop)?)
             }),

@@ -44,9 +44,7 @@ fn measure(bytes: usize, plan: Plan) -> Outcome<(f64, f64, u64)> {
     let spec = TableSpec::dense("w", elements as u64);
     let table = store.ensure_table(spec, policy, Hyper::default())?;
     let group = store.group("g", u32::try_from(THREADS)?)?;
-    let members: Vec<_> = (0..THREADS)
-        .map(|_| group.join_blocking())
-        .collect::<Result<_, _>>()?;
+    let members: Vec<_> = (0..THREADS).map(|_| group.join_blocking()).collect::<Result<_, _>>()?;
     let y = Mutex::new(vec![1.0_f32; elements]);
     // 1 GiB is pushed from one place: four would not fit a machine of 16 GiB.
     let shared = Arc::new(vec![1e-6_f32; elements]);
@@ -60,11 +58,7 @@ fn measure(bytes: usize, plan: Plan) -> Outcome<(f64, f64, u64)> {
         kernels::add_assign(&mut y.lock()[..], &values[rank][..]);
         Ok(())
     };
-    let push = |rank: usize| {
-        Ok(members[rank]
-            .push(&table, .., &values[rank][..])
-            .map(drop)?)
-    };
+    let push = |rank: usize| Ok(members[rank].push(&table, .., &values[rank][..]).map(drop)?);
     let tick = |rank: usize| Ok(members[rank].tick().map(drop)?);
     let calls = (plan.rounds / 2) as u64 * plan.round.as_nanos() as u64;
     let rounds = (calls / (bytes as u64 / 4)).clamp(5, 101) as usize;
@@ -92,21 +86,15 @@ struct Turns<'a> {
 
 impl<'a> Turns<'a> {
     fn new(phases: &'a [Phase<'a>]) -> Self {
-        Self {
-            phases,
-            turn: Mutex::new(0),
-            moved: Condvar::new(),
-            nanoseconds: AtomicU64::new(0),
-        }
+        Self { phases, turn: Mutex::new(0), moved: Condvar::new(), nanoseconds: AtomicU64::new(0) }
     }
 
     /// Runs the rounds; reports the seconds of each round's phases.
     fn run(&self, rounds: usize, mut each: impl FnMut(&[f64])) -> Outcome {
         let phases = self.phases.len();
         std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..THREADS)
-                .map(|rank| scope.spawn(move || self.work(rank, rounds)))
-                .collect();
+            let threads: Vec<_> =
+                (0..THREADS).map(|rank| scope.spawn(move || self.work(rank, rounds))).collect();
             let mut seconds = Vec::new();
             for turn in 0..rounds * phases {
                 // The turn after the four ranks' is the recorder's.
@@ -119,8 +107,7 @@ impl<'a> Turns<'a> {
                 self.pass();
             }
             let ends = threads.into_iter().map(std::thread::ScopedJoinHandle::join);
-            ends.map(|end| end.unwrap_or_else(|_| Err("a thread panicked".into())))
-                .collect()
+            ends.map(|end| end.unwrap_or_else(|_| Err("a thread panicked".into()))).collect()
         })
     }
 
@@ -131,8 +118,7 @@ impl<'a> Turns<'a> {
             let start = Instant::now();
             let outcome = self.phases[phase % self.phases.len()](rank);
             let lasted: Duration = start.elapsed();
-            self.nanoseconds
-                .fetch_add(lasted.as_nanos() as u64, Ordering::AcqRel);
+            self.nanoseconds.fetch_add(lasted.as_nanos() as u64, Ordering::AcqRel);
             first_error = first_error.and(outcome);
             self.pass();
         }

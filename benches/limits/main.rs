@@ -6,10 +6,7 @@
 //! printed beside it. Rows, machine and results: `benches/README.md`.
 #![expect(clippy::print_stdout, reason = "rows are what this program is for")]
 #![expect(clippy::print_stderr, reason = "progress goes beside the rows")]
-#![expect(
-    clippy::disallowed_methods,
-    reason = "a benchmark reads the real clock"
-)]
+#![expect(clippy::disallowed_methods, reason = "a benchmark reads the real clock")]
 
 mod dense;
 mod gathered;
@@ -33,11 +30,7 @@ struct Options {
 
 impl Options {
     fn parse(words: impl Iterator<Item = String>) -> Self {
-        let mut options = Self {
-            json: false,
-            smoke: false,
-            filter: None,
-        };
+        let mut options = Self { json: false, smoke: false, filter: None };
         for word in words {
             match word.as_str() {
                 "--json" => options.json = true,

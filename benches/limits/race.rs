@@ -22,10 +22,7 @@ pub(crate) struct Plan {
 impl Plan {
     pub(crate) fn new(smoke: bool) -> Self {
         let milliseconds = if smoke { 1 } else { 12 };
-        Self {
-            round: Duration::from_millis(milliseconds),
-            rounds: if smoke { 3 } else { 21 },
-        }
+        Self { round: Duration::from_millis(milliseconds), rounds: if smoke { 3 } else { 21 } }
     }
 }
 

@@ -40,12 +40,7 @@ impl Report {
                 "name", "value", "limit", "unit", "ratio"
             );
         }
-        Self {
-            json: options.json,
-            filter: options.filter.clone(),
-            rows: 0,
-            missed: Vec::new(),
-        }
+        Self { json: options.json, filter: options.filter.clone(), rows: 0, missed: Vec::new() }
     }
 
     /// Whether the row was asked for; says that it is being measured.
@@ -98,11 +93,7 @@ impl Report {
 /// that was not measured is null.
 fn json(row: &Row, ratio: f64) -> String {
     let number = |number: f64| {
-        if number.is_finite() {
-            format!("{number:.6}")
-        } else {
-            "null".into()
-        }
+        if number.is_finite() { format!("{number:.6}") } else { "null".into() }
     };
     format!(
         r#"{{"name":"{}","value":{},"limit":{},"ratio":{},"unit":"{}"}}"#,

@@ -15,10 +15,7 @@ const BLOCK: usize = 65_536;
 pub(crate) fn rows(report: &mut Report, smoke: bool) -> Outcome {
     let names = match smoke {
         false => [("resident_dense/1GiB", 1.05), ("resident_sparse/10M", 1.60)],
-        true => [
-            ("resident_dense/8MiB", 1.05),
-            ("resident_sparse/100k", 1.60),
-        ],
+        true => [("resident_dense/8MiB", 1.05), ("resident_sparse/100k", 1.60)],
     };
     for (name, aim) in names {
         if !report.wants(name) {

@@ -43,14 +43,8 @@ pub(crate) fn rows(report: &mut Report, smoke: bool) -> Outcome {
         return Ok(());
     }
     let size = match smoke {
-        false => Size {
-            rows: 10_000_000,
-            batch: 64 << 10,
-        },
-        true => Size {
-            rows: 20_000,
-            batch: 4 << 10,
-        },
+        false => Size { rows: 10_000_000, batch: 64 << 10 },
+        true => Size { rows: 20_000, batch: 4 << 10 },
     };
     for threads in wanted {
         eprintln!("   filling three tables of {} rows", size.rows);
@@ -120,9 +114,7 @@ impl Field {
             Hyper::default(),
         )?;
         let group = store.group("g", u32::try_from(threads)?)?;
-        let members = (0..threads)
-            .map(|_| group.join_blocking())
-            .collect::<Result<Vec<_>, _>>()?;
+        let members = (0..threads).map(|_| group.join_blocking()).collect::<Result<Vec<_>, _>>()?;
         let map = Map::default();
         let values = vec![1.0_f32; size.batch * WIDTH];
         for start in (0..size.rows).step_by(size.batch) {
@@ -135,14 +127,7 @@ impl Field {
         }
         let batches = (0..threads).map(|thread| batches(size, threads, thread));
         let limits = (0..threads).map(|_| Arc::new(Mutex::new(Limit::new(size.rows))));
-        Ok(Self {
-            size,
-            table,
-            members,
-            map,
-            limits: limits.collect(),
-            batches: batches.collect(),
-        })
+        Ok(Self { size, table, members, map, limits: limits.collect(), batches: batches.collect() })
     }
 
     /// The store, the limit, dashmap.
@@ -180,9 +165,7 @@ impl Field {
         vec![
             Box::new(move || {
                 let keys = next(own.next())?;
-                Ok(member
-                    .pull(&self.table, &*keys, &mut x.borrow_mut())
-                    .map(drop)?)
+                Ok(member.pull(&self.table, &*keys, &mut x.borrow_mut()).map(drop)?)
             }),
             Box::new(move || {
                 let keys = next(by_hand.next())?;
@@ -214,9 +197,7 @@ fn batches(size: Size, threads: usize, thread: usize) -> Vec<Arc<KeyList>> {
         }
         keys.into_iter().collect()
     };
-    (0..BATCHES)
-        .map(|_| Arc::new(KeyList::from_unsorted(batch())))
-        .collect()
+    (0..BATCHES).map(|_| Arc::new(KeyList::from_unsorted(batch()))).collect()
 }
 
 /// The least that a batch costs: a line that names a row, then the row.
@@ -235,14 +216,8 @@ impl Limit {
         let slot_entries = (slot_rows * 5 / 4).next_power_of_two();
         let mut random = Rng::named(0, "limit");
         let entries = (0..slots).flat_map(|slot| (0..slot_entries).map(move |_| slot));
-        let index = entries
-            .map(|slot| [0, slot * slot_rows + random.below(slot_rows)])
-            .collect();
-        Self {
-            slot_entries,
-            index,
-            rows: vec![[1.0; WIDTH]; (slots * slot_rows) as usize],
-        }
+        let index = entries.map(|slot| [0, slot * slot_rows + random.below(slot_rows)]).collect();
+        Self { slot_entries, index, rows: vec![[1.0; WIDTH]; (slots * slot_rows) as usize] }
     }
 
     fn pull(&self, keys: &KeyList, out: &mut [f32]) {

@@ -135,6 +135,8 @@ impl Held {
             sum.stash_bytes += one.stash_bytes;
             sum.stash_bytes_peak += one.stash_bytes_peak;
             sum.memory_bytes += one.memory_bytes;
+            sum.clock_ranges += one.clock_ranges;
+            sum.window_outcomes = sum.window_outcomes.max(one.window_outcomes);
             up += cell.bytes_up;
             down += cell.bytes_down;
         }

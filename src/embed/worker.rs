@@ -1,25 +1,26 @@
 //! A member of a group, working on the shards of this process directly.
 
+mod request;
+
 use std::future::{Future, poll_fn};
-use std::task::{Context, Poll, Waker};
+use std::task::{Poll, Waker};
 
 use super::group::GroupState;
+use request::{Begun, Pull, Wait};
+
 use super::held::{Cell, Held};
 use super::store::Inner;
-use super::timer::Deadline;
 use crate::error::{AccessError, Error, GroupError, Loss, Result, WaitError, WaitFor, WaitReason};
-use crate::id::{Origin, Sequence, SlotIndex, TableId, Tick};
+use crate::id::{Origin, Sequence, Tick};
 use crate::key::{Key, KeyList, KeyRange, Selection};
 use crate::limits;
-use crate::node::shard::{
-    PullOutcome, PullRequest, PushOutcome, PushRequest, ReadRows, ShardEngine,
-};
+use crate::node::shard::{PushOutcome, PushRequest, ReadRows, ShardEngine};
 use crate::node::worker::{ChunkPlace, Line, PushOptions, Rows, Seen, Stamp, Target, Worker};
 use crate::spec::{AckLevel, Table};
 use crate::sync::{Arc, AtomicBool, Mutex, Ordering};
-use crate::time::{Duration, Instant};
+use crate::time::Duration;
 use crate::vector::Element;
-use crate::wire::{self, Answer, Header, JoinGrant, Refusal, RowsSize};
+use crate::wire::{self, Answer, Header, JoinGrant, RowsSize};
 
 /// A worker of this process. Dropped without [`finish`](Worker::finish) it counts as lost.
 #[derive(Debug)]
@@ -355,136 +356,6 @@ pub(super) fn engine<'a, T: Element>(
         let (expected, found) = (table.spec().dtype.name(), T::DTYPE.name());
         AccessError::DType { table: table.name().into(), expected, found }.into()
     })
-}
-
-/// A push that has a sequence but no answer yet. Dropped before its answer (a deadline, or a
-/// caller that lost interest) it leaves the line as if it had never begun.
-struct Begun<'a> {
-    worker: &'a EmbedWorker,
-    table: TableId,
-    slot: SlotIndex,
-    header: Header,
-    previous: Option<Sequence>,
-    answered: bool,
-}
-
-impl<'a> Begun<'a> {
-    fn push(worker: &'a EmbedWorker, table: TableId, slot: SlotIndex) -> Self {
-        let (header, previous) = worker.turn.lock().line.begin_push(table, slot);
-        Self { worker, table, slot, header, previous, answered: false }
-    }
-
-    fn answered(mut self) -> Header {
-        self.answered = true;
-        self.header
-    }
-}
-
-impl Drop for Begun<'_> {
-    fn drop(&mut self) {
-        let mut turn = self.worker.turn.lock();
-        turn.moved_on();
-        turn.line.answered(self.header.sequence);
-        if !self.answered {
-            turn.line.abandon_push(self.table, self.slot, self.header.sequence, self.previous);
-        }
-    }
-}
-
-/// A pull of one chunk under way.
-struct Pull<'a> {
-    worker: &'a EmbedWorker,
-    held: &'a Held,
-    request: PullRequest,
-    wait: Wait,
-}
-
-impl<'a> Pull<'a> {
-    fn begin(worker: &'a EmbedWorker, held: &'a Held, slot: SlotIndex) -> Self {
-        let (header, own) = {
-            let mut turn = worker.turn.lock();
-            turn.open_pulls += 1;
-            turn.line.begin_pull(held.table.id(), slot)
-        };
-        let request = PullRequest { header, slot, own };
-        Self { worker, held, request, wait: Wait::default() }
-    }
-
-    fn poll<T: Element>(
-        &mut self,
-        rows: ReadRows<'_, T>,
-        context: &mut Context<'_>,
-    ) -> Poll<Result<(Seen, Option<Key>)>> {
-        let store = &self.worker.store;
-        let now = store.clock.now();
-        let mut cell = self.held.shard_of(self.request.slot).lock();
-        let outcome = engine::<T>(&mut cell, &self.held.table)?.pull(now, &self.request, rows);
-        cell.wake();
-        let refusal = match outcome {
-            PullOutcome::Served { seen, next } => return Poll::Ready(Ok((seen, next))),
-            PullOutcome::Wait(reason) => {
-                return self.wait.go_on(self.worker, now, reason, &mut cell, context);
-            },
-            PullOutcome::Settled => Refusal::WindowFull,
-            PullOutcome::Refused(refusal) => refusal,
-        };
-        let (name, tick) = (self.held.table.name(), self.request.header.tick);
-        Poll::Ready(Err(refusal.into_error(name, self.worker.origin, tick)))
-    }
-
-    fn served(mut self, rows: RowsSize<'_>, answer_bytes: usize) {
-        std::mem::take(&mut self.wait).end(self.worker);
-        let mut cell = self.held.shard_of(self.request.slot).lock();
-        cell.bytes_up += wire::pull_bytes(self.request.own, rows) as u64;
-        cell.bytes_down += answer_bytes as u64;
-    }
-}
-
-impl Drop for Pull<'_> {
-    fn drop(&mut self) {
-        let mut turn = self.worker.turn.lock();
-        turn.open_pulls -= 1;
-        turn.moved_on();
-        turn.line.answered(self.request.header.sequence);
-    }
-}
-
-/// A wait under way: since when, for what, and until when.
-#[derive(Default)]
-struct Wait {
-    began: Option<(Instant, WaitFor)>,
-    deadline: Option<Deadline>,
-}
-
-impl Wait {
-    /// Waits on, or ends the wait at its deadline.
-    fn go_on<R>(
-        &mut self,
-        worker: &EmbedWorker,
-        now: Instant,
-        reason: WaitReason,
-        cell: &mut Cell,
-        context: &mut Context<'_>,
-    ) -> Poll<Result<R>> {
-        let store = &worker.store;
-        let (since, _) = *self.began.get_or_insert((now, reason.what));
-        let until = since.after(store.config.wait_max);
-        if now >= until {
-            let (reason, waited) = (WaitReason { since, ..reason }, now.since(since));
-            return Poll::Ready(Err(WaitError::Deadline { reason, waited }.into()));
-        }
-        cell.park(context.waker());
-        // Registered anew at each poll: the task may have moved to another waker.
-        self.deadline = Some(store.timer.wake_at(until, context.waker()));
-        Poll::Pending
-    }
-
-    fn end(self, worker: &EmbedWorker) {
-        if let Some((since, what)) = self.began {
-            let store = &worker.store;
-            store.waits.ended(what, store.clock.now().since(since));
-        }
-    }
 }
 
 fn interrupted(error: Error, first: Key) -> Error {

@@ -58,6 +58,10 @@ pub struct ShardStats {
     pub stash_bytes_peak: u64,
     /// Bytes of rows, state and index.
     pub memory_bytes: u64,
+    /// Ranges that the clock of the writing group holds now.
+    pub clock_ranges: u64,
+    /// The most outcomes that a window of the writing group holds now.
+    pub window_outcomes: u64,
 }
 
 /// A shard of any element type.

@@ -170,7 +170,10 @@ mod tests {
     proptest! {
         #[test]
         fn merging_equals_adding_per_key(
-            pushes in prop::collection::vec((0_u64..40, prop::collection::vec(-9_i64..9, 1..20)), 1..12),
+            pushes in prop::collection::vec(
+                (0_u64..40, prop::collection::vec(-9_i64..9, 1..20)),
+                1..12,
+            ),
         ) {
             let mut model = BTreeMap::<u64, i64>::new();
             let mut dense = Part::Rows(Vec::new());

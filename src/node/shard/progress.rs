@@ -250,7 +250,7 @@ impl GroupProgress {
     }
 
     /// Outcomes held by all windows, for the limits.
-    pub(super) fn window_entries_max(&self) -> usize {
+    pub(super) fn window_outcomes(&self) -> usize {
         self.members.values().map(|member| member.window.len()).max().unwrap_or(0)
     }
 
