@@ -1,1 +1,59 @@
-//! Checkers over histories, one law a file.
+//! Checkers over histories, one law a file: each says where a recorded run breaks the law.
+//!
+//! A checker trusts nothing but the events. It judges what the history holds and knows no driver;
+//! a truncated history is a violation of its own, since what is missing cannot be called good.
+
+mod law11_tiling;
+mod law12_bounded;
+mod law1_clock;
+mod law2_once;
+mod law4_bsp;
+mod law5_ssp;
+mod law9_waits;
+mod members;
+mod violation;
+
+pub use law1_clock::check_clock;
+pub use law2_once::check_once;
+pub use law4_bsp::check_bsp;
+pub use law5_ssp::check_ssp;
+pub use law9_waits::check_waits;
+pub use law11_tiling::check_tiling;
+pub use law12_bounded::check_bounded;
+pub use violation::{Law, Violation};
+
+use crate::history::History;
+use crate::key::KeyRange;
+
+/// What a checker has to be told, since no event says it.
+#[derive(Clone, Debug, Default)]
+pub struct Expected {
+    /// The domains of the tables, by number. None: placement is not checked.
+    pub domains: Vec<KeyRange>,
+    /// Bytes that the worker next in fold order may stash beyond a shard's bound (SPEC law 12.2).
+    pub stash_bytes_beyond: u64,
+}
+
+/// Every law that a history can show broken. Cost: a few passes over the events.
+///
+/// ```
+/// use archipelago::check::{self, Expected};
+/// use archipelago::history::{Event, History};
+/// use archipelago::time::Instant;
+/// let mut history = History::new();
+/// history.push(Instant(5), 0, Event::Held { what: "waiting", count: 9, limit: 7 });
+/// let found = check::check_all(&history, &Expected::default());
+/// assert_eq!(found.len(), 1);
+/// assert_eq!(found[0].to_string(), "law 12 at 5 ns: node 0 holds 9 waiting, the limit is 7");
+/// ```
+pub fn check_all(history: &History, expected: &Expected) -> Vec<Violation> {
+    let mut found = violation::truncated(history);
+    found.extend(check_clock(history));
+    found.extend(check_once(history));
+    found.extend(check_bsp(history));
+    found.extend(check_ssp(history));
+    found.extend(check_waits(history));
+    found.extend(check_tiling(history, &expected.domains));
+    found.extend(check_bounded(history, expected.stash_bytes_beyond));
+    found
+}

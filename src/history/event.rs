@@ -117,8 +117,12 @@ pub enum Event {
         origin: Origin,
         /// The table.
         table: TableId,
+        /// The slot.
+        slot: SlotIndex,
         /// The request.
         sequence: Sequence,
+        /// The tick that it belongs to.
+        at_tick: Tick,
         /// For what.
         reason: WaitReason,
     },

@@ -180,7 +180,7 @@ mod tests {
         let (outcome, why) = (WaitOutcome::OwnerLost, Loss::Dropped);
         [
             Event::Served { origin, table, slot, at_tick, oldest, newest, policy, own },
-            Event::WaitBegan { origin, table, sequence, reason },
+            Event::WaitBegan { origin, table, slot, sequence, at_tick, reason },
             Event::WaitEnded { origin, table, sequence, outcome },
             Event::WorkerLost { origin, why },
         ]

@@ -52,7 +52,7 @@ lines! {
     "tick_counted" => TickCounted { origin, table, range, tick }
     "round_closed" => RoundClosed { table, server, round, contributors }
     "served" => Served { origin, table, slot, at_tick, oldest, newest, policy, own }
-    "wait_began" => WaitBegan { origin, table, sequence, reason }
+    "wait_began" => WaitBegan { origin, table, slot, sequence, at_tick, reason }
     "wait_ended" => WaitEnded { origin, table, sequence, outcome }
     "worker_lost" => WorkerLost { origin, why }
     "held" => Held { what, count, limit }

@@ -219,7 +219,7 @@ impl ServerNode {
             PushOutcome::Answered(answer) => self.answer_push(from, table, request, answer),
             PushOutcome::Wait(reason) => {
                 held.waiting.hold_push(from, &header);
-                self.began(header.origin, table, sequence, reason);
+                self.began(&header, table, request.slot, reason);
                 self.send(from, Message::Deferred { table, sequence, reason });
             },
         }
@@ -238,7 +238,7 @@ impl ServerNode {
 
     /// Serves a read, refuses it, or keeps it and tells the worker what it waits for.
     fn on_read(&mut self, table: TableId, mut read: WaitingRead) {
-        let (origin, sequence) = (read.header.origin, read.header.sequence);
+        let sequence = read.header.sequence;
         let Some(planned) = self.plan.table(table) else {
             let refusal = Refusal::UnknownTable { table };
             return self.answer_read(table, &read, Err(refusal));
@@ -266,7 +266,7 @@ impl ServerNode {
                 let reason =
                     WaitReason { since: read.told.map_or(self.now, |t| t.since), ..reason };
                 if read.told.is_none() {
-                    self.began(origin, table, sequence, reason);
+                    self.began(&read.header, table, read.slot, reason);
                 }
                 if read.told != Some(reason) {
                     read.told = Some(reason);
@@ -331,9 +331,16 @@ impl ServerNode {
         }
     }
 
-    fn began(&mut self, origin: Origin, table: TableId, sequence: Sequence, reason: WaitReason) {
+    fn began(&mut self, header: &Header, table: TableId, slot: SlotIndex, reason: WaitReason) {
         if self.options.record_history {
-            let event = Event::WaitBegan { origin, table, sequence, reason };
+            let event = Event::WaitBegan {
+                origin: header.origin,
+                table,
+                slot,
+                sequence: header.sequence,
+                at_tick: header.tick,
+                reason,
+            };
             self.outputs.push_back(Output::Event(event));
         }
     }
