@@ -74,10 +74,17 @@ impl EmbedWorker {
         };
         let mut last = first;
         let mut rest = values;
-        for place in target.chunks(&held.grid) {
+        let began = self.store.clock.now();
+        let mut places = target.chunks(&held.grid).peekable();
+        while let Some(place) = places.next() {
             let (part, later) = rest.split_at(place.elements);
             rest = later;
-            last = self.push_chunk(&held, &place, part).await?;
+            let step = Step {
+                place,
+                next: places.peek().copied(),
+                began,
+            };
+            last = self.push_chunk(&held, step, part).await?;
         }
         Ok(Stamp {
             origin: self.origin,
@@ -91,9 +98,10 @@ impl EmbedWorker {
     async fn push_chunk<T: Element>(
         &self,
         held: &Held,
-        place: &ChunkPlace<'_>,
+        step: Step<'_>,
         values: &[T],
     ) -> Result<Sequence> {
+        let place = step.place;
         let begun = Begun::push(self, held.table.id(), place.slot);
         let request = PushRequest {
             header: begun.header,
@@ -103,14 +111,15 @@ impl EmbedWorker {
         let bytes = wire::push_bytes(request.previous, place.keys(), T::DTYPE, values.len());
         let mut wait = Wait::default();
         let answer = poll_fn(|context| {
-            let now = self.store.clock.now();
+            let now = wait.now(self, step.began);
             let mut cell = held.shard_of(place.slot).lock();
             let engine = engine::<T>(&mut cell, &held.table)?;
+            step.ask_ahead(held, engine);
             let outcome = engine.push(now, &request, place.push(values));
             cell.wake();
             match outcome {
                 PushOutcome::Wait(reason) => {
-                    let waited = wait.go_on(self, now, reason, &mut cell, context);
+                    let waited = wait.go_on(self, reason, &mut cell, context);
                     waited.map_err(|error| interrupted(error, place.first_key()))
                 },
                 PushOutcome::Answered(answer) => {
@@ -141,14 +150,23 @@ impl EmbedWorker {
         let target = Target::new(table, rows, out.len(), T::DTYPE)?;
         let mut seen = None;
         let mut rest = out;
-        for place in target.chunks(&held.grid) {
+        let began = self.store.clock.now();
+        let mut places = target.chunks(&held.grid).peekable();
+        while let Some(place) = places.next() {
             let (part, later) = rest.split_at_mut(place.elements);
             rest = later;
-            let mut pull = Pull::begin(self, &held, place.slot);
-            let one = poll_fn(|context| pull.poll(place.read(&mut *part), context)).await?;
-            let bytes = wire::pull_answer_bytes(None, None, T::DTYPE, place.elements);
-            pull.served(place.keys().map_or(RowsSize::Block, RowsSize::Keys), bytes);
-            seen = Some(merged(seen, one.0));
+            let step = Step {
+                place,
+                next: places.peek().copied(),
+                began,
+            };
+            let answer = wire::pull_answer_bytes(None, None, T::DTYPE, place.elements);
+            let size = place.keys().map_or(RowsSize::Block, RowsSize::Keys);
+            let mut pull = Pull::begin(self, &held, place.slot, began, size);
+            let served = poll_fn(|context| {
+                pull.poll(place.read(&mut *part), Some(&step), answer, context)
+            });
+            seen = Some(merged(seen, served.await?.0));
         }
         seen.ok_or(Error::Access(AccessError::EmptyRange))
     }
@@ -165,26 +183,25 @@ impl EmbedWorker {
         for (slot, part) in held.grid.walks(range) {
             let mut from = Some(part.first());
             while let Some(range) = from.and_then(|first| KeyRange::new(first, part.last())) {
-                let mut pull = Pull::begin(self, &held, slot);
+                let began = self.store.clock.now();
+                let mut pull = Pull::begin(self, &held, slot, began, RowsSize::Walk);
                 let before = keys.len();
                 let (one, next) = poll_fn(|context| {
                     let (keys, values) = (&mut keys, &mut values);
                     let rows_max = limits::FRAME_KEYS_MAX;
-                    pull.poll(
-                        ReadRows::Walk {
-                            range,
-                            rows_max,
-                            keys,
-                            values,
-                        },
-                        context,
-                    )
+                    let rows = ReadRows::Walk {
+                        range,
+                        rows_max,
+                        keys,
+                        values,
+                    };
+                    pull.poll(rows, None, 0, context)
                 })
                 .await?;
                 let found = &keys[before..];
                 let elements = found.len() * table.spec().width as usize;
                 let bytes = wire::pull_answer_bytes(Some(found), next, T::DTYPE, elements);
-                pull.served(RowsSize::Walk, bytes);
+                held.shard_of(slot).lock().bytes_down += bytes as u64;
                 seen = Some(merged(seen, one));
                 from = next;
             }
@@ -217,7 +234,7 @@ impl EmbedWorker {
                     since: now,
                     what,
                 };
-                wait.go_on(self, now, reason, &mut cell, context)
+                wait.go_on(self, reason, &mut cell, context)
             })
             .await?;
             wait.end(self);
@@ -360,6 +377,27 @@ pub(super) fn engine<'a, T: Element>(
     })
 }
 
+/// One chunk of a call, and the one that follows.
+#[derive(Clone, Copy)]
+struct Step<'a> {
+    place: ChunkPlace<'a>,
+    next: Option<ChunkPlace<'a>>,
+    /// When the call began.
+    began: Instant,
+}
+
+impl Step<'_> {
+    /// Lets the caches fetch what the next frame begins with while this one is carried out, where
+    /// the same lock covers both: short frames would otherwise each wait for their first misses.
+    fn ask_ahead<T: Element>(&self, held: &Held, engine: &ShardEngine<T>) {
+        let Some(next) = &self.next else { return };
+        let Some(keys) = next.keys() else { return };
+        if std::ptr::eq(held.shard_of(self.place.slot), held.shard_of(next.slot)) {
+            engine.prefetch(next.slot, keys);
+        }
+    }
+}
+
 /// A push that has a sequence but no answer yet. Dropped before its answer (a deadline, or a
 /// caller that lost interest) it leaves the line as if it had never begun.
 struct Begun<'a> {
@@ -405,17 +443,26 @@ struct Pull<'a> {
     worker: &'a EmbedWorker,
     held: &'a Held,
     request: PullRequest,
+    began: Instant,
+    request_bytes: usize,
     wait: Wait,
 }
 
 impl<'a> Pull<'a> {
-    fn begin(worker: &'a EmbedWorker, held: &'a Held, slot: SlotIndex) -> Self {
+    fn begin(
+        worker: &'a EmbedWorker,
+        held: &'a Held,
+        slot: SlotIndex,
+        began: Instant,
+        size: RowsSize<'_>,
+    ) -> Self {
         let (header, own) = worker.line.lock().begin_pull(held.table.id(), slot);
-        let request = PullRequest { header, slot, own };
         Self {
             worker,
             held,
-            request,
+            request: PullRequest { header, slot, own },
+            began,
+            request_bytes: wire::pull_bytes(own, size),
             wait: Wait::default(),
         }
     }
@@ -423,32 +470,34 @@ impl<'a> Pull<'a> {
     fn poll<T: Element>(
         &mut self,
         rows: ReadRows<'_, T>,
+        step: Option<&Step<'_>>,
+        answer_bytes: usize,
         context: &mut Context<'_>,
     ) -> Poll<Result<(Seen, Option<Key>)>> {
-        let store = &self.worker.store;
-        let now = store.clock.now();
+        let now = self.wait.now(self.worker, self.began);
         let mut cell = self.held.shard_of(self.request.slot).lock();
-        let outcome = engine::<T>(&mut cell, &self.held.table)?.pull(now, &self.request, rows);
+        let engine = engine::<T>(&mut cell, &self.held.table)?;
+        if let Some(step) = step {
+            step.ask_ahead(self.held, engine);
+        }
+        let outcome = engine.pull(now, &self.request, rows);
         cell.wake();
         let refusal = match outcome {
-            PullOutcome::Served { seen, next } => return Poll::Ready(Ok((seen, next))),
+            PullOutcome::Served { seen, next } => {
+                cell.bytes_up += self.request_bytes as u64;
+                cell.bytes_down += answer_bytes as u64;
+                drop(cell);
+                std::mem::take(&mut self.wait).end(self.worker);
+                return Poll::Ready(Ok((seen, next)));
+            },
             PullOutcome::Wait(reason) => {
-                return self
-                    .wait
-                    .go_on(self.worker, now, reason, &mut cell, context);
+                return self.wait.go_on(self.worker, reason, &mut cell, context);
             },
             PullOutcome::Settled => Refusal::WindowFull,
             PullOutcome::Refused(refusal) => refusal,
         };
         let (name, tick) = (self.held.table.name(), self.request.header.tick);
         Poll::Ready(Err(refusal.into_error(name, self.worker.origin, tick)))
-    }
-
-    fn served(mut self, rows: RowsSize<'_>, answer_bytes: usize) {
-        std::mem::take(&mut self.wait).end(self.worker);
-        let mut cell = self.held.shard_of(self.request.slot).lock();
-        cell.bytes_up += wire::pull_bytes(self.request.own, rows) as u64;
-        cell.bytes_down += answer_bytes as u64;
     }
 }
 
@@ -469,16 +518,24 @@ struct Wait {
 }
 
 impl Wait {
+    /// The time of a poll: when its call began, read once for all chunks that need not wait.
+    fn now(&self, worker: &EmbedWorker, began: Instant) -> Instant {
+        if self.began.is_none() {
+            return began;
+        }
+        worker.store.clock.now()
+    }
+
     /// Waits on, or ends the wait at its deadline.
     fn go_on<R>(
         &mut self,
         worker: &EmbedWorker,
-        now: Instant,
         reason: WaitReason,
         cell: &mut Cell,
         context: &mut Context<'_>,
     ) -> Poll<Result<R>> {
         let store = &worker.store;
+        let now = store.clock.now();
         let (since, _) = *self.began.get_or_insert((now, reason.what));
         let until = since.after(store.config.wait_max);
         if now >= until {
