@@ -6,7 +6,7 @@ use std::future::{Future, poll_fn};
 use std::task::{Poll, Waker};
 
 use super::group::GroupState;
-use request::{Begun, Pull, Wait};
+use request::{Begun, Pull, Step, Wait};
 
 use super::held::{Cell, Held};
 use super::store::Inner;
@@ -15,7 +15,7 @@ use crate::id::{Origin, Sequence, Tick};
 use crate::key::{Key, KeyList, KeyRange, Selection};
 use crate::limits;
 use crate::node::shard::{PushOutcome, PushRequest, ReadRows, ShardEngine};
-use crate::node::worker::{ChunkPlace, Line, PushOptions, Rows, Seen, Stamp, Target, Worker};
+use crate::node::worker::{Line, PushOptions, Rows, Seen, Stamp, Target, Worker};
 use crate::spec::{AckLevel, Table};
 use crate::sync::{Arc, AtomicBool, Mutex, Ordering};
 use crate::time::Duration;
@@ -98,10 +98,13 @@ impl EmbedWorker {
         };
         let mut last = first;
         let mut rest = values;
-        for place in target.chunks(&held.grid) {
+        let began = self.store.clock.now();
+        let mut places = target.chunks(&held.grid).peekable();
+        while let Some(place) = places.next() {
             let (part, later) = rest.split_at(place.elements);
             rest = later;
-            last = self.push_chunk(&held, &place, part).await?;
+            let step = Step { place, next: places.peek().copied(), began };
+            last = self.push_chunk(&held, step, part).await?;
         }
         Ok(Stamp { origin: self.origin, table: table.id(), tick, first, last })
     }
@@ -109,9 +112,10 @@ impl EmbedWorker {
     async fn push_chunk<T: Element>(
         &self,
         held: &Held,
-        place: &ChunkPlace<'_>,
+        step: Step<'_>,
         values: &[T],
     ) -> Result<Sequence> {
+        let place = step.place;
         self.in_turn(|turn| turn.line.has_room().then_some(())).await;
         let begun = Begun::push(self, held.table.id(), place.slot);
         let request =
@@ -119,14 +123,15 @@ impl EmbedWorker {
         let bytes = wire::push_bytes(request.previous, place.keys(), T::DTYPE, values.len());
         let mut wait = Wait::default();
         let answer = poll_fn(|context| {
-            let now = self.store.clock.now();
+            let now = wait.now(self, step.began);
             let mut cell = held.shard_of(place.slot).lock();
             let engine = engine::<T>(&mut cell, &held.table)?;
+            step.ask_ahead(held, engine);
             let outcome = engine.push(now, &request, place.push(values));
             cell.wake();
             match outcome {
                 PushOutcome::Wait(reason) => {
-                    let waited = wait.go_on(self, now, reason, &mut cell, context);
+                    let waited = wait.go_on(self, reason, &mut cell, context);
                     waited.map_err(|error| interrupted(error, place.first_key()))
                 },
                 PushOutcome::Answered(answer) => {
@@ -157,14 +162,18 @@ impl EmbedWorker {
         let target = Target::new(table, rows, out.len(), T::DTYPE)?;
         let mut seen = None;
         let mut rest = out;
-        for place in target.chunks(&held.grid) {
+        let began = self.store.clock.now();
+        let mut places = target.chunks(&held.grid).peekable();
+        while let Some(place) = places.next() {
             let (part, later) = rest.split_at_mut(place.elements);
             rest = later;
-            let mut pull = Pull::begin(self, &held, place.slot);
-            let one = poll_fn(|context| pull.poll(place.read(&mut *part), context)).await?;
-            let bytes = wire::pull_answer_bytes(None, None, T::DTYPE, place.elements);
-            pull.served(place.keys().map_or(RowsSize::Block, RowsSize::Keys), bytes);
-            seen = Some(merged(seen, one.0));
+            let step = Step { place, next: places.peek().copied(), began };
+            let answer = wire::pull_answer_bytes(None, None, T::DTYPE, place.elements);
+            let size = place.keys().map_or(RowsSize::Block, RowsSize::Keys);
+            let mut pull = Pull::begin(self, &held, place.slot, began, size);
+            let served =
+                poll_fn(|context| pull.poll(place.read(&mut *part), Some(&step), answer, context));
+            seen = Some(merged(seen, served.await?.0));
         }
         seen.ok_or(Error::Access(AccessError::EmptyRange))
     }
@@ -181,18 +190,20 @@ impl EmbedWorker {
         for (slot, part) in held.grid.walks(range) {
             let mut from = Some(part.first());
             while let Some(range) = from.and_then(|first| KeyRange::new(first, part.last())) {
-                let mut pull = Pull::begin(self, &held, slot);
+                let began = self.store.clock.now();
+                let mut pull = Pull::begin(self, &held, slot, began, RowsSize::Walk);
                 let before = keys.len();
                 let (one, next) = poll_fn(|context| {
                     let (keys, values) = (&mut keys, &mut values);
                     let rows_max = limits::FRAME_KEYS_MAX;
-                    pull.poll(ReadRows::Walk { range, rows_max, keys, values }, context)
+                    let rows = ReadRows::Walk { range, rows_max, keys, values };
+                    pull.poll(rows, None, 0, context)
                 })
                 .await?;
                 let found = &keys[before..];
                 let elements = found.len() * table.spec().width as usize;
                 let bytes = wire::pull_answer_bytes(Some(found), next, T::DTYPE, elements);
-                pull.served(RowsSize::Walk, bytes);
+                held.shard_of(slot).lock().bytes_down += bytes as u64;
                 seen = Some(merged(seen, one));
                 from = next;
             }
@@ -220,7 +231,7 @@ impl EmbedWorker {
                 }
                 let (what, tick) = (WaitFor::MemberTick, stamp.tick);
                 let reason = WaitReason { who: None, tick, since: now, what };
-                wait.go_on(self, now, reason, &mut cell, context)
+                wait.go_on(self, reason, &mut cell, context)
             })
             .await?;
             wait.end(self);

@@ -84,15 +84,17 @@ fn unfolded(number: u64) -> i64 {
     (number >> 1).cast_signed() ^ -(number & 1).cast_signed()
 }
 
-fn put_number(mut number: u64, sink: &mut impl Sink) {
-    loop {
-        let [low, ..] = number.to_le_bytes();
-        number >>= 7;
-        if number == 0 {
-            return sink.raw(&[low & 0x7f]);
-        }
-        sink.raw(&[low | 0x80]);
+/// Written at once, so that who only counts the bytes pays for their number and not for them.
+#[inline]
+fn put_number(number: u64, sink: &mut impl Sink) {
+    let groups = (u64::BITS - (number | 1).leading_zeros()).div_ceil(7) as usize;
+    let mut bytes = [0_u8; 10];
+    let group = |at: usize| (number >> (7 * at)).to_le_bytes()[0];
+    for (at, byte) in bytes.iter_mut().enumerate().take(groups) {
+        let more = if at + 1 < groups { 0x80 } else { 0 };
+        *byte = group(at) & 0x7f | more;
     }
+    sink.raw(bytes.get(..groups).unwrap_or(&bytes));
 }
 
 /// Takes a number in its only encoding: no needless zero byte at its end, nothing above 64 bits.

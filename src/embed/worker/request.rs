@@ -8,11 +8,32 @@ use crate::embed::timer::Deadline;
 use crate::error::{Result, WaitError, WaitFor, WaitReason};
 use crate::id::{Sequence, SlotIndex, TableId};
 use crate::key::Key;
-use crate::node::shard::{PullOutcome, PullRequest, ReadRows};
-use crate::node::worker::Seen;
+use crate::node::shard::{PullOutcome, PullRequest, ReadRows, ShardEngine};
+use crate::node::worker::{ChunkPlace, Seen};
 use crate::time::Instant;
 use crate::vector::Element;
 use crate::wire::{self, Header, Refusal, RowsSize};
+
+/// One chunk of a call, and the one that follows.
+#[derive(Clone, Copy)]
+pub(super) struct Step<'a> {
+    pub(super) place: ChunkPlace<'a>,
+    pub(super) next: Option<ChunkPlace<'a>>,
+    /// When the call began.
+    pub(super) began: Instant,
+}
+
+impl Step<'_> {
+    /// Lets the caches fetch what the next frame begins with while this one is carried out, where
+    /// the same lock covers both: short frames would otherwise each wait for their first misses.
+    pub(super) fn ask_ahead<T: Element>(&self, held: &Held, engine: &ShardEngine<T>) {
+        let Some(next) = &self.next else { return };
+        let Some(keys) = next.keys() else { return };
+        if std::ptr::eq(held.shard_of(self.place.slot), held.shard_of(next.slot)) {
+            engine.prefetch(next.slot, keys);
+        }
+    }
+}
 
 /// A push that has a sequence but no answer yet. Dropped before its answer (a deadline, or a
 /// caller that lost interest) it leaves the line as if it had never begun.
@@ -53,47 +74,60 @@ pub(super) struct Pull<'a> {
     worker: &'a EmbedWorker,
     held: &'a Held,
     request: PullRequest,
+    began: Instant,
+    request_bytes: usize,
     wait: Wait,
 }
 
 impl<'a> Pull<'a> {
-    pub(super) fn begin(worker: &'a EmbedWorker, held: &'a Held, slot: SlotIndex) -> Self {
+    pub(super) fn begin(
+        worker: &'a EmbedWorker,
+        held: &'a Held,
+        slot: SlotIndex,
+        began: Instant,
+        size: RowsSize<'_>,
+    ) -> Self {
         let (header, own) = {
             let mut turn = worker.turn.lock();
             turn.open_pulls += 1;
             turn.line.begin_pull(held.table.id(), slot)
         };
         let request = PullRequest { header, slot, own };
-        Self { worker, held, request, wait: Wait::default() }
+        let request_bytes = wire::pull_bytes(own, size);
+        Self { worker, held, request, began, request_bytes, wait: Wait::default() }
     }
 
     pub(super) fn poll<T: Element>(
         &mut self,
         rows: ReadRows<'_, T>,
+        step: Option<&Step<'_>>,
+        answer_bytes: usize,
         context: &mut Context<'_>,
     ) -> Poll<Result<(Seen, Option<Key>)>> {
-        let store = &self.worker.store;
-        let now = store.clock.now();
+        let now = self.wait.now(self.worker, self.began);
         let mut cell = self.held.shard_of(self.request.slot).lock();
-        let outcome = engine::<T>(&mut cell, &self.held.table)?.pull(now, &self.request, rows);
+        let engine = engine::<T>(&mut cell, &self.held.table)?;
+        if let Some(step) = step {
+            step.ask_ahead(self.held, engine);
+        }
+        let outcome = engine.pull(now, &self.request, rows);
         cell.wake();
         let refusal = match outcome {
-            PullOutcome::Served { seen, next } => return Poll::Ready(Ok((seen, next))),
+            PullOutcome::Served { seen, next } => {
+                cell.bytes_up += self.request_bytes as u64;
+                cell.bytes_down += answer_bytes as u64;
+                drop(cell);
+                std::mem::take(&mut self.wait).end(self.worker);
+                return Poll::Ready(Ok((seen, next)));
+            },
             PullOutcome::Wait(reason) => {
-                return self.wait.go_on(self.worker, now, reason, &mut cell, context);
+                return self.wait.go_on(self.worker, reason, &mut cell, context);
             },
             PullOutcome::Settled => Refusal::WindowFull,
             PullOutcome::Refused(refusal) => refusal,
         };
         let (name, tick) = (self.held.table.name(), self.request.header.tick);
         Poll::Ready(Err(refusal.into_error(name, self.worker.origin, tick)))
-    }
-
-    pub(super) fn served(mut self, rows: RowsSize<'_>, answer_bytes: usize) {
-        std::mem::take(&mut self.wait).end(self.worker);
-        let mut cell = self.held.shard_of(self.request.slot).lock();
-        cell.bytes_up += wire::pull_bytes(self.request.own, rows) as u64;
-        cell.bytes_down += answer_bytes as u64;
     }
 }
 
@@ -114,16 +148,24 @@ pub(super) struct Wait {
 }
 
 impl Wait {
+    /// The time of a poll: when its call began, read once for all chunks that need not wait.
+    pub(super) fn now(&self, worker: &EmbedWorker, began: Instant) -> Instant {
+        if self.began.is_none() {
+            return began;
+        }
+        worker.store.clock.now()
+    }
+
     /// Waits on, or ends the wait at its deadline.
     pub(super) fn go_on<R>(
         &mut self,
         worker: &EmbedWorker,
-        now: Instant,
         reason: WaitReason,
         cell: &mut Cell,
         context: &mut Context<'_>,
     ) -> Poll<Result<R>> {
         let store = &worker.store;
+        let now = store.clock.now();
         let (since, _) = *self.began.get_or_insert((now, reason.what));
         let until = since.after(store.config.wait_max);
         if now >= until {

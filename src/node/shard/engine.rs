@@ -127,6 +127,12 @@ impl<T: Element> ShardEngine<T> {
         }
     }
 
+    /// Asks the caches for what a push or pull of these keys of a sparse slot will touch first.
+    /// Worth its price when another chunk is carried out in between; never changes an answer.
+    pub fn prefetch(&self, slot: SlotIndex, keys: &[Key]) {
+        self.rows.prefetch(slot, keys);
+    }
+
     /// Reads one chunk for somebody outside every group: what is there, with closed rounds applied.
     ///
     /// # Errors

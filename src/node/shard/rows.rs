@@ -13,6 +13,9 @@ use crate::vector::{Element, Lanes, RowsMut, UpdateRule};
 /// Elements summed and applied at a time: they stay in the first-level cache in between.
 const TILE_ELEMENTS: usize = 2048;
 
+/// Widest sparse rows of which many are copied together for one call of a stateless rule.
+const TOGETHER_WIDTH_MAX: usize = 64;
+
 /// The rows of one shard, in either layout.
 #[derive(Debug)]
 pub(super) struct ShardRows<T> {
@@ -101,6 +104,13 @@ impl<T: Element> ShardRows<T> {
     pub(super) fn read_keys(&self, slot: SlotIndex, keys: &[Key], out: &mut [T]) {
         if let Rows::Sparse(store) = &self.layout {
             store.read(slot, keys, out);
+        }
+    }
+
+    /// Asks for what reading or updating these keys will touch first.
+    pub(super) fn prefetch(&self, slot: SlotIndex, keys: &[Key]) {
+        if let Rows::Sparse(store) = &self.layout {
+            store.prefetch(slot, keys);
         }
     }
 
@@ -240,6 +250,20 @@ fn apply_keys<T: Element>(
     width: usize,
     tile: &mut [T],
 ) {
+    let stateless = update.rule.lanes() == 0 && !update.rule.counts_steps();
+    if stateless && update.denominator.is_none() && width <= TOGETHER_WIDTH_MAX {
+        let context = context(update.rate, 1);
+        store.update_together(slot, keys, tile, |first, rows| {
+            let start = first * width;
+            let mut rows = RowsMut {
+                aggregate: &values[start..start + rows.len()],
+                values: rows,
+                lanes: Lanes::none(),
+            };
+            update.rule.apply(&context, &mut rows);
+        });
+        return;
+    }
     store.update(slot, keys, |index, mut run| {
         *run.step += 1;
         let step = *run.step;
