@@ -87,10 +87,7 @@ impl<'a> Reader<'a> {
     /// `Truncated` when fewer are left.
     pub fn raw(&mut self, count: usize) -> Result<&'a [u8], FrameError> {
         let Some((head, tail)) = self.bytes.split_at_checked(count) else {
-            return Err(FrameError::Truncated {
-                expected: count,
-                found: self.bytes.len(),
-            });
+            return Err(FrameError::Truncated { expected: count, found: self.bytes.len() });
         };
         self.bytes = tail;
         Ok(head)
@@ -135,16 +132,10 @@ impl<'a> Reader<'a> {
     pub fn text(&mut self, bytes_max: usize) -> Result<&'a str, FrameError> {
         let length = self.u32()? as usize;
         if length > bytes_max {
-            return Err(FrameError::TooLarge {
-                field: "text",
-                limit: bytes_max,
-                found: length,
-            });
+            return Err(FrameError::TooLarge { field: "text", limit: bytes_max, found: length });
         }
-        std::str::from_utf8(self.raw(length)?).map_err(|_not_utf8| FrameError::Malformed {
-            field: "text",
-            found: length as u64,
-        })
+        std::str::from_utf8(self.raw(length)?)
+            .map_err(|_not_utf8| FrameError::Malformed { field: "text", found: length as u64 })
     }
 
     /// A count of items that take at least `item_bytes` each; never more than the bytes left
@@ -160,18 +151,11 @@ impl<'a> Reader<'a> {
     ) -> Result<usize, FrameError> {
         let count = self.u32()? as usize;
         if count > count_max {
-            return Err(FrameError::TooLarge {
-                field,
-                limit: count_max,
-                found: count,
-            });
+            return Err(FrameError::TooLarge { field, limit: count_max, found: count });
         }
         let expected = count.saturating_mul(item_bytes);
         if expected > self.bytes.len() {
-            return Err(FrameError::Truncated {
-                expected,
-                found: self.bytes.len(),
-            });
+            return Err(FrameError::Truncated { expected, found: self.bytes.len() });
         }
         Ok(count)
     }
@@ -184,18 +168,12 @@ impl<'a> Reader<'a> {
         if self.bytes.is_empty() {
             return Ok(());
         }
-        Err(FrameError::Malformed {
-            field: "end of message",
-            found: self.bytes.len() as u64,
-        })
+        Err(FrameError::Malformed { field: "end of message", found: self.bytes.len() as u64 })
     }
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], FrameError> {
         let Some((head, tail)) = self.bytes.split_first_chunk::<N>() else {
-            return Err(FrameError::Truncated {
-                expected: N,
-                found: self.bytes.len(),
-            });
+            return Err(FrameError::Truncated { expected: N, found: self.bytes.len() });
         };
         self.bytes = tail;
         Ok(*head)
@@ -217,17 +195,8 @@ mod tests {
         let bytes = w.finish();
         let mut r = Reader::new(&bytes);
         assert_eq!((r.u8(), r.u32(), r.u64()), (Ok(7), Ok(8), Ok(u64::MAX)));
-        assert_eq!(
-            (r.f64(), r.text(4), r.end()),
-            (Ok(-0.5), Ok("tick"), Ok(()))
-        );
-        assert!(matches!(
-            r.u8(),
-            Err(FrameError::Truncated {
-                expected: 1,
-                found: 0
-            })
-        ));
+        assert_eq!((r.f64(), r.text(4), r.end()), (Ok(-0.5), Ok("tick"), Ok(())));
+        assert!(matches!(r.u8(), Err(FrameError::Truncated { expected: 1, found: 0 })));
     }
 
     #[test]

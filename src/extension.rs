@@ -22,20 +22,14 @@ pub struct Extension {
 impl Extension {
     /// An extension without parameters; `name` has the form `name/version`.
     pub fn new(name: impl Into<String>) -> Self {
-        Self {
-            name: name.into(),
-            parameters: Vec::new(),
-        }
+        Self { name: name.into(), parameters: Vec::new() }
     }
 
     /// Sets a parameter. Parameters are kept in order of name, so that equal ones compare equal.
     #[must_use]
     pub fn with(mut self, name: impl Into<String>, value: f64) -> Self {
         let name = name.into();
-        match self
-            .parameters
-            .binary_search_by(|(held, _)| held.cmp(&name))
-        {
+        match self.parameters.binary_search_by(|(held, _)| held.cmp(&name)) {
             Ok(at) => self.parameters[at].1 = value,
             Err(at) => self.parameters.insert(at, (name, value)),
         }
@@ -49,9 +43,7 @@ impl Extension {
 
     /// The value of a parameter, if it was given.
     pub fn parameter(&self, name: &str) -> Option<f64> {
-        let at = self
-            .parameters
-            .binary_search_by(|(held, _)| held.as_str().cmp(name));
+        let at = self.parameters.binary_search_by(|(held, _)| held.as_str().cmp(name));
         at.ok().map(|at| self.parameters[at].1)
     }
 

@@ -19,7 +19,8 @@
 //!
 //! let store = Store::in_memory();
 //! let spec = TableSpec::dense("w", 8).rule(Sgd);
-//! let w = store.ensure_table(spec, TablePolicy::local(Bsp), Hyper::rate(Schedule::Constant(0.2)))?;
+//! let hyper = Hyper::rate(Schedule::Constant(0.2));
+//! let w = store.ensure_table(spec, TablePolicy::local(Bsp), hyper)?;
 //! let group = store.group("train", 2)?;
 //! std::thread::scope(|scope| {
 //!     for target in [1.0, 3.0] {

@@ -49,10 +49,7 @@ pub const WAIT_MAX: Duration = Duration::from_secs(300);
 
 const _: () = assert!(BLOCK_ELEMENTS_MIN.is_power_of_two() && BLOCK_ELEMENTS_MAX.is_power_of_two());
 const _: () = assert!(BLOCK_ELEMENTS_MIN < BLOCK_ELEMENTS_MAX);
-const _: () = assert!(
-    WIDTH_MAX as usize <= FRAME_ELEMENTS_MAX,
-    "one row fits one frame"
-);
+const _: () = assert!(WIDTH_MAX as usize <= FRAME_ELEMENTS_MAX, "one row fits one frame");
 const _: () = assert!(
     FRAME_BYTES_MAX >= 8 * (FRAME_ELEMENTS_MAX + FRAME_KEYS_MAX) + 4096,
     "a full frame of 8-byte elements fits one wire frame"

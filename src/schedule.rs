@@ -63,24 +63,9 @@ mod tests {
 
     #[test]
     fn edges() {
-        let line = Schedule::Linear {
-            from: 2.0,
-            to: 1.0,
-            ticks: 10,
-        };
-        assert_eq!(
-            (line.at(0), line.at(1), line.at(11), line.at(u64::MAX)),
-            (2.0, 2.0, 1.0, 1.0)
-        );
-        assert_eq!(
-            Schedule::Linear {
-                from: 2.0,
-                to: 1.0,
-                ticks: 0
-            }
-            .at(1),
-            1.0
-        );
+        let line = Schedule::Linear { from: 2.0, to: 1.0, ticks: 10 };
+        assert_eq!((line.at(0), line.at(1), line.at(11), line.at(u64::MAX)), (2.0, 2.0, 1.0, 1.0));
+        assert_eq!(Schedule::Linear { from: 2.0, to: 1.0, ticks: 0 }.at(1), 1.0);
         assert!(!Schedule::Constant(f64::NAN).is_finite());
     }
 }

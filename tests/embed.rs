@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::future::Future;
 use std::thread;
 
 use archipelago::embed::Config;
@@ -9,29 +10,22 @@ use archipelago::error::{AccessError, Error, GroupError};
 use archipelago::rules::{Adam, Momentum, Sgd};
 use archipelago::{
     AckLevel, Bsp, Combine, Eventual, Hyper, KeyList, Schedule, Ssp, Store, TablePolicy, TableSpec,
+    Worker,
 };
 
 fn store(shards: u32) -> Store {
-    Store::with_config(Config {
-        shards,
-        ..Config::default()
-    })
+    Store::with_config(Config { shards, ..Config::default() })
 }
 
 /// Four workers push overlapping, rounding-sensitive contributions; the digest of the result.
 fn bsp_digest(shards: u32, sparse: bool) -> u128 {
     let store = store(shards);
-    let spec = if sparse {
-        TableSpec::sparse("w", 3)
-    } else {
-        TableSpec::dense("w", 5000).width(3)
-    };
+    let spec =
+        if sparse { TableSpec::sparse("w", 3) } else { TableSpec::dense("w", 5000).width(3) };
     let spec = spec.block_elements(256).rule(Momentum { beta: 0.9 });
     let spec = spec.combine(Combine::WeightedMean { round_weight: 8.0 });
     let hyper = Hyper::rate(Schedule::inverse_sqrt(0.1));
-    let w = store
-        .ensure_table(spec, TablePolicy::local(Bsp), hyper)
-        .unwrap();
+    let w = store.ensure_table(spec, TablePolicy::local(Bsp), hyper).unwrap();
     let group = store.group("g", 4).unwrap();
     let workers: Vec<_> = (0..4).map(|_| group.join_blocking().unwrap()).collect();
     thread::scope(|scope| {
@@ -40,9 +34,7 @@ fn bsp_digest(shards: u32, sparse: bool) -> u128 {
             scope.spawn(move || {
                 let rank = u64::from(me.origin().rank.0);
                 for tick in 1..6_u64 {
-                    let keys = (0..5000)
-                        .filter(|key| (key * 7 + tick) % (rank + 2) != 0)
-                        .collect();
+                    let keys = (0..5000).filter(|key| (key * 7 + tick) % (rank + 2) != 0).collect();
                     let keys = KeyList::new(keys).unwrap();
                     let mut x = vec![0.0_f32; keys.len() * 3];
                     me.pull(w, &keys, &mut x).unwrap();
@@ -51,10 +43,8 @@ fn bsp_digest(shards: u32, sparse: bool) -> u128 {
                         .enumerate()
                         .map(|(i, x)| x * 0.3 + ((i as f32) * 0.37 + rank as f32).sin() / 3.0)
                         .collect();
-                    let options = archipelago::PushOptions {
-                        weight: Some(rank as f64 + 0.5),
-                        after: &[],
-                    };
+                    let options =
+                        archipelago::PushOptions { weight: Some(rank as f64 + 0.5), after: &[] };
                     me.push_with(w, &keys, &g, options).unwrap();
                     me.tick().unwrap();
                 }
@@ -70,11 +60,7 @@ fn bsp_bits_do_not_depend_on_the_number_of_shards() {
     for sparse in [false, true] {
         let one = bsp_digest(1, sparse);
         for shards in [2, 3, 5, 8] {
-            assert_eq!(
-                bsp_digest(shards, sparse),
-                one,
-                "{shards} shards, sparse: {sparse}"
-            );
+            assert_eq!(bsp_digest(shards, sparse), one, "{shards} shards, sparse: {sparse}");
         }
     }
 }
@@ -83,35 +69,22 @@ fn bsp_bits_do_not_depend_on_the_number_of_shards() {
 fn an_exchange_is_push_tick_and_pull() {
     let store = store(2);
     let spec = TableSpec::dense("w", 4).rule(Sgd);
-    let w = store
-        .ensure_table(spec, TablePolicy::local(Bsp), Hyper::default())
-        .unwrap();
+    let w = store.ensure_table(spec, TablePolicy::local(Bsp), Hyper::default()).unwrap();
     let me = store.group("g", 1).unwrap().join_blocking().unwrap();
     let mut x = [0.0_f32; 4];
     let seen = me.exchange(&w, .., &[1.0; 4], &mut x).unwrap();
     assert_eq!((x, seen.oldest.0, seen.newest.0), ([-1.0; 4], 1, 1));
     me.finish().unwrap();
-    assert!(matches!(
-        me.tick(),
-        Err(Error::Group(GroupError::Finished { .. }))
-    ));
+    assert!(matches!(me.tick(), Err(Error::Group(GroupError::Finished { .. }))));
 }
 
 #[test]
 fn a_worker_that_is_dropped_does_not_stop_the_others() {
-    for policy in [
-        TablePolicy::local(Bsp),
-        TablePolicy::local(Ssp { staleness: 0 }),
-    ] {
+    for policy in [TablePolicy::local(Bsp), TablePolicy::local(Ssp { staleness: 0 })] {
         let store = store(3);
-        let w = store
-            .ensure_table(TableSpec::dense("w", 300), policy, Hyper::default())
-            .unwrap();
+        let w = store.ensure_table(TableSpec::dense("w", 300), policy, Hyper::default()).unwrap();
         let group = store.group("g", 2).unwrap();
-        let (a, b) = (
-            group.join_blocking().unwrap(),
-            group.join_blocking().unwrap(),
-        );
+        let (a, b) = (group.join_blocking().unwrap(), group.join_blocking().unwrap());
         a.push(&w, .., &[1.0_f32; 300]).unwrap();
         a.tick().unwrap();
         let mut x = [0.0_f32; 300];
@@ -122,10 +95,7 @@ fn a_worker_that_is_dropped_does_not_stop_the_others() {
             waiting.join().unwrap().unwrap();
         });
         if w.policy().local.name() == "bsp/1" {
-            assert_eq!(
-                x, [1.0; 300],
-                "the open contribution of the lost worker is dropped"
-            );
+            assert_eq!(x, [1.0; 300], "the open contribution of the lost worker is dropped");
         }
         let c = group.join_blocking().unwrap();
         assert_eq!(c.current_tick().0, 2);
@@ -139,9 +109,7 @@ fn a_worker_that_is_dropped_does_not_stop_the_others() {
 fn errors_name_what_was_expected_and_found() {
     let store = store(2);
     let spec = TableSpec::dense("w", 10).rule(Adam::default());
-    let w = store
-        .ensure_table(spec.clone(), TablePolicy::local(Bsp), Hyper::default())
-        .unwrap();
+    let w = store.ensure_table(spec.clone(), TablePolicy::local(Bsp), Hyper::default()).unwrap();
     let other = store.ensure_table(spec.width(2), TablePolicy::local(Bsp), Hyper::default());
     assert!(other.unwrap_err().to_string().contains("exists with spec"));
     let me = store.group("g", 1).unwrap().join_blocking().unwrap();
@@ -151,33 +119,15 @@ fn errors_name_what_was_expected_and_found() {
         "table \"w\", keys 0..=9: expected 10 elements (rows x width), found 9"
     );
     let wrong = me.push(&w, .., &[1.0_f64; 10]).unwrap_err();
-    assert_eq!(
-        wrong.to_string(),
-        "table \"w\" holds f32, the slice holds f64"
-    );
+    assert_eq!(wrong.to_string(), "table \"w\" holds f32, the slice holds f64");
     let wrong = me.push(&w, 5..11, &[1.0_f32; 6]).unwrap_err();
-    assert!(matches!(
-        wrong,
-        Error::Access(AccessError::OutsideDomain {
-            key: 10,
-            last: 9,
-            ..
-        })
-    ));
+    assert!(matches!(wrong, Error::Access(AccessError::OutsideDomain { key: 10, last: 9, .. })));
     let stamp = me.push(&w, 0..2, &[1.0_f32; 2]).unwrap();
     let early = me.wait(stamp, AckLevel::Applied).unwrap_err();
-    assert!(matches!(
-        early,
-        Error::Access(AccessError::WaitBeforeTick { .. })
-    ));
+    assert!(matches!(early, Error::Access(AccessError::WaitBeforeTick { .. })));
     me.push(&w, 2..4, &[1.0_f32, f32::NAN]).unwrap();
     let refused = me.tick().unwrap_err();
-    assert!(
-        refused
-            .to_string()
-            .starts_with("table \"w\", key 3, element 0: NaN"),
-        "{refused}"
-    );
+    assert!(refused.to_string().starts_with("table \"w\", key 3, element 0: NaN"), "{refused}");
     me.tick().unwrap();
     me.wait(stamp, AckLevel::Applied).unwrap();
     let mut x = [0.0_f32; 10];
@@ -189,9 +139,7 @@ fn errors_name_what_was_expected_and_found() {
 fn a_table_has_one_writing_group() {
     let store = store(2);
     let policy = TablePolicy::local(Eventual);
-    let w = store
-        .ensure_table(TableSpec::dense("w", 10), policy, Hyper::default())
-        .unwrap();
+    let w = store.ensure_table(TableSpec::dense("w", 10), policy, Hyper::default()).unwrap();
     let writer = store.group("writer", 1).unwrap().join_blocking().unwrap();
     let reader = store.group("reader", 1).unwrap().join_blocking().unwrap();
     writer.push(&w, 1..2, &[3.0_f32]).unwrap();
@@ -200,8 +148,42 @@ fn a_table_has_one_writing_group() {
     assert_eq!(x[1], 3.0);
     reader.push(&w, 1..2, &[3.0_f32]).unwrap();
     let taken = reader.tick().unwrap_err();
-    assert!(
-        matches!(taken, Error::Access(AccessError::WriterTaken { .. })),
-        "{taken}"
-    );
+    assert!(matches!(taken, Error::Access(AccessError::WriterTaken { .. })), "{taken}");
+}
+
+#[test]
+fn a_tick_waits_for_the_pulls_before_it() {
+    let store = store(2);
+    let policy = TablePolicy::local(Bsp);
+    let w = store.ensure_table(TableSpec::dense("w", 10), policy, Hyper::default()).unwrap();
+    let group = store.group("g", 2).unwrap();
+    let (a, b) = (group.join_blocking().unwrap(), group.join_blocking().unwrap());
+    a.tick().unwrap();
+    b.push(&w, .., &[1.0_f32; 10]).unwrap();
+    let (mut early, mut late) = ([9.0_f32; 10], [9.0_f32; 10]);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            // Both futures run at once: the tick may not overtake the pull of tick 2.
+            a.run(async |me| {
+                let pull = me.pull(&w, .., &mut early);
+                let (mut pull, mut tick) = (std::pin::pin!(pull), std::pin::pin!(me.tick()));
+                let mut ended = false;
+                std::future::poll_fn(|context| {
+                    let pulled = pull.as_mut().poll(context).is_ready();
+                    if !pulled {
+                        ended |= tick.as_mut().poll(context).is_ready();
+                        assert!(!ended, "the tick ended before its pull was answered");
+                    }
+                    if pulled { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+                })
+                .await;
+            });
+        });
+        b.tick().unwrap();
+    });
+    assert_eq!(early, [1.0; 10]);
+    b.tick().unwrap();
+    a.tick().unwrap();
+    a.pull(&w, .., &mut late).unwrap();
+    assert_eq!(late, [1.0; 10]);
 }

@@ -41,9 +41,7 @@ fn smoke(target: &str, run: fn(&[u8])) -> io::Result<()> {
 }
 
 fn corpus(target: &str) -> io::Result<Vec<Vec<u8>>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("fuzz/corpus")
-        .join(target);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
     let entries: io::Result<Vec<_>> = folder.read_dir()?.collect();
     let mut paths: Vec<_> = entries?.iter().map(fs::DirEntry::path).collect();
     paths.sort();
@@ -86,10 +84,7 @@ impl Printed<'_> {
 }
 
 impl Drop for Printed<'_> {
-    #[expect(
-        clippy::print_stdout,
-        reason = "the test harness shows it when the test fails"
-    )]
+    #[expect(clippy::print_stdout, reason = "the test harness shows it when the test fails")]
     fn drop(&mut self) {
         if std::thread::panicking() {
             let hex: String = self.0.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -98,10 +93,7 @@ impl Drop for Printed<'_> {
     }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the budget of a test is real time"
-)]
+#[expect(clippy::disallowed_methods, reason = "the budget of a test is real time")]
 fn now() -> Instant {
     Instant::now()
 }

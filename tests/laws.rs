@@ -37,10 +37,7 @@ impl Case {
     fn of(seed: u64) -> Self {
         let local = match seed % 4 {
             0 | 1 => Bsp.into(),
-            2 => Ssp {
-                staleness: (seed / 4) % 3,
-            }
-            .into(),
+            2 => Ssp { staleness: (seed / 4) % 3 }.into(),
             _ => Eventual.into(),
         };
         Self {
@@ -60,16 +57,13 @@ impl Case {
     fn script(&self) -> Vec<(Duration, Fault)> {
         let mut rng = Rng::named(self.seed, "script");
         let mut script = vec![(CALM, Fault::Calm)];
-        let mut at = |rng: &mut Rng| Duration::from_millis(rng.below(500));
+        let at = |rng: &mut Rng| Duration::from_millis(rng.below(500));
         for _ in 0..if self.faults { 8 } else { 0 } {
             let worker = rng.below(u64::from(self.workers));
             let server = Peer::Server(ServerId(rng.below(u64::from(self.servers)) as u32));
             let lasts = Duration::from_millis(rng.below(400));
             let fault = match rng.below(4) {
-                0 => Fault::Break {
-                    a: server,
-                    b: Peer::Worker(worker),
-                },
+                0 => Fault::Break { a: server, b: Peer::Worker(worker) },
                 1 => Fault::Pause { worker, lasts },
                 2 => {
                     let (a, b) = (vec![server], vec![Peer::Worker(worker)]);
@@ -78,11 +72,7 @@ impl Case {
                 _ => {
                     let all = (0..self.servers).map(|id| Peer::Server(ServerId(id)));
                     let b = all.filter(|other| *other != server).collect();
-                    Fault::Partition {
-                        a: vec![server],
-                        b,
-                        lasts,
-                    }
+                    Fault::Partition { a: vec![server], b, lasts }
                 },
             };
             script.push((at(&mut rng), fault));
@@ -96,11 +86,7 @@ impl Case {
     }
 
     fn run(&self) -> Outcome<u64> {
-        let links = if self.hostile {
-            LinkProfile::hostile()
-        } else {
-            LinkProfile::normal()
-        };
+        let links = if self.hostile { LinkProfile::hostile() } else { LinkProfile::normal() };
         let mut builder = Cluster::builder(self.seed)
             .servers(self.servers)
             .links(links)
@@ -132,22 +118,11 @@ impl Case {
 
 fn judged(history: &History) -> Vec<Violation> {
     let domains = training::tables(Bsp).map(|(spec, ..)| spec.domain);
-    check_all(
-        history,
-        &Expected {
-            domains: domains.to_vec(),
-            ..Expected::default()
-        },
-    )
+    check_all(history, &Expected { domains: domains.to_vec(), ..Expected::default() })
 }
 
 fn shown(found: &[Violation]) -> String {
-    found
-        .iter()
-        .take(5)
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join("\n")
+    found.iter().take(5).map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
 #[test]
@@ -163,31 +138,12 @@ fn the_laws_hold_under_faults_and_everybody_finishes_after_them() {
             *cells.entry(*cell).or_insert(0) += count;
         }
     }
-    let lines: Vec<_> = cells
-        .iter()
-        .map(|((fault, step), hits)| format!("{fault} x {step}: {hits}"))
-        .collect();
+    let lines: Vec<_> =
+        cells.iter().map(|((fault, step), hits)| format!("{fault} x {step}: {hits}")).collect();
     println!("{} cells hit\n{}", lines.len(), lines.join("\n"));
-    for fault in [
-        "break",
-        "dropped",
-        "duplicated",
-        "reordered",
-        "partition",
-        "crash",
-    ] {
-        for step in [
-            "push",
-            "pull",
-            "ticked",
-            "push_answer",
-            "pull_answer",
-            "tick_answer",
-        ] {
-            assert!(
-                cells.contains_key(&(fault, step)),
-                "no {fault} has hit a {step}"
-            );
+    for fault in ["break", "dropped", "duplicated", "reordered", "partition", "crash"] {
+        for step in ["push", "pull", "ticked", "push_answer", "pull_answer", "tick_answer"] {
+            assert!(cells.contains_key(&(fault, step)), "no {fault} has hit a {step}");
         }
     }
 }
@@ -197,11 +153,7 @@ fn one_seed_names_one_run() {
     for seed in [2, 7, 13] {
         let (a, b) = (Case::of(seed).run(), Case::of(seed).run());
         assert_eq!(a.history.digest(), b.history.digest(), "seed {seed}");
-        assert_eq!(
-            (a.time, a.events, a.bytes()),
-            (b.time, b.events, b.bytes()),
-            "seed {seed}"
-        );
+        assert_eq!((a.time, a.events, a.bytes()), (b.time, b.events, b.bytes()), "seed {seed}");
         assert_eq!(a.tables, b.tables, "seed {seed}");
     }
     let (a, b) = (Case::of(13).run(), Case::of(13 + 60).run());
@@ -212,9 +164,7 @@ fn one_seed_names_one_run() {
 fn is_caught(law: u8, sabotage: Sabotage, case: impl Fn(u64) -> Case) {
     let caught = (0..30).any(|seed| {
         let outcome = case(seed).sabotaged(sabotage).run();
-        judged(&outcome.history)
-            .iter()
-            .any(|violation| violation.law == Law(law))
+        judged(&outcome.history).iter().any(|violation| violation.law == Law(law))
     });
     assert!(caught, "{sabotage:?} breaks law {law} unseen");
 }
@@ -236,10 +186,7 @@ fn hostile(local: impl Into<Extension>) -> impl Fn(u64) -> Case {
 fn law_1_is_seen_broken() {
     let case = hostile(Ssp { staleness: 2 });
     // Fast ticks: an old one is repeated when a later one has been counted.
-    let fast = |seed| Case {
-        pace: Duration::from_micros(100),
-        ..case(seed)
-    };
+    let fast = |seed| Case { pace: Duration::from_micros(100), ..case(seed) };
     is_caught(1, Sabotage::ClockGoesBack, fast);
 }
 
@@ -255,15 +202,7 @@ fn bits(outcome: &Outcome<u64>) -> Vec<u128> {
 
 #[test]
 fn law_4_is_seen_broken() {
-    let run = |seed, switch| {
-        bits(
-            &Case {
-                switch,
-                ..hostile(Bsp)(seed)
-            }
-            .run(),
-        )
-    };
+    let run = |seed, switch| bits(&Case { switch, ..hostile(Bsp)(seed) }.run());
     let by_rank = [run(1, Switch::NONE), run(2, Switch::NONE)];
     assert_eq!(by_rank[0], by_rank[1]);
     let arrival = Switch::on(Sabotage::FoldByArrival);
@@ -285,18 +224,10 @@ fn law_5_is_seen_broken() {
 
 #[test]
 fn law_9_is_seen_broken() {
-    let crashed = |seed| Case {
-        crash: true,
-        faults: false,
-        ..hostile(Bsp)(seed)
-    };
+    let crashed = |seed| Case { crash: true, faults: false, ..hostile(Bsp)(seed) };
     is_caught(9, Sabotage::KeepTheDead, crashed);
     let outcome = crashed(3).run();
-    assert!(
-        outcome.is_good() && outcome.end == End::Done,
-        "{}",
-        outcome.report()
-    );
+    assert!(outcome.is_good() && outcome.end == End::Done, "{}", outcome.report());
 }
 
 #[test]
@@ -308,9 +239,7 @@ fn law_11_is_seen_broken() {
 fn stash(seed: u64, switch: Switch) -> (Outcome<u64>, Vec<Violation>) {
     let spec = TableSpec::dense("large", STASH_ROWS).block_elements(4096);
     let policy = TablePolicy::local(Bsp).bsp_stash_bytes_max(STASH_BYTES);
-    let builder = Cluster::builder(seed)
-        .table(spec, policy, Hyper::default())
-        .switch(switch);
+    let builder = Cluster::builder(seed).table(spec, policy, Hyper::default()).switch(switch);
     let mut cluster = builder.group(5).build().unwrap();
     let w = cluster.table(0).unwrap();
     for _ in 0..5 {
@@ -318,8 +247,7 @@ fn stash(seed: u64, switch: Switch) -> (Outcome<u64>, Vec<Violation>) {
         cluster.spawn(GroupId(0), Duration::ZERO, async move |me| {
             let mut x = vec![0.0_f32; STASH_ROWS as usize];
             for _ in 0..3 {
-                me.exchange(&w, .., &vec![1.0; STASH_ROWS as usize], &mut x)
-                    .await?;
+                me.exchange(&w, .., &vec![1.0; STASH_ROWS as usize], &mut x).await?;
             }
             me.finish().await?;
             assert!(x.iter().all(|x| *x == 15.0));
@@ -329,10 +257,7 @@ fn stash(seed: u64, switch: Switch) -> (Outcome<u64>, Vec<Violation>) {
     let outcome = cluster.run().unwrap();
     // What the worker next in order may add: one fold of the ranks before it, and its own pushes.
     let stash_bytes_beyond = 2 * STASH_ROWS * 4;
-    let expected = Expected {
-        stash_bytes_beyond,
-        ..Expected::default()
-    };
+    let expected = Expected { stash_bytes_beyond, ..Expected::default() };
     let found = check_all(&outcome.history, &expected);
     (outcome, found)
 }

@@ -40,10 +40,8 @@ impl Cluster {
         let dense = TableSpec::dense("dense", 1000).block_elements(64).rule(Sgd);
         let sparse = TableSpec::sparse("sparse", 2).slots(8);
         let policy = TablePolicy::local(local);
-        let tables = vec![
-            (dense, policy.clone(), Hyper::default()),
-            (sparse, policy, Hyper::default()),
-        ];
+        let tables =
+            vec![(dense, policy.clone(), Hyper::default()), (sparse, policy, Hyper::default())];
         let plan = Plan::new(&ids, tables, &[workers], &Registry::built_in()).unwrap();
         let options = ServerOptions::default();
         let node = |id: &ServerId| ServerNode::new(plan.clone(), *id, Instant::EPOCH, options);
@@ -52,24 +50,15 @@ impl Cluster {
             let options = WorkerOptions::default();
             WorkerNode::new(plan.clone(), GroupId(0), token, Instant::EPOCH, options)
         };
-        let workers = (0..u64::from(workers))
-            .map(|t| Arc::new(Mutex::new(worker(t))))
-            .collect();
-        Self {
-            plan,
-            servers,
-            workers,
-            messages: 0,
-        }
+        let workers = (0..u64::from(workers)).map(|t| Arc::new(Mutex::new(worker(t)))).collect();
+        Self { plan, servers, workers, messages: 0 }
     }
 
     fn connect(&mut self) {
         let servers: Vec<_> = self.plan.servers().to_vec();
         for worker in &self.workers {
             for server in &servers {
-                worker
-                    .lock()
-                    .handle(Instant::EPOCH, Input::PeerUp(Peer::Server(*server)));
+                worker.lock().handle(Instant::EPOCH, Input::PeerUp(Peer::Server(*server)));
             }
         }
     }
@@ -94,9 +83,7 @@ impl Cluster {
                             self.servers[id.0 as usize].handle(Instant::EPOCH, input);
                         },
                         Peer::Worker(token) => {
-                            self.workers[token as usize]
-                                .lock()
-                                .handle(Instant::EPOCH, input);
+                            self.workers[token as usize].lock().handle(Instant::EPOCH, input);
                         },
                     }
                     self.messages += 1;
@@ -118,9 +105,7 @@ impl Cluster {
             let mut moved = false;
             for (task, result) in tasks.iter_mut().zip(&mut results) {
                 let Some(running) = task else { continue };
-                let poll = running
-                    .as_mut()
-                    .poll(&mut Context::from_waker(Waker::noop()));
+                let poll = running.as_mut().poll(&mut Context::from_waker(Waker::noop()));
                 if let std::task::Poll::Ready(answer) = poll {
                     *result = answer.unwrap();
                     *task = None;
@@ -168,11 +153,8 @@ fn trained(servers: u32, workers: u32, local: impl Into<Extension>) -> (Vec<Vec<
     let tasks = tasks.collect();
     let results = cluster.run(tasks);
     let table = cluster.plan.tables()[0].table.id();
-    let mut slots: Vec<_> = cluster
-        .servers
-        .iter_mut()
-        .flat_map(|server| server.digests(table))
-        .collect();
+    let mut slots: Vec<_> =
+        cluster.servers.iter_mut().flat_map(|server| server.digests(table)).collect();
     slots.sort_unstable();
     assert_eq!(slots.len(), cluster.plan.tables()[0].grid.count() as usize);
     assert!(cluster.servers.iter().all(|server| server.waiting() == 0));
@@ -185,11 +167,7 @@ fn bsp_trains_to_the_same_bits_on_any_number_of_servers() {
     assert!(results.iter().all(|x| *x == results[0]));
     assert_eq!(results[0][1000..], [15.0; 8]);
     for servers in [2, 3, 5] {
-        assert_eq!(
-            trained(servers, 3, Bsp),
-            (results.clone(), digest),
-            "{servers} servers"
-        );
+        assert_eq!(trained(servers, 3, Bsp), (results.clone(), digest), "{servers} servers");
     }
 }
 

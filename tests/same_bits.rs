@@ -17,16 +17,11 @@ const TICKS: u64 = 6;
 
 /// The digests of both tables, trained in this process.
 fn embedded(shards: u32) -> Vec<u128> {
-    let store = Store::with_config(Config {
-        shards,
-        ..Config::default()
-    });
+    let store = Store::with_config(Config { shards, ..Config::default() });
     let tables = training::tables(Bsp)
         .map(|(spec, policy, hyper)| store.ensure_table(spec, policy, hyper).unwrap());
     let group = store.group("train", WORKERS).unwrap();
-    let workers: Vec<_> = (0..WORKERS)
-        .map(|_| group.join_blocking().unwrap())
-        .collect();
+    let workers: Vec<_> = (0..WORKERS).map(|_| group.join_blocking().unwrap()).collect();
     thread::scope(|scope| {
         for me in workers {
             let [dense, sparse] = &tables;
@@ -38,24 +33,15 @@ fn embedded(shards: u32) -> Vec<u128> {
             });
         }
     });
-    tables
-        .iter()
-        .map(|table| store.digest(table).unwrap())
-        .collect()
+    tables.iter().map(|table| store.digest(table).unwrap()).collect()
 }
 
 /// The digests of both tables, trained on servers in virtual time.
 fn simulated(servers: u32, links: LinkProfile, seed: u64) -> Vec<u128> {
     let [dense, sparse] = training::tables(Bsp);
     let builder = Cluster::builder(seed).servers(servers).links(links);
-    let builder = builder
-        .table(dense.0, dense.1, dense.2)
-        .table(sparse.0, sparse.1, sparse.2);
-    let mut cluster = builder
-        .group(WORKERS)
-        .record_history(false)
-        .build()
-        .unwrap();
+    let builder = builder.table(dense.0, dense.1, dense.2).table(sparse.0, sparse.1, sparse.2);
+    let mut cluster = builder.group(WORKERS).record_history(false).build().unwrap();
     let (dense, sparse) = (cluster.table(0).unwrap(), cluster.table(1).unwrap());
     for worker in 0..WORKERS {
         let (dense, sparse) = (dense.clone(), sparse.clone());
@@ -66,24 +52,11 @@ fn simulated(servers: u32, links: LinkProfile, seed: u64) -> Vec<u128> {
         });
     }
     let outcome = cluster.run().unwrap();
-    assert!(
-        outcome.is_good(),
-        "{servers} servers, seed {seed}: {}",
-        outcome.report()
-    );
+    assert!(outcome.is_good(), "{servers} servers, seed {seed}: {}", outcome.report());
     for table in &outcome.tables {
         for shard in &table.servers {
-            assert!(
-                shard.slots > 0,
-                "{} owns nothing of {}",
-                shard.server,
-                table.name
-            );
-            assert_eq!(
-                shard.stats.rounds, TICKS,
-                "{} of {}",
-                shard.server, table.name
-            );
+            assert!(shard.slots > 0, "{} owns nothing of {}", shard.server, table.name);
+            assert_eq!(shard.stats.rounds, TICKS, "{} of {}", shard.server, table.name);
         }
     }
     outcome.tables.iter().map(|table| table.digest).collect()

@@ -35,12 +35,7 @@ pub(crate) fn violation(
     rule: &'static str,
     what: impl Into<String>,
 ) -> Violation {
-    Violation {
-        path: path.into(),
-        line,
-        rule,
-        what: what.into(),
-    }
+    Violation { path: path.into(), line, rule, what: what.into() }
 }
 
 /// The folders with source under the rules.
@@ -104,16 +99,10 @@ fn the_tree_is_tidy() {
     }
     found.extend(style::stale_entries(&sources));
     found.extend(spec.check(&sources));
-    let report: Vec<_> = found
-        .iter()
-        .map(|v| format!("{}:{}: {}: {}", v.path, v.line, v.rule, v.what))
-        .collect();
+    let report: Vec<_> =
+        found.iter().map(|v| format!("{}:{}: {}: {}", v.path, v.line, v.rule, v.what)).collect();
     let count = report.len();
-    assert!(
-        report.is_empty(),
-        "{count} to tidy up:\n{}",
-        report.join("\n")
-    );
+    assert!(report.is_empty(), "{count} to tidy up:\n{}", report.join("\n"));
 }
 
 #[test]

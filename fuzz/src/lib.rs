@@ -26,20 +26,12 @@ pub fn key_list(data: &[u8]) {
     frame.extend_from_slice(data);
     if let Some(frame) = repaired(&frame) {
         decodes_to_its_only_encoding(&frame);
-        if let Ok(Message::Pull {
-            rows: PullRows::Keys(keys),
-            ..
-        }) = wire::decode(&frame)
-        {
+        if let Ok(Message::Pull { rows: PullRows::Keys(keys), .. }) = wire::decode(&frame) {
             assert!(keys.array_windows().all(|[a, b]| a < b), "{keys:?}");
         }
     }
 
-    let words = data
-        .as_chunks()
-        .0
-        .iter()
-        .map(|word| u64::from_le_bytes(*word));
+    let words = data.as_chunks().0.iter().map(|word| u64::from_le_bytes(*word));
     let keys = KeyList::from_unsorted(words.collect());
     let grid = SlotGrid::new(&TableSpec::sparse("t", 1));
     let mut end = 0;

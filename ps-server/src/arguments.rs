@@ -44,8 +44,8 @@ pub struct TrainArguments {
     /// What to train.
     #[arg(long, value_enum)]
     pub model: ModelKind,
-    /// Training rows: LIBSVM text for sparse-lr; CSV (label in the first column) or IDX images for softmax and
-    /// mlp. Plain or gzip.
+    /// Training rows: LIBSVM text for sparse-lr; CSV (label in the first column) or IDX images for
+    /// softmax and mlp. Plain or gzip.
     #[arg(long, value_name = "FILE")]
     pub train: PathBuf,
     /// Held-out rows in the same format.

@@ -13,10 +13,7 @@ use crate::{Local, report};
 /// Trains the digits classifier under each policy.
 pub(crate) fn run(arguments: &DemoArguments, out: &mut dyn Write) -> anyhow::Result<()> {
     let (train, test) = digits_split()?;
-    let mut config = mlp::Config {
-        name: "digits".into(),
-        ..mlp::Config::default()
-    };
+    let mut config = mlp::Config { name: "digits".into(), ..mlp::Config::default() };
     config.pace.epochs = arguments.epochs;
     if !arguments.json {
         writeln!(
@@ -30,21 +27,11 @@ pub(crate) fn run(arguments: &DemoArguments, out: &mut dyn Write) -> anyhow::Res
         )?;
         out.flush()?;
     }
-    let model = Model::Mlp {
-        config,
-        train,
-        test,
-    };
+    let model = Model::Mlp { config, train, test };
     let mut outcomes = Vec::new();
     for local in [Local::Bsp, Local::Ssp(2), Local::Eventual] {
         let workers = arguments.workers;
-        let job = Job {
-            model: &model,
-            local,
-            workers,
-            shards: 8,
-            quiet: arguments.json,
-        };
+        let job = Job { model: &model, local, workers, shards: 8, quiet: arguments.json };
         let outcome = job.run()?;
         if arguments.json {
             report::json(out, &outcome)?;

@@ -41,10 +41,7 @@ pub(crate) struct Outcome {
 impl Job<'_> {
     /// Trains and scores.
     pub(crate) fn run(&self) -> anyhow::Result<Outcome> {
-        let config = Config {
-            shards: self.shards,
-            ..Config::default()
-        };
+        let config = Config { shards: self.shards, ..Config::default() };
         let store = Store::with_config(config);
         let mut tables = Vec::new();
         for (spec, hyper) in self.model.tables(self.workers) {
@@ -95,15 +92,9 @@ impl Job<'_> {
                     })
                 })
                 .collect();
-            threads
-                .into_iter()
-                .filter_map(|thread| thread.join().ok())
-                .collect()
+            threads.into_iter().filter_map(|thread| thread.join().ok()).collect()
         });
-        anyhow::ensure!(
-            results.len() == self.workers as usize,
-            "a worker's thread has panicked"
-        );
+        anyhow::ensure!(results.len() == self.workers as usize, "a worker's thread has panicked");
         results.into_iter().collect::<Result<(), JobError>>()?;
         Ok(())
     }

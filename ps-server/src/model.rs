@@ -10,21 +10,9 @@ use archipelago_workloads::{mlp, softmax, sparse_lr};
 /// A model, its data and how to train it.
 #[derive(Clone, Debug)]
 pub(crate) enum Model {
-    SparseLr {
-        config: sparse_lr::Config,
-        train: SparseData,
-        test: SparseData,
-    },
-    Softmax {
-        config: softmax::Config,
-        train: DenseData,
-        test: DenseData,
-    },
-    Mlp {
-        config: mlp::Config,
-        train: DenseData,
-        test: DenseData,
-    },
+    SparseLr { config: sparse_lr::Config, train: SparseData, test: SparseData },
+    Softmax { config: softmax::Config, train: DenseData, test: DenseData },
+    Mlp { config: mlp::Config, train: DenseData, test: DenseData },
 }
 
 impl Model {

@@ -54,9 +54,7 @@ pub(crate) fn table(out: &mut dyn Write, outcomes: &[Outcome]) -> anyhow::Result
     let mut table = Table::new();
     table.load_style(UTF8_HORIZONTAL_ONLY);
     let with_auc = outcomes.iter().any(|outcome| outcome.scores.auc.is_some());
-    let mut header = vec![
-        "policy", "time", "up", "down", "waits", "waited", "accuracy",
-    ];
+    let mut header = vec!["policy", "time", "up", "down", "waits", "waited", "accuracy"];
     header.extend(["log-loss"].into_iter().chain(with_auc.then_some("AUC")));
     table.set_header(header);
     for outcome in outcomes {
@@ -90,11 +88,7 @@ fn bytes(count: u64) -> String {
         }
         (value, unit) = (value / 1000.0, larger);
     }
-    if unit == "B" {
-        format!("{count} B")
-    } else {
-        format!("{value:.1} {unit}")
-    }
+    if unit == "B" { format!("{count} B") } else { format!("{value:.1} {unit}") }
 }
 
 #[cfg(test)]
@@ -103,9 +97,6 @@ mod tests {
 
     #[test]
     fn units() {
-        assert_eq!(
-            [bytes(999), bytes(1000), bytes(12_345_678)],
-            ["999 B", "1.0 kB", "12.3 MB"]
-        );
+        assert_eq!([bytes(999), bytes(1000), bytes(12_345_678)], ["999 B", "1.0 kB", "12.3 MB"]);
     }
 }

@@ -24,10 +24,7 @@ pub(crate) fn run(arguments: &TrainArguments, out: &mut dyn Write) -> anyhow::Re
         model.pace_mut().batch = batch;
     }
     if let Some(rate) = arguments.rate {
-        ensure!(
-            rate.is_finite() && rate > 0.0,
-            "--rate must be a finite number > 0"
-        );
+        ensure!(rate.is_finite() && rate > 0.0, "--rate must be a finite number > 0");
         *model.rate_mut() = Schedule::Constant(rate);
     }
     let job = Job {
@@ -38,11 +35,7 @@ pub(crate) fn run(arguments: &TrainArguments, out: &mut dyn Write) -> anyhow::Re
         quiet: arguments.json,
     };
     let outcome = job.run()?;
-    if arguments.json {
-        report::json(out, &outcome)
-    } else {
-        report::table(out, &[outcome])
-    }
+    if arguments.json { report::json(out, &outcome) } else { report::table(out, &[outcome]) }
 }
 
 fn load(arguments: &TrainArguments) -> anyhow::Result<Model> {
@@ -55,40 +48,22 @@ fn load(arguments: &TrainArguments) -> anyhow::Result<Model> {
             } else {
                 sparse_lr::Config::default()
             };
-            Ok(Model::SparseLr {
-                config,
-                train,
-                test,
-            })
+            Ok(Model::SparseLr { config, train, test })
         },
         ModelKind::Softmax => {
             let (train, test) = load_dense(arguments)?;
-            Ok(Model::Softmax {
-                config: softmax::Config::default(),
-                train,
-                test,
-            })
+            Ok(Model::Softmax { config: softmax::Config::default(), train, test })
         },
         ModelKind::Mlp => {
             let (train, test) = load_dense(arguments)?;
-            Ok(Model::Mlp {
-                config: mlp::Config::default(),
-                train,
-                test,
-            })
+            Ok(Model::Mlp { config: mlp::Config::default(), train, test })
         },
     }
 }
 
 /// Whether rows are scaled to length 1, as text usually is: such data needs larger steps.
 fn has_unit_rows(data: &SparseData) -> bool {
-    let length = |row: usize| {
-        data.row(row)
-            .values
-            .iter()
-            .map(|value| value * value)
-            .sum::<f32>()
-    };
+    let length = |row: usize| data.row(row).values.iter().map(|value| value * value).sum::<f32>();
     (0..data.rows()).all(|row| (length(row) - 1.0).abs() < 1e-2)
 }
 
@@ -108,9 +83,7 @@ fn load_dense(arguments: &TrainArguments) -> anyhow::Result<(DenseData, DenseDat
 }
 
 fn open_dense(path: &Path, labels: Option<&Path>) -> anyhow::Result<DenseData> {
-    let name = path
-        .file_name()
-        .map(|name| name.to_string_lossy().into_owned());
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
     let name = name.unwrap_or_default();
     if labels.is_none() && !name.contains("idx") {
         return Ok(DenseData::open_csv(path, CsvOptions::default())?);
@@ -125,10 +98,7 @@ fn open_dense(path: &Path, labels: Option<&Path>) -> anyhow::Result<DenseData> {
 
 fn labels_of(path: &Path, name: &str) -> anyhow::Result<PathBuf> {
     if !name.contains("images-idx3") {
-        bail!(
-            "{}: name the labels with --train-labels and --test-labels",
-            path.display()
-        );
+        bail!("{}: name the labels with --train-labels and --test-labels", path.display());
     }
     Ok(path.with_file_name(name.replace("images-idx3", "labels-idx1")))
 }

@@ -15,26 +15,14 @@ fn data(file: &str) -> PathBuf {
 /// Trains with `ps-server train` and answers (accuracy, AUC).
 fn scores(model: &str, train: &str, test: &str, local: &str) -> (f64, Option<f64>) {
     let output = Command::new(env!("CARGO_BIN_EXE_ps-server"))
-        .args([
-            "train",
-            "--model",
-            model,
-            "--embedded",
-            "--json",
-            "--local",
-            local,
-        ])
+        .args(["train", "--model", model, "--embedded", "--json", "--local", local])
         .arg("--train")
         .arg(data(train))
         .arg("--test")
         .arg(data(test))
         .output()
         .expect("the command runs");
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let line: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one JSON line");
     let accuracy = line["accuracy"].as_f64().expect("an accuracy");
     (accuracy, line["auc"].as_f64())
@@ -45,10 +33,7 @@ fn reaches(train: &str, test: &str, accuracy: f64, auc: f64) {
     for local in ["bsp", "ssp:2", "eventual"] {
         let found = scores("sparse-lr", train, test, local);
         let good = found.0 >= accuracy - 0.003 && found.1.is_some_and(|found| found >= auc - 0.003);
-        assert!(
-            good,
-            "{train}, {local}: expected {accuracy} and {auc}, found {found:?}"
-        );
+        assert!(good, "{train}, {local}: expected {accuracy} and {auc}, found {found:?}");
     }
 }
 
@@ -61,23 +46,13 @@ fn a9a_reaches_its_reference() {
 #[test]
 #[ignore = "needs the data folder"]
 fn newsgroups_reach_their_reference() {
-    reaches(
-        "20news.binary.train.svm.gz",
-        "20news.binary.test.svm.gz",
-        0.9392,
-        0.9834,
-    );
+    reaches("20news.binary.train.svm.gz", "20news.binary.test.svm.gz", 0.9392, 0.9834);
 }
 
 #[test]
 #[ignore = "needs the data folder"]
 fn flights_reach_their_reference() {
-    reaches(
-        "flights.train.svm.gz",
-        "flights.test.svm.gz",
-        0.7471,
-        0.6715,
-    );
+    reaches("flights.train.svm.gz", "flights.test.svm.gz", 0.7471, 0.6715);
 }
 
 #[test]
@@ -85,8 +60,5 @@ fn flights_reach_their_reference() {
 fn softmax_learns_mnist() {
     let (train, test) = ("train-images-idx3-ubyte.gz", "t10k-images-idx3-ubyte.gz");
     let (accuracy, _) = scores("softmax", train, test, "bsp");
-    assert!(
-        accuracy > 0.915,
-        "a linear model reaches about 0.92, found {accuracy}"
-    );
+    assert!(accuracy > 0.915, "a linear model reaches about 0.92, found {accuracy}");
 }

@@ -18,35 +18,20 @@ pub fn check_tiling(history: &History, domains: &[KeyRange]) -> Vec<Violation> {
     let mut found = Found::new(11);
     let mut placed: BTreeMap<(TableId, Epoch), Slots> = BTreeMap::new();
     for record in history.records() {
-        if let Event::Placed {
-            table,
-            slot,
-            range,
-            owner,
-            epoch,
-        } = &record.event
-        {
-            placed
-                .entry((*table, *epoch))
-                .or_default()
-                .push((*range, *slot, *owner));
+        if let Event::Placed { table, slot, range, owner, epoch } = &record.event {
+            placed.entry((*table, *epoch)).or_default().push((*range, *slot, *owner));
         }
     }
     for (index, domain) in domains.iter().enumerate() {
         let table = TableId(u32::try_from(index).unwrap_or(u32::MAX));
-        let mut epochs = placed
-            .range_mut((table, Epoch(0))..=(table, Epoch(u64::MAX)))
-            .peekable();
+        let mut epochs = placed.range_mut((table, Epoch(0))..=(table, Epoch(u64::MAX))).peekable();
         if epochs.peek().is_none() {
             found.add_at(Instant::EPOCH, format!("{table}: no slot is owned"));
         }
         for ((_, epoch), slots) in epochs {
             slots.sort_unstable_by_key(|(range, ..)| range.first());
             for what in gaps(slots, domain) {
-                found.add_at(
-                    Instant::EPOCH,
-                    format!("{table}, epoch {}: {what}", epoch.0),
-                );
+                found.add_at(Instant::EPOCH, format!("{table}, epoch {}: {what}", epoch.0));
             }
         }
     }
@@ -59,21 +44,14 @@ fn gaps(slots: &Slots, domain: &KeyRange) -> Vec<String> {
     let mut next = Some(domain.first().0);
     for (range, slot, owner) in slots {
         if next != Some(range.first().0) {
-            let (first, next) = (
-                range.first().0,
-                next.map_or_else(|| "none".into(), |k| k.to_string()),
-            );
-            found.push(format!(
-                "{slot} of {owner} begins at key {first}, next is key {next}"
-            ));
+            let (first, next) =
+                (range.first().0, next.map_or_else(|| "none".into(), |k| k.to_string()));
+            found.push(format!("{slot} of {owner} begins at key {first}, next is key {next}"));
         }
         next = range.last().0.checked_add(1);
     }
     if next != domain.last().0.checked_add(1) {
-        found.push(format!(
-            "the last slot does not end at key {}",
-            domain.last().0
-        ));
+        found.push(format!("the last slot does not end at key {}", domain.last().0));
     }
     found
 }

@@ -11,17 +11,10 @@ pub fn check_bounded(history: &History, stash_bytes_beyond: u64) -> Vec<Violatio
         let Event::Held { what, count, limit } = &record.event else {
             continue;
         };
-        let beyond = if *what == "stash_bytes" {
-            stash_bytes_beyond
-        } else {
-            0
-        };
+        let beyond = if *what == "stash_bytes" { stash_bytes_beyond } else { 0 };
         if *count > limit.saturating_add(beyond) {
             let node = record.node;
-            found.add(
-                record,
-                format!("node {node} holds {count} {what}, the limit is {limit}"),
-            );
+            found.add(record, format!("node {node} holds {count} {what}, the limit is {limit}"));
         }
     }
     found.done()

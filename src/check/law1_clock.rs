@@ -19,12 +19,7 @@ pub fn check_clock(history: &History) -> Vec<Violation> {
                     starts.insert(member.origin, member.start);
                 }
             },
-            Event::TickCounted {
-                origin,
-                table,
-                range,
-                tick,
-            } => {
+            Event::TickCounted { origin, table, range, tick } => {
                 let clock = clocks.entry((record.node, *table, *origin)).or_default();
                 let start = starts.get(origin).copied().unwrap_or(Tick::FIRST);
                 if let Some((key, before)) = clock.count(*range, *tick, start.back(1)) {
@@ -80,12 +75,7 @@ mod tests {
         for (first, last, tick) in ticks {
             let range = KeyRange::new(Key(*first), Key(*last)).unwrap();
             let (origin, table) = (Origin::default(), TableId(0));
-            let event = Event::TickCounted {
-                origin,
-                table,
-                range,
-                tick: Tick(*tick),
-            };
+            let event = Event::TickCounted { origin, table, range, tick: Tick(*tick) };
             history.push(Instant(0), 0, event);
         }
         check_clock(&history).len()
@@ -95,11 +85,7 @@ mod tests {
     fn ticks_follow_each_other_at_every_key() {
         assert_eq!(counted(&[(0, 9, 1), (0, 4, 2), (5, 9, 2), (0, 9, 3)]), 0);
         assert_eq!(counted(&[(0, 4, 1), (0, 9, 1), (0, 9, 2)]), 0);
-        assert_eq!(
-            counted(&[(0, 9, 1), (0, 4, 2), (0, 9, 3)]),
-            1,
-            "5..=9 skips tick 2"
-        );
+        assert_eq!(counted(&[(0, 9, 1), (0, 4, 2), (0, 9, 3)]), 1, "5..=9 skips tick 2");
         assert_eq!(counted(&[(0, 9, 1), (0, 9, 2), (3, 3, 1)]), 1, "back");
         assert_eq!(counted(&[(0, 9, 2)]), 1, "the first is 1");
     }

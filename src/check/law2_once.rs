@@ -15,21 +15,10 @@ pub fn check_once(history: &History) -> Vec<Violation> {
     let mut pushed: BTreeMap<(Origin, Sequence), Option<Sequence>> = BTreeMap::new();
     for record in history.records() {
         match &record.event {
-            Event::Pushed {
-                origin,
-                sequence,
-                previous,
-                ..
-            } => {
+            Event::Pushed { origin, sequence, previous, .. } => {
                 pushed.insert((*origin, *sequence), *previous);
             },
-            Event::Executed {
-                origin,
-                table,
-                slot,
-                sequence,
-                ..
-            } => {
+            Event::Executed { origin, table, slot, sequence, .. } => {
                 if !executed.insert((*origin, *sequence)) {
                     found.add(record, format!("{sequence} of {origin} was executed again"));
                     continue;
@@ -71,26 +60,12 @@ mod tests {
         for sequence in 1..4 {
             let previous = (sequence > 1).then(|| Sequence(sequence - 1));
             let sequence = Sequence(sequence);
-            let event = Event::Pushed {
-                origin,
-                table,
-                slot,
-                sequence,
-                previous,
-                tick,
-            };
+            let event = Event::Pushed { origin, table, slot, sequence, previous, tick };
             history.push(Instant(0), 1, event);
         }
         for sequence in executed {
             let (sequence, round) = (Sequence(*sequence), None);
-            let event = Event::Executed {
-                origin,
-                table,
-                slot,
-                sequence,
-                tick,
-                round,
-            };
+            let event = Event::Executed { origin, table, slot, sequence, tick, round };
             history.push(Instant(1), 0, event);
         }
         history

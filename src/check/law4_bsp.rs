@@ -16,40 +16,24 @@ pub fn check_bsp(history: &History) -> Vec<Violation> {
     let mut contributed: BTreeMap<(u32, TableId, Tick), BTreeSet<Rank>> = BTreeMap::new();
     for record in history.records() {
         match &record.event {
-            Event::Executed {
-                origin,
-                table,
-                round: Some(round),
-                ..
-            } => {
+            Event::Executed { origin, table, round: Some(round), .. } => {
                 let key = (record.node, *table, *round);
                 contributed.entry(key).or_default().insert(origin.rank);
-                let last = closed
-                    .get(&(record.node, *table))
-                    .copied()
-                    .unwrap_or_default();
+                let last = closed.get(&(record.node, *table)).copied().unwrap_or_default();
                 if *round <= last {
                     let what =
                         format!("{table}: a push of {origin} joined {round} after its close");
                     found.add(record, what);
                 }
             },
-            Event::RoundClosed {
-                table,
-                round,
-                contributors,
-                ..
-            } => {
+            Event::RoundClosed { table, round, contributors, .. } => {
                 let last = closed.insert((record.node, *table), *round);
                 if last.is_some_and(|last| last.next() != *round) {
                     let last = last.unwrap_or_default();
                     found.add(record, format!("{table}: {round} closed after {last}"));
                 }
                 if !contributors.is_sorted_by(|a, b| a < b) {
-                    found.add(
-                        record,
-                        format!("{table}: {round} folded in order {contributors:?}"),
-                    );
+                    found.add(record, format!("{table}: {round} folded in order {contributors:?}"));
                 }
                 let here = contributed.get(&(record.node, *table, *round));
                 // A worker that pushed elsewhere only weighs in here without a contribution.
@@ -60,10 +44,7 @@ pub fn check_bsp(history: &History) -> Vec<Violation> {
                     found.add(record, what);
                 }
             },
-            Event::Served {
-                policy: PolicyKind::Bsp,
-                ..
-            } => {
+            Event::Served { policy: PolicyKind::Bsp, .. } => {
                 if let Some(what) = misread(&record.event) {
                     found.add(record, what);
                 }
@@ -88,16 +69,7 @@ fn removed_since(history: &History, ranks: &[&Rank]) -> bool {
 }
 
 fn misread(event: &Event) -> Option<String> {
-    let Event::Served {
-        origin,
-        table,
-        slot,
-        at_tick,
-        oldest,
-        newest,
-        ..
-    } = event
-    else {
+    let Event::Served { origin, table, slot, at_tick, oldest, newest, .. } = event else {
         return None;
     };
     let (origin, table, slot): (&Origin, &TableId, &SlotIndex) = (origin, table, slot);
@@ -136,15 +108,10 @@ mod tests {
         };
         let check = |events: Vec<Event>| {
             let mut history = History::new();
-            events
-                .into_iter()
-                .for_each(|event| history.push(Instant(0), 0, event));
+            events.into_iter().for_each(|event| history.push(Instant(0), 0, event));
             check_bsp(&history).len()
         };
-        assert_eq!(
-            check(vec![close(1, vec![0, 2]), close(2, vec![]), served(3, 2)]),
-            0
-        );
+        assert_eq!(check(vec![close(1, vec![0, 2]), close(2, vec![]), served(3, 2)]), 0);
         assert_eq!(check(vec![close(1, vec![]), close(3, vec![])]), 1);
         assert_eq!(check(vec![close(1, vec![2, 0])]), 1);
         assert_eq!(check(vec![served(3, 3)]), 1);

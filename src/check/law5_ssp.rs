@@ -17,35 +17,17 @@ pub fn check_ssp(history: &History) -> Vec<Violation> {
     let mut heads: BTreeMap<(Origin, TableId, SlotIndex), Sequence> = BTreeMap::new();
     let mut staleness: BTreeMap<TableId, u64> = BTreeMap::new();
     for record in history.records() {
-        if let Event::Served {
-            table,
-            policy: PolicyKind::Ssp(bound),
-            ..
-        } = &record.event
-        {
+        if let Event::Served { table, policy: PolicyKind::Ssp(bound), .. } = &record.event {
             staleness.insert(*table, *bound);
         }
     }
     for record in history.records() {
         members.note(record.node, &record.event);
         match &record.event {
-            Event::Executed {
-                origin,
-                table,
-                slot,
-                sequence,
-                ..
-            } => {
+            Event::Executed { origin, table, slot, sequence, .. } => {
                 heads.insert((*origin, *table, *slot), *sequence);
             },
-            Event::Served {
-                origin,
-                table,
-                slot,
-                own,
-                policy,
-                ..
-            } => {
+            Event::Served { origin, table, slot, own, policy, .. } => {
                 if heads.get(&(*origin, *table, *slot)) < own.as_ref() {
                     let what = format!("{table}, {slot}: {origin} read without its own {own:?}");
                     found.add(record, what);
@@ -66,15 +48,7 @@ pub fn check_ssp(history: &History) -> Vec<Violation> {
 }
 
 fn served(found: &mut Found, members: &Members, record: &Record, bound: u64) {
-    let Event::Served {
-        origin,
-        table,
-        slot,
-        at_tick,
-        oldest,
-        ..
-    } = &record.event
-    else {
+    let Event::Served { origin, table, slot, at_tick, oldest, .. } = &record.event else {
         return;
     };
     let needed = at_tick.back(bound.saturating_add(1));
@@ -98,15 +72,7 @@ fn served(found: &mut Found, members: &Members, record: &Record, bound: u64) {
 
 /// A wait for a member's tick is right only where that tick is missing and the bound needs it.
 fn waits(found: &mut Found, members: &Members, record: &Record, bound: u64) {
-    let Event::WaitBegan {
-        origin,
-        table,
-        slot,
-        at_tick,
-        reason,
-        ..
-    } = &record.event
-    else {
+    let Event::WaitBegan { origin, table, slot, at_tick, reason, .. } = &record.event else {
         return;
     };
     let needed = at_tick.back(bound.saturating_add(1));
@@ -135,49 +101,26 @@ mod tests {
     const SLOT: SlotIndex = SlotIndex(0);
 
     fn origin(rank: u32) -> Origin {
-        Origin {
-            rank: Rank(rank),
-            ..Origin::default()
-        }
+        Origin { rank: Rank(rank), ..Origin::default() }
     }
 
     /// Two members, of which rank 1 has counted `counted` ticks; rank 0 is far ahead.
     fn found(counted: u64, last: Event) -> usize {
         let member = |rank| {
             let (origin, start) = (origin(rank), Tick(1));
-            Member {
-                origin,
-                start,
-                end: MemberEnd::Active,
-            }
+            Member { origin, start, end: MemberEnd::Active }
         };
         let members = vec![member(0), member(1)];
         let (group, version) = (GroupId(0), RecordVersion(1));
-        let record = GroupRecord {
-            group,
-            version,
-            size: 2,
-            members,
-        };
+        let record = GroupRecord { group, version, size: 2, members };
         let (range, owner, epoch) = (KeyRange::ALL, ServerId(0), Epoch(0));
         let ticked = |rank, tick| {
             let origin = origin(rank);
-            Event::TickCounted {
-                origin,
-                table: TABLE,
-                range,
-                tick: Tick(tick),
-            }
+            Event::TickCounted { origin, table: TABLE, range, tick: Tick(tick) }
         };
         let mut history = History::new();
         let events = [
-            Event::Placed {
-                table: TABLE,
-                slot: SLOT,
-                range,
-                owner,
-                epoch,
-            },
+            Event::Placed { table: TABLE, slot: SLOT, range, owner, epoch },
             Event::RecordHeld { record },
             ticked(0, 9),
             ticked(1, counted),

@@ -17,23 +17,12 @@ pub fn check_waits(history: &History) -> Vec<Violation> {
         BTreeMap::new();
     for record in history.records() {
         match &record.event {
-            Event::WaitBegan {
-                origin,
-                table,
-                sequence,
-                reason,
-                ..
-            } => {
+            Event::WaitBegan { origin, table, sequence, reason, .. } => {
                 // Sent again after a break: the same wait goes on.
                 let wait = (*origin, *table, *sequence, record.node);
                 open.entry(wait).or_insert((record.at, *reason));
             },
-            Event::WaitEnded {
-                origin,
-                table,
-                sequence,
-                ..
-            } => {
+            Event::WaitEnded { origin, table, sequence, .. } => {
                 open.remove(&(*origin, *table, *sequence, record.node));
             },
             Event::WorkerLost { origin, .. } => open.retain(|wait, _| wait.0 != *origin),
@@ -64,36 +53,14 @@ mod tests {
     fn a_wait_ends_or_is_found() {
         let (origin, table, sequence) = (Origin::default(), TableId(0), Sequence(1));
         let (what, tick) = (WaitFor::MemberTick, Tick(1));
-        let reason = WaitReason {
-            who: None,
-            tick,
-            since: Instant(3),
-            what,
-        };
+        let reason = WaitReason { who: None, tick, since: Instant(3), what };
         let (slot, at_tick) = (SlotIndex(0), Tick(2));
-        let began = Event::WaitBegan {
-            origin,
-            table,
-            slot,
-            sequence,
-            at_tick,
-            reason,
-        };
-        let ended = Event::WaitEnded {
-            origin,
-            table,
-            sequence,
-            outcome: WaitOutcome::Served,
-        };
-        let lost = Event::WorkerLost {
-            origin,
-            why: Loss::Silent,
-        };
+        let began = Event::WaitBegan { origin, table, slot, sequence, at_tick, reason };
+        let ended = Event::WaitEnded { origin, table, sequence, outcome: WaitOutcome::Served };
+        let lost = Event::WorkerLost { origin, why: Loss::Silent };
         let check = |events: &[&Event]| {
             let mut history = History::new();
-            events
-                .iter()
-                .for_each(|event| history.push(Instant(3), 0, (*event).clone()));
+            events.iter().for_each(|event| history.push(Instant(3), 0, (*event).clone()));
             check_waits(&history).len()
         };
         assert_eq!(check(&[&began, &began, &ended]), 0);

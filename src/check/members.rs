@@ -30,19 +30,12 @@ impl Members {
                     *held = record.clone();
                 }
             },
-            Event::TickCounted {
-                origin,
-                table,
-                range,
-                tick,
-            } => {
+            Event::TickCounted { origin, table, range, tick } => {
                 let counted = self.ticks.entry((node, *table, *origin)).or_default();
                 counted.0.retain(|(held, _)| !range.covers(held));
                 counted.0.push((*range, *tick));
             },
-            Event::Placed {
-                table, slot, range, ..
-            } => {
+            Event::Placed { table, slot, range, .. } => {
                 self.slots.insert((*table, *slot), *range);
             },
             _ => {},
@@ -62,9 +55,7 @@ impl Members {
     /// The last tick of `origin` counted at a key of a table on a node; 0 when none is.
     pub(super) fn counted(&self, node: u32, table: TableId, origin: Origin, key: Key) -> Tick {
         let counted = self.ticks.get(&(node, table, origin));
-        let of_key = counted
-            .into_iter()
-            .flat_map(|counted| counted.0.iter().rev());
+        let of_key = counted.into_iter().flat_map(|counted| counted.0.iter().rev());
         let mut of_key = of_key.filter(|(range, _)| range.contains(key));
         of_key.next().map_or(Tick(0), |(_, tick)| *tick)
     }
@@ -81,9 +72,7 @@ impl Members {
         let key = self.slot(table, slot)?.first();
         let members = &self.record(node, group)?.members;
         let holding = members.iter().filter_map(|member| {
-            let tick = self
-                .counted(node, table, member.origin, key)
-                .max(member.start.back(1));
+            let tick = self.counted(node, table, member.origin, key).max(member.start.back(1));
             holds_back(member, tick).then_some((tick, member.origin.rank))
         });
         holding.min()

@@ -35,10 +35,7 @@ pub(super) struct Found {
 
 impl Found {
     pub(super) fn new(law: u8) -> Self {
-        Self {
-            law: Law(law),
-            found: Vec::new(),
-        }
+        Self { law: Law(law), found: Vec::new() }
     }
 
     pub(super) fn add(&mut self, record: &Record, what: String) {
@@ -46,11 +43,7 @@ impl Found {
     }
 
     pub(super) fn add_at(&mut self, at: Instant, what: String) {
-        self.found.push(Violation {
-            law: self.law,
-            at,
-            what,
-        });
+        self.found.push(Violation { law: self.law, at, what });
     }
 
     pub(super) fn done(self) -> Vec<Violation> {
@@ -62,10 +55,7 @@ impl Found {
 pub(super) fn truncated(history: &History) -> Vec<Violation> {
     let mut found = Found::new(12);
     if history.truncated() {
-        let at = history
-            .records()
-            .last()
-            .map_or(Instant::EPOCH, |record| record.at);
+        let at = history.records().last().map_or(Instant::EPOCH, |record| record.at);
         found.add_at(at, "the history is full, later events are missing".into());
     }
     found.done()

@@ -128,14 +128,9 @@ impl RangeClock {
     /// `NotMember`, or `TooManyRanges` when the worker would hold more than [`CLOCK_RANGES_MAX`].
     pub fn advance(&mut self, rank: Rank, range: KeyRange, tick: Tick) -> Result<(), ClockError> {
         let keys = &self.keys;
-        let ticks = self
-            .workers
-            .get_mut(&rank)
-            .ok_or(ClockError::NotMember { rank })?;
+        let ticks = self.workers.get_mut(&rank).ok_or(ClockError::NotMember { rank })?;
         let before = ticks.least();
-        ticks
-            .advance(keys, &range, tick, CLOCK_RANGES_MAX)
-            .map_err(|_| too_many_ranges(rank))?;
+        ticks.advance(keys, &range, tick, CLOCK_RANGES_MAX).map_err(|_| too_many_ranges(rank))?;
         let after = ticks.least();
         self.reorder(rank, before, after);
         Ok(())
@@ -147,10 +142,7 @@ impl RangeClock {
     /// # Errors
     /// `NotMember`.
     pub fn advance_all(&mut self, rank: Rank, tick: Tick) -> Result<(), ClockError> {
-        let ticks = self
-            .workers
-            .get_mut(&rank)
-            .ok_or(ClockError::NotMember { rank })?;
+        let ticks = self.workers.get_mut(&rank).ok_or(ClockError::NotMember { rank })?;
         let before = ticks.least();
         ticks.advance_all(tick);
         let after = ticks.least();
@@ -173,10 +165,7 @@ impl RangeClock {
     /// The laggard: the lowest tick, and the lowest rank that is there. `None` without members or
     /// without keys.
     pub fn min(&self) -> Option<(Tick, Rank)> {
-        self.order
-            .first()
-            .copied()
-            .filter(|_| !self.keys.is_empty())
+        self.order.first().copied().filter(|_| !self.keys.is_empty())
     }
 
     /// The laggard over the shard's keys in `range`; `None` when there are no such keys or no
@@ -190,15 +179,8 @@ impl RangeClock {
             if laggard.is_some_and(|found| found < (least, rank)) {
                 break;
             }
-            let tick = self
-                .workers
-                .get(&rank)
-                .and_then(|ticks| ticks.least_over(range));
-            laggard = tick
-                .map(|tick| (tick, rank))
-                .into_iter()
-                .chain(laggard)
-                .min();
+            let tick = self.workers.get(&rank).and_then(|ticks| ticks.least_over(range));
+            laggard = tick.map(|tick| (tick, rank)).into_iter().chain(laggard).min();
         }
         laggard
     }
@@ -206,10 +188,7 @@ impl RangeClock {
     /// The worker's ranges with their ticks, in order; they tile the shard's keys (I1). Nothing
     /// for a stranger.
     pub fn ranges(&self, rank: Rank) -> impl Iterator<Item = (KeyRange, Tick)> + '_ {
-        self.workers
-            .get(&rank)
-            .into_iter()
-            .flat_map(|ticks| ticks.pieces(&self.keys))
+        self.workers.get(&rank).into_iter().flat_map(|ticks| ticks.pieces(&self.keys))
     }
 
     /// How many ranges are held over all members; a collapsed worker counts one. Cost: linear in
@@ -256,24 +235,13 @@ impl RangeClock {
     }
 
     fn from_parts(keys: RangeSet, workers: BTreeMap<Rank, WorkerTicks>) -> Self {
-        let order = workers
-            .iter()
-            .map(|(&rank, ticks)| (ticks.least(), rank))
-            .collect();
-        Self {
-            keys,
-            workers,
-            order,
-        }
+        let order = workers.iter().map(|(&rank, ticks)| (ticks.least(), rank)).collect();
+        Self { keys, workers, order }
     }
 
     fn restrict(&self, keys: RangeSet) -> Self {
         let narrow = |ticks: &WorkerTicks| ticks.restrict(&self.keys, &keys);
-        let workers = self
-            .workers
-            .iter()
-            .map(|(&rank, ticks)| (rank, narrow(ticks)))
-            .collect();
+        let workers = self.workers.iter().map(|(&rank, ticks)| (rank, narrow(ticks))).collect();
         Self::from_parts(keys, workers)
     }
 
@@ -289,10 +257,7 @@ impl RangeClock {
 }
 
 fn too_many_ranges(rank: Rank) -> ClockError {
-    ClockError::TooManyRanges {
-        rank,
-        limit: CLOCK_RANGES_MAX,
-    }
+    ClockError::TooManyRanges { rank, limit: CLOCK_RANGES_MAX }
 }
 
 #[cfg(test)]
@@ -330,28 +295,20 @@ mod tests {
 
     fn raise(model: &mut Model, rank: Rank, range: KeyRange, tick: Tick) {
         let keys = model.get_mut(&rank).into_iter().flatten();
-        keys.filter(|(key, _)| range.contains(**key))
-            .for_each(|(_, t)| *t = tick.max(*t));
+        keys.filter(|(key, _)| range.contains(**key)).for_each(|(_, t)| *t = tick.max(*t));
     }
 
     fn apply(step: &Step, parts: &mut Vec<RangeClock>, keys: &RangeSet, model: &mut Model) {
         match step.clone() {
             Step::Join(rank, tick) => {
                 parts.iter_mut().for_each(|part| part.join(rank, tick));
-                let new = || {
-                    probes()
-                        .filter(|&k| keys.contains(k))
-                        .map(|k| (k, tick))
-                        .collect()
-                };
+                let new = || probes().filter(|&k| keys.contains(k)).map(|k| (k, tick)).collect();
                 model.entry(rank).or_insert_with(new);
                 raise(model, rank, KeyRange::ALL, tick);
             },
             Step::Remove(rank) => {
                 let known = model.remove(&rank).is_some();
-                parts
-                    .iter_mut()
-                    .for_each(|part| assert_eq!(part.remove(rank), known));
+                parts.iter_mut().for_each(|part| assert_eq!(part.remove(rank), known));
             },
             Step::Advance(rank, range, tick) => {
                 for part in parts {
@@ -367,10 +324,7 @@ mod tests {
                 raise(model, rank, KeyRange::ALL, tick);
             },
             Step::Split(taken) => {
-                let split: Vec<_> = parts
-                    .iter_mut()
-                    .map(|part| part.split_off(&taken))
-                    .collect();
+                let split: Vec<_> = parts.iter_mut().map(|part| part.split_off(&taken)).collect();
                 parts.extend(split);
             },
             Step::Merge => {
@@ -392,38 +346,23 @@ mod tests {
             for (key, tick) in ticks {
                 assert_eq!(part.tick_at(rank, *key), held(key).then_some(*tick));
             }
-            let here = || {
-                ticks
-                    .iter()
-                    .filter(|(key, _)| held(key))
-                    .map(|(_, tick)| *tick)
-            };
+            let here = || ticks.iter().filter(|(key, _)| held(key)).map(|(_, tick)| *tick);
             assert_eq!(part.worker_min(rank), here().min());
 
             let ranges: Vec<_> = part.ranges(rank).collect();
-            assert_eq!(
-                &ranges.iter().map(|(range, _)| *range).collect::<RangeSet>(),
-                part.keys()
-            );
+            assert_eq!(&ranges.iter().map(|(range, _)| *range).collect::<RangeSet>(), part.keys());
             let count: u128 = ranges.iter().map(|(range, _)| range.count()).sum();
             assert_eq!(count, part.keys().count(), "ranges overlap");
             for [(a, t), (b, u)] in ranges.array_windows() {
                 assert!(a.last() < b.first() && (a.last().0 + 1 < b.first().0 || t != u));
             }
-            range_count += if here().min() == here().max() {
-                1
-            } else {
-                ranges.len()
-            };
+            range_count += if here().min() == here().max() { 1 } else { ranges.len() };
         }
         assert_eq!(part.range_count(), range_count);
         let laggard = |range: &KeyRange| {
-            let all = model
-                .iter()
-                .flat_map(|(&r, ticks)| ticks.iter().map(move |(k, t)| (k, t, r)));
-            all.filter(|(k, ..)| held(k) && range.contains(**k))
-                .map(|(_, t, r)| (*t, r))
-                .min()
+            let all =
+                model.iter().flat_map(|(&r, ticks)| ticks.iter().map(move |(k, t)| (k, t, r)));
+            all.filter(|(k, ..)| held(k) && range.contains(**k)).map(|(_, t, r)| (*t, r)).min()
         };
         assert_eq!(part.min(), laggard(&KeyRange::ALL));
         assert_eq!(part.min_over(window), laggard(window));
@@ -454,11 +393,8 @@ mod tests {
         let mut clock = RangeClock::new(RangeSet::from(KeyRange::ALL));
         clock.join(Rank(7), Tick(1));
         clock.advance(Rank(7), range(10, 19), Tick(4)).unwrap();
-        let expected = [
-            (range(0, 9), Tick(1)),
-            (range(10, 19), Tick(4)),
-            (range(20, u64::MAX), Tick(1)),
-        ];
+        let expected =
+            [(range(0, 9), Tick(1)), (range(10, 19), Tick(4)), (range(20, u64::MAX), Tick(1))];
         assert!(clock.ranges(Rank(7)).eq(expected));
         clock.advance_all(Rank(7), Tick(5)).unwrap();
         assert_eq!(clock.range_count(), 1);

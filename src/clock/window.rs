@@ -112,11 +112,7 @@ struct Entry<A> {
 
 impl<A> Default for Window<A> {
     fn default() -> Self {
-        Self {
-            settled_below: Sequence::default(),
-            entries: VecDeque::new(),
-            heads: Vec::new(),
-        }
+        Self { settled_below: Sequence::default(), entries: VecDeque::new(), heads: Vec::new() }
     }
 }
 
@@ -152,11 +148,7 @@ impl<A: Clone> Window<A> {
     /// from a request that was overtaken, says nothing new.
     pub fn settle(&mut self, settled_below: Sequence) {
         self.settled_below = self.settled_below.max(settled_below);
-        while self
-            .entries
-            .front()
-            .is_some_and(|entry| entry.sequence < self.settled_below)
-        {
+        while self.entries.front().is_some_and(|entry| entry.sequence < self.settled_below) {
             self.entries.pop_front();
         }
     }
@@ -177,29 +169,20 @@ impl<A: Clone> Window<A> {
         }
         if sequence < self.settled_below {
             let settled_below = self.settled_below;
-            return Err(WindowError::Settled {
-                sequence,
-                settled_below,
-            });
+            return Err(WindowError::Settled { sequence, settled_below });
         }
         let Err(index) = self.position(sequence) else {
             return Err(WindowError::Recorded { sequence });
         };
         self.move_head(sequence, slot)?;
-        let entry = Entry {
-            sequence,
-            slot,
-            answer,
-        };
+        let entry = Entry { sequence, slot, answer };
         self.entries.insert(index, entry);
         Ok(())
     }
 
     /// The last sequence recorded for a slot.
     pub fn head(&self, slot: SlotIndex) -> Option<Sequence> {
-        self.heads
-            .get(self.head_index(slot).ok()?)
-            .map(|(_, head)| *head)
+        self.heads.get(self.head_index(slot).ok()?).map(|(_, head)| *head)
     }
 
     /// The origin's lowest sequence that is not settled.
@@ -224,9 +207,7 @@ impl<A: Clone> Window<A> {
 
     /// The stored outcomes by sequence: what is written with the shard's data.
     pub fn outcomes(&self) -> impl ExactSizeIterator<Item = (Sequence, SlotIndex, &A)> {
-        self.entries
-            .iter()
-            .map(|entry| (entry.sequence, entry.slot, &entry.answer))
+        self.entries.iter().map(|entry| (entry.sequence, entry.slot, &entry.answer))
     }
 
     /// The heads of the chains by slot.
@@ -246,11 +227,7 @@ impl<A: Clone> Window<A> {
         let heads = std::mem::take(&mut self.heads);
         let (taken_heads, kept_heads) = heads.into_iter().partition(|(slot, _)| named(slot));
         self.heads = kept_heads;
-        Self {
-            settled_below: self.settled_below,
-            entries: taken,
-            heads: taken_heads,
-        }
+        Self { settled_below: self.settled_below, entries: taken, heads: taken_heads }
     }
 
     /// Joins the window that the same origin had for other slots, numbers unchanged. What either
@@ -270,19 +247,13 @@ impl<A: Clone> Window<A> {
         }
         let settled_below = self.settled_below.max(other.settled_below);
         other.settle(settled_below);
-        let live = self
-            .entries
-            .iter()
-            .filter(|entry| entry.sequence >= settled_below)
-            .count();
+        let live = self.entries.iter().filter(|entry| entry.sequence >= settled_below).count();
         if live + other.len() > INFLIGHT_MAX {
             return Err(full(live + other.len()));
         }
         self.settle(settled_below);
         self.entries.extend(other.entries);
-        self.entries
-            .make_contiguous()
-            .sort_unstable_by_key(|entry| entry.sequence);
+        self.entries.make_contiguous().sort_unstable_by_key(|entry| entry.sequence);
         self.heads.extend(other.heads);
         self.heads.sort_unstable();
         Ok(())
@@ -291,9 +262,9 @@ impl<A: Clone> Window<A> {
     /// Where an outcome is, or where it belongs.
     fn position(&self, sequence: Sequence) -> Result<usize, usize> {
         match self.entries.back() {
-            Some(newest) if sequence <= newest.sequence => self
-                .entries
-                .binary_search_by_key(&sequence, |entry| entry.sequence),
+            Some(newest) if sequence <= newest.sequence => {
+                self.entries.binary_search_by_key(&sequence, |entry| entry.sequence)
+            },
             _ => Err(self.entries.len()),
         }
     }
@@ -307,11 +278,7 @@ impl<A: Clone> Window<A> {
             Ok(index) if self.heads[index].1 < sequence => self.heads[index].1 = sequence,
             Ok(index) => {
                 let head = self.heads[index].1;
-                return Err(WindowError::NotAboveHead {
-                    sequence,
-                    slot,
-                    head,
-                });
+                return Err(WindowError::NotAboveHead { sequence, slot, head });
             },
             Err(index) => self.heads.insert(index, (slot, sequence)),
         }
@@ -320,10 +287,7 @@ impl<A: Clone> Window<A> {
 }
 
 fn full(found: usize) -> WindowError {
-    WindowError::Full {
-        limit: INFLIGHT_MAX,
-        found,
-    }
+    WindowError::Full { limit: INFLIGHT_MAX, found }
 }
 
 #[cfg(test)]
@@ -422,9 +386,7 @@ mod tests {
             let number = (1..).map(Sequence);
             let requests = slots.iter().map(|slot| SlotIndex(*slot)).zip(number);
             Self {
-                requests: requests
-                    .map(|(slot, n)| (slot, last.insert(slot, n)))
-                    .collect(),
+                requests: requests.map(|(slot, n)| (slot, last.insert(slot, n))).collect(),
                 answered: vec![false; slots.len()],
                 applied: vec![0; slots.len()],
                 windows: [Window::new(), Window::new()],
@@ -497,27 +459,18 @@ mod tests {
     fn a_window_holds_no_more_than_an_origin_may_have_in_flight() {
         let mut window = Window::new();
         for sequence in 1..=INFLIGHT_MAX as u64 {
-            window
-                .record(Sequence(2 * sequence), SlotIndex(0), ())
-                .unwrap();
+            window.record(Sequence(2 * sequence), SlotIndex(0), ()).unwrap();
         }
         assert!(window.is_full());
         let mut other = Window::new();
         other.record(Sequence(3), SlotIndex(1), ()).unwrap();
         assert_eq!(window.absorb(other.clone()), Err(full(INFLIGHT_MAX + 1)));
         let next = Sequence(1 << 40);
-        assert_eq!(
-            window.record(next, SlotIndex(0), ()),
-            Err(full(INFLIGHT_MAX + 1))
-        );
+        assert_eq!(window.record(next, SlotIndex(0), ()), Err(full(INFLIGHT_MAX + 1)));
         window.settle(Sequence(3));
         assert_eq!(window.absorb(other), Ok(()));
         window.settle(Sequence(4));
         assert_eq!(window.record(next, SlotIndex(0), ()), Ok(()));
-        assert_eq!(
-            window.head(SlotIndex(1)),
-            Some(Sequence(3)),
-            "chains outlive outcomes"
-        );
+        assert_eq!(window.head(SlotIndex(1)), Some(Sequence(3)), "chains outlive outcomes");
     }
 }

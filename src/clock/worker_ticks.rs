@@ -85,13 +85,8 @@ impl WorkerTicks {
             Self::One(tick) => (Some(*tick), None),
             Self::Many(ragged) => (None, Some(&ragged.pieces)),
         };
-        let one = one
-            .into_iter()
-            .flat_map(|tick| keys.iter().map(move |range| (range, tick)));
-        let many = many
-            .into_iter()
-            .flat_map(RangeMap::iter)
-            .map(|(range, tick)| (range, *tick));
+        let one = one.into_iter().flat_map(|tick| keys.iter().map(move |range| (range, tick)));
+        let many = many.into_iter().flat_map(RangeMap::iter).map(|(range, tick)| (range, *tick));
         one.chain(many)
     }
 
@@ -122,10 +117,7 @@ impl WorkerTicks {
         match self {
             Self::One(held) => *held = tick.max(*held),
             Self::Many(ragged) => {
-                let raised = ragged
-                    .pieces
-                    .iter()
-                    .map(|(range, held)| (range, tick.max(*held)));
+                let raised = ragged.pieces.iter().map(|(range, held)| (range, tick.max(*held)));
                 *self = Self::from_pieces(raised, tick);
             },
         }
@@ -167,16 +159,13 @@ impl Ragged {
     /// All keys at one tick: on the way to more, or I2 would not allow it.
     fn level(keys: &RangeSet, tick: Tick) -> Self {
         let mut ragged = Self::default();
-        keys.iter()
-            .for_each(|range| ragged.pieces.assign(range, tick));
+        keys.iter().for_each(|range| ragged.pieces.assign(range, tick));
         ragged.keys_at.insert(tick, keys.count());
         ragged
     }
 
     fn least(&self) -> Tick {
-        self.keys_at
-            .first_key_value()
-            .map_or(Tick::default(), |(tick, _)| *tick)
+        self.keys_at.first_key_value().map_or(Tick::default(), |(tick, _)| *tick)
     }
 
     /// The form that I1 asks for; `tick` when there are no keys.

@@ -20,17 +20,12 @@ impl LocalPolicy for Bsp {
     fn admit(&self, read: &ReadView) -> Admit {
         let needed = read.tick.back(1);
         if read.closed > needed {
-            return Admit::Refuse {
-                earliest: read.closed.next(),
-            };
+            return Admit::Refuse { earliest: read.closed.next() };
         }
         if read.closed == needed {
             return Admit::Serve;
         }
-        Admit::Wait {
-            who: read.slowest.map(|(_, rank)| rank),
-            tick: needed,
-        }
+        Admit::Wait { who: read.slowest.map(|(_, rank)| rank), tick: needed }
     }
 
     fn gathers(&self) -> bool {
@@ -59,13 +54,7 @@ mod tests {
             now: Instant::EPOCH,
         };
         assert_eq!(Bsp.admit(&view(1, 0)), Admit::Serve);
-        assert_eq!(
-            Bsp.admit(&view(3, 1)),
-            Admit::Wait {
-                who: Some(Rank(3)),
-                tick: Tick(2)
-            }
-        );
+        assert_eq!(Bsp.admit(&view(3, 1)), Admit::Wait { who: Some(Rank(3)), tick: Tick(2) });
         assert_eq!(Bsp.admit(&view(2, 2)), Admit::Refuse { earliest: Tick(3) });
     }
 }

@@ -70,7 +70,9 @@ pub enum Admit {
 ///     fn admit(&self, read: &ReadView) -> Admit {
 ///         let needed = Tick(read.tick.back(1).0 / 10 * 10);
 ///         match read.slowest {
-///             Some((tick, rank)) if tick < needed => Admit::Wait { who: Some(rank), tick: needed },
+///             Some((tick, rank)) if tick < needed => {
+///                 Admit::Wait { who: Some(rank), tick: needed }
+///             },
 ///             _ => Admit::Serve,
 ///         }
 ///     }

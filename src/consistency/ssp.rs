@@ -24,10 +24,7 @@ impl LocalPolicy for Ssp {
     fn admit(&self, read: &ReadView) -> Admit {
         let needed = read.tick.back(self.staleness.saturating_add(1));
         match read.slowest {
-            Some((tick, rank)) if tick < needed => Admit::Wait {
-                who: Some(rank),
-                tick: needed,
-            },
+            Some((tick, rank)) if tick < needed => Admit::Wait { who: Some(rank), tick: needed },
             _ => Admit::Serve,
         }
     }
@@ -56,13 +53,7 @@ mod tests {
             })
         };
         assert_eq!(admit(2, 5, 2), Admit::Serve);
-        assert_eq!(
-            admit(2, 5, 1),
-            Admit::Wait {
-                who: Some(Rank(1)),
-                tick: Tick(2)
-            }
-        );
+        assert_eq!(admit(2, 5, 1), Admit::Wait { who: Some(Rank(1)), tick: Tick(2) });
         assert_eq!(admit(u64::MAX, u64::MAX, 0), Admit::Serve);
     }
 }

@@ -29,12 +29,7 @@ pub(super) struct GroupState {
 impl GroupState {
     pub(super) fn new(id: GroupId, name: &str, size: u32) -> Self {
         let (keeper, tokens) = (Mutex::new(Keeper::new(id, size, 1)), AtomicU64::new(0));
-        Self {
-            name: name.into(),
-            size,
-            keeper,
-            tokens,
-        }
+        Self { name: name.into(), size, keeper, tokens }
     }
 }
 
@@ -60,11 +55,7 @@ impl Group {
     pub fn join(&self) -> Result<EmbedWorker> {
         let grant = self.store.join(&self.state)?;
         tracing::info!(group = self.name(), worker = %grant.origin, "joined");
-        Ok(EmbedWorker::new(
-            Arc::clone(&self.store),
-            Arc::clone(&self.state),
-            &grant,
-        ))
+        Ok(EmbedWorker::new(Arc::clone(&self.store), Arc::clone(&self.state), &grant))
     }
 
     /// As [`join`](Self::join), for plain threaded code.
@@ -84,19 +75,10 @@ impl Inner {
         let token = group.tokens.fetch_add(1, Ordering::Relaxed);
         // Every shard is held while the newcomer's first tick is chosen: none closes that round
         // before it knows of the newcomer.
-        let mut cells: Vec<_> = tables
-            .iter()
-            .flat_map(|held| held.shards())
-            .map(Mutex::lock)
-            .collect();
-        let closed = cells
-            .iter()
-            .map(|cell| cell.shard.closed())
-            .max()
-            .unwrap_or_default();
-        let grant = keeper
-            .join(now, token, closed)
-            .map_err(|refusal| full(group, &refusal))?;
+        let mut cells: Vec<_> =
+            tables.iter().flat_map(|held| held.shards()).map(Mutex::lock).collect();
+        let closed = cells.iter().map(|cell| cell.shard.closed()).max().unwrap_or_default();
+        let grant = keeper.join(now, token, closed).map_err(|refusal| full(group, &refusal))?;
         for cell in &mut cells {
             cell.shard.hold_record(now, keeper.record());
             cell.wake();
@@ -108,9 +90,7 @@ impl Inner {
     pub(super) fn leave(&self, group: &GroupState, origin: Origin, last: Tick) -> Result<()> {
         let tables = self.tables.lock();
         let mut keeper = group.keeper.lock();
-        keeper
-            .leave(origin, last)
-            .map_err(|refusal| refusal.into_error("", origin, last))?;
+        keeper.leave(origin, last).map_err(|refusal| refusal.into_error("", origin, last))?;
         for held in tables.iter() {
             held.hold_record(self.clock.now(), keeper.record());
         }
@@ -129,11 +109,7 @@ impl Inner {
         }
         tracing::warn!(group = group.name, worker = %origin, %why, "worker lost");
         // Shards of one process stand in for servers: a record names ticks by (shard, table).
-        let shards = tables
-            .iter()
-            .map(|held| held.shards().len())
-            .max()
-            .unwrap_or(0);
+        let shards = tables.iter().map(|held| held.shards().len()).max().unwrap_or(0);
         let mut last: Vec<Vec<(TableId, Tick)>> = vec![Vec::new(); shards];
         for held in tables.iter() {
             for (cell, ticks) in held.shards().iter().zip(&mut last) {
@@ -154,11 +130,9 @@ impl Inner {
 
 fn full(group: &GroupState, refusal: &Refusal) -> Error {
     match refusal {
-        Refusal::GroupFull { size } => GroupError::Full {
-            group: group.name.clone(),
-            size: *size,
-        }
-        .into(),
+        Refusal::GroupFull { size } => {
+            GroupError::Full { group: group.name.clone(), size: *size }.into()
+        },
         other => other.into_error("", Origin::default(), Tick(0)),
     }
 }

@@ -53,21 +53,10 @@ impl Held {
                 switch,
             };
             let shard = new_shard(&table, code, place)?;
-            cells.push(Mutex::new(Cell {
-                shard,
-                wakers: Vec::new(),
-                bytes_up: 0,
-                bytes_down: 0,
-            }));
+            cells.push(Mutex::new(Cell { shard, wakers: Vec::new(), bytes_up: 0, bytes_down: 0 }));
         }
         let gathers = code.policy.gathers();
-        Ok(Self {
-            table,
-            grid,
-            gathers,
-            shards: cells,
-            slots_per_shard,
-        })
+        Ok(Self { table, grid, gathers, shards: cells, slots_per_shard })
     }
 
     /// The shard that holds a slot.
@@ -146,6 +135,8 @@ impl Held {
             sum.stash_bytes += one.stash_bytes;
             sum.stash_bytes_peak += one.stash_bytes_peak;
             sum.memory_bytes += one.memory_bytes;
+            sum.clock_ranges += one.clock_ranges;
+            sum.window_outcomes = sum.window_outcomes.max(one.window_outcomes);
             up += cell.bytes_up;
             down += cell.bytes_down;
         }
@@ -154,11 +145,7 @@ impl Held {
 
     /// A digest of all values and state.
     pub(super) fn digest(&self) -> u128 {
-        digest_of(
-            self.shards
-                .iter()
-                .flat_map(|cell| cell.lock().shard.digests()),
-        )
+        digest_of(self.shards.iter().flat_map(|cell| cell.lock().shard.digests()))
     }
 }
 

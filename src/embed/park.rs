@@ -14,7 +14,7 @@ pub struct ThreadPark;
 
 impl Park for ThreadPark {
     fn block_on<F: Future>(&self, future: F) -> F::Output {
-        let waker = Waker::from(Arc::new(Unpark(thread::current())));
+        let waker = WAKER.try_with(Waker::clone).unwrap_or_else(|_| unpark());
         let mut context = Context::from_waker(&waker);
         let mut future = pin!(future);
         loop {
@@ -25,6 +25,16 @@ impl Park for ThreadPark {
             }
         }
     }
+}
+
+thread_local! {
+    /// The thread's waker, kept: most futures are ready at once, and then making one would be a
+    /// good part of their cost. A wake meant for an earlier future only makes the thread look.
+    static WAKER: Waker = unpark();
+}
+
+fn unpark() -> Waker {
+    Waker::from(Arc::new(Unpark(thread::current())))
 }
 
 struct Unpark(Thread);

@@ -71,14 +71,11 @@ impl WaitCounters {
     }
 
     pub(super) fn all(&self) -> Vec<WaitStats> {
-        let counted = KINDS
-            .iter()
-            .zip(&self.kinds)
-            .map(|(what, (count, nanoseconds))| WaitStats {
-                what: *what,
-                count: count.load(Ordering::Relaxed),
-                total: Duration::from_nanos(nanoseconds.load(Ordering::Relaxed)),
-            });
+        let counted = KINDS.iter().zip(&self.kinds).map(|(what, (count, nanoseconds))| WaitStats {
+            what: *what,
+            count: count.load(Ordering::Relaxed),
+            total: Duration::from_nanos(nanoseconds.load(Ordering::Relaxed)),
+        });
         counted.filter(|wait| wait.count > 0).collect()
     }
 }

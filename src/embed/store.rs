@@ -103,9 +103,7 @@ impl Store {
             groups: DashMap::new(),
             tables: Mutex::new(Vec::new()),
         };
-        Self {
-            inner: Arc::new(inner),
-        }
+        Self { inner: Arc::new(inner) }
     }
 
     /// Creates a table, or finds the one of that name when its description is the same.
@@ -128,26 +126,12 @@ impl Store {
         let id = TableId(u32::try_from(tables.len()).unwrap_or(u32::MAX));
         let table = Table::new(id, spec, policy, hyper);
         let config = &self.inner.config;
-        let held = Arc::new(Held::new(
-            table.clone(),
-            &code,
-            config.shards,
-            config.switch,
-        )?);
+        let held = Arc::new(Held::new(table.clone(), &code, config.shards, config.switch)?);
         for group in &self.inner.groups {
-            held.hold_record(
-                self.inner.clock.now(),
-                &group.keeper.lock().record_from_now(),
-            );
+            held.hold_record(self.inner.clock.now(), &group.keeper.lock().record_from_now());
         }
-        tracing::info!(
-            table = table.name(),
-            shards = held.shards().len(),
-            "table created"
-        );
-        self.inner
-            .by_name
-            .insert(table.name().into(), Arc::clone(&held));
+        tracing::info!(table = table.name(), shards = held.shards().len(), "table created");
+        self.inner.by_name.insert(table.name().into(), Arc::clone(&held));
         tables.push(held);
         Ok(table)
     }
@@ -174,19 +158,13 @@ impl Store {
         }
         let next = GroupId(u32::try_from(self.inner.groups.len()).unwrap_or(u32::MAX));
         let entry = self.inner.groups.entry(name.into());
-        let state = entry
-            .or_insert_with(|| Arc::new(GroupState::new(next, name, size)))
-            .clone();
+        let state = entry.or_insert_with(|| Arc::new(GroupState::new(next, name, size))).clone();
         drop(tables);
         if state.size != size {
             let (expected, found) = (state.size.to_string(), size.to_string());
-            return Err(SpecError::Mismatch {
-                name: name.into(),
-                field: "size",
-                expected,
-                found,
-            }
-            .into());
+            return Err(
+                SpecError::Mismatch { name: name.into(), field: "size", expected, found }.into()
+            );
         }
         Ok(Group::new(self.inner.clone(), state))
     }
@@ -232,17 +210,9 @@ impl Store {
         let tables = self.inner.tables.lock();
         let of_table = |held: &Arc<Held>| {
             let (shards, bytes_up, bytes_down) = held.stats();
-            TableStats {
-                name: held.table.name().into(),
-                bytes_up,
-                bytes_down,
-                shards,
-            }
+            TableStats { name: held.table.name().into(), bytes_up, bytes_down, shards }
         };
-        StoreStats {
-            tables: tables.iter().map(of_table).collect(),
-            waits: self.inner.waits.all(),
-        }
+        StoreStats { tables: tables.iter().map(of_table).collect(), waits: self.inner.waits.all() }
     }
 }
 
@@ -250,12 +220,7 @@ impl Inner {
     /// The shards of a table of this store.
     pub(super) fn held(&self, table: &Table) -> Result<Arc<Held>> {
         let held = self.by_name.get(table.name()).map(|held| Arc::clone(&held));
-        held.ok_or_else(|| {
-            AccessError::UnknownTable {
-                table: table.name().into(),
-            }
-            .into()
-        })
+        held.ok_or_else(|| AccessError::UnknownTable { table: table.name().into() }.into())
     }
 }
 
@@ -263,12 +228,7 @@ impl Inner {
     /// As [`held`](Self::held), by number.
     pub(super) fn held_by_id(&self, id: TableId) -> Result<Arc<Held>> {
         let held = self.tables.lock().get(id.0 as usize).cloned();
-        held.ok_or_else(|| {
-            AccessError::UnknownTable {
-                table: id.to_string(),
-            }
-            .into()
-        })
+        held.ok_or_else(|| AccessError::UnknownTable { table: id.to_string() }.into())
     }
 
     /// Notes a tick at the group's keeper; the tables that have to hear of it. A table created
@@ -288,11 +248,7 @@ impl Drop for Inner {
 
 fn push_answer_bytes() -> u64 {
     let (table, sequence, answer) = (TableId(0), Sequence(0), Answer::Applied);
-    wire::encoded_len(&Message::PushAnswer {
-        table,
-        sequence,
-        answer,
-    }) as u64
+    wire::encoded_len(&Message::PushAnswer { table, sequence, answer }) as u64
 }
 
 fn check_group(name: &str, size: u32) -> Result<(), SpecError> {
@@ -320,22 +276,13 @@ fn same(
     hyper: &Hyper,
 ) -> Result<(), SpecError> {
     let mismatch = |field, expected: String, found: String| {
-        Err(SpecError::Mismatch {
-            name: spec.name.clone(),
-            field,
-            expected,
-            found,
-        })
+        Err(SpecError::Mismatch { name: spec.name.clone(), field, expected, found })
     };
     if held.spec() != spec {
         return mismatch("spec", format!("{:?}", held.spec()), format!("{spec:?}"));
     }
     if held.policy() != policy {
-        return mismatch(
-            "policy",
-            format!("{:?}", held.policy()),
-            format!("{policy:?}"),
-        );
+        return mismatch("policy", format!("{:?}", held.policy()), format!("{policy:?}"));
     }
     if held.hyper() != hyper {
         return mismatch("hyper", format!("{:?}", held.hyper()), format!("{hyper:?}"));

@@ -39,13 +39,7 @@ struct State {
 impl Timer {
     pub(super) fn new(clock: Clock) -> Self {
         let (state, changed) = (Mutex::new(State::default()), Condvar::new());
-        Self {
-            shared: Arc::new(Shared {
-                clock,
-                state,
-                changed,
-            }),
-        }
+        Self { shared: Arc::new(Shared { clock, state, changed }) }
     }
 
     /// Wakes `waker` at `at`, unless the answer is dropped before.
@@ -63,10 +57,7 @@ impl Timer {
         }
         drop(state);
         self.shared.changed.notify_one();
-        Deadline {
-            shared: Arc::clone(&self.shared),
-            key,
-        }
+        Deadline { shared: Arc::clone(&self.shared), key }
     }
 
     /// Ends the thread.

@@ -1,25 +1,26 @@
 //! A member of a group, working on the shards of this process directly.
 
+mod request;
+
 use std::future::{Future, poll_fn};
-use std::task::{Context, Poll};
+use std::task::{Poll, Waker};
 
 use super::group::GroupState;
+use request::{Begun, Pull, Step, Wait};
+
 use super::held::{Cell, Held};
 use super::store::Inner;
-use super::timer::Deadline;
 use crate::error::{AccessError, Error, GroupError, Loss, Result, WaitError, WaitFor, WaitReason};
-use crate::id::{Origin, Sequence, SlotIndex, TableId, Tick};
+use crate::id::{Origin, Sequence, Tick};
 use crate::key::{Key, KeyList, KeyRange, Selection};
 use crate::limits;
-use crate::node::shard::{
-    PullOutcome, PullRequest, PushOutcome, PushRequest, ReadRows, ShardEngine,
-};
-use crate::node::worker::{ChunkPlace, Line, PushOptions, Rows, Seen, Stamp, Target, Worker};
+use crate::node::shard::{PushOutcome, PushRequest, ReadRows, ShardEngine};
+use crate::node::worker::{Line, PushOptions, Rows, Seen, Stamp, Target, Worker};
 use crate::spec::{AckLevel, Table};
 use crate::sync::{Arc, AtomicBool, Mutex, Ordering};
-use crate::time::{Duration, Instant};
+use crate::time::Duration;
 use crate::vector::Element;
-use crate::wire::{self, Answer, Header, JoinGrant, Refusal, RowsSize};
+use crate::wire::{self, Answer, Header, JoinGrant, RowsSize};
 
 /// A worker of this process. Dropped without [`finish`](Worker::finish) it counts as lost.
 #[derive(Debug)]
@@ -27,28 +28,51 @@ pub struct EmbedWorker {
     store: Arc<Inner>,
     group: Arc<GroupState>,
     origin: Origin,
-    line: Mutex<Line>,
+    turn: Mutex<Turn>,
     finished: AtomicBool,
+}
+
+/// The worker's line of requests, and who waits for it to move on.
+#[derive(Debug)]
+struct Turn {
+    line: Line,
+    open_pulls: usize,
+    wakers: Vec<Waker>,
+}
+
+impl Turn {
+    /// A request has ended: a tick or a full window may go on.
+    fn moved_on(&mut self) {
+        for waker in self.wakers.drain(..) {
+            waker.wake();
+        }
+    }
 }
 
 impl EmbedWorker {
     pub(super) fn new(store: Arc<Inner>, group: Arc<GroupState>, grant: &JoinGrant) -> Self {
-        let line = Mutex::new(Line::new(grant.origin, grant.start));
-        Self {
-            store,
-            group,
-            origin: grant.origin,
-            line,
-            finished: AtomicBool::new(false),
-        }
+        let line = Line::new(grant.origin, grant.start);
+        let turn = Mutex::new(Turn { line, open_pulls: 0, wakers: Vec::new() });
+        Self { store, group, origin: grant.origin, turn, finished: AtomicBool::new(false) }
+    }
+
+    /// Waits until `ready` answers. What it waits for are requests of this very worker, each of
+    /// which has a deadline of its own.
+    async fn in_turn<R>(&self, mut ready: impl FnMut(&mut Turn) -> Option<R>) -> R {
+        poll_fn(|context| {
+            let mut turn = self.turn.lock();
+            if let Some(answer) = ready(&mut turn) {
+                return Poll::Ready(answer);
+            }
+            turn.wakers.push(context.waker().clone());
+            Poll::Pending
+        })
+        .await
     }
 
     fn check_open(&self) -> Result<()> {
         if self.finished.load(Ordering::Acquire) {
-            return Err(GroupError::Finished {
-                worker: self.origin,
-            }
-            .into());
+            return Err(GroupError::Finished { worker: self.origin }.into());
         }
         Ok(())
     }
@@ -68,49 +92,46 @@ impl EmbedWorker {
         let target = Target::new(table, rows, values.len(), T::DTYPE)?;
         let weight = options.weight.unwrap_or(1.0);
         let (first, tick) = {
-            let mut line = self.line.lock();
+            let line = &mut self.turn.lock().line;
             line.weigh(table, weight)?;
             (line.next_sequence(), line.tick())
         };
         let mut last = first;
         let mut rest = values;
-        for place in target.chunks(&held.grid) {
+        let began = self.store.clock.now();
+        let mut places = target.chunks(&held.grid).peekable();
+        while let Some(place) = places.next() {
             let (part, later) = rest.split_at(place.elements);
             rest = later;
-            last = self.push_chunk(&held, &place, part).await?;
+            let step = Step { place, next: places.peek().copied(), began };
+            last = self.push_chunk(&held, step, part).await?;
         }
-        Ok(Stamp {
-            origin: self.origin,
-            table: table.id(),
-            tick,
-            first,
-            last,
-        })
+        Ok(Stamp { origin: self.origin, table: table.id(), tick, first, last })
     }
 
     async fn push_chunk<T: Element>(
         &self,
         held: &Held,
-        place: &ChunkPlace<'_>,
+        step: Step<'_>,
         values: &[T],
     ) -> Result<Sequence> {
+        let place = step.place;
+        self.in_turn(|turn| turn.line.has_room().then_some(())).await;
         let begun = Begun::push(self, held.table.id(), place.slot);
-        let request = PushRequest {
-            header: begun.header,
-            slot: place.slot,
-            previous: begun.previous,
-        };
+        let request =
+            PushRequest { header: begun.header, slot: place.slot, previous: begun.previous };
         let bytes = wire::push_bytes(request.previous, place.keys(), T::DTYPE, values.len());
         let mut wait = Wait::default();
         let answer = poll_fn(|context| {
-            let now = self.store.clock.now();
+            let now = wait.now(self, step.began);
             let mut cell = held.shard_of(place.slot).lock();
             let engine = engine::<T>(&mut cell, &held.table)?;
+            step.ask_ahead(held, engine);
             let outcome = engine.push(now, &request, place.push(values));
             cell.wake();
             match outcome {
                 PushOutcome::Wait(reason) => {
-                    let waited = wait.go_on(self, now, reason, &mut cell, context);
+                    let waited = wait.go_on(self, reason, &mut cell, context);
                     waited.map_err(|error| interrupted(error, place.first_key()))
                 },
                 PushOutcome::Answered(answer) => {
@@ -125,7 +146,7 @@ impl EmbedWorker {
         let Header { sequence, tick, .. } = begun.answered();
         if let Answer::Refused(refusal) = answer {
             let error = refusal.into_error(held.table.name(), self.origin, tick);
-            self.line.lock().fail(error);
+            self.turn.lock().line.fail(error);
         }
         Ok(sequence)
     }
@@ -141,14 +162,18 @@ impl EmbedWorker {
         let target = Target::new(table, rows, out.len(), T::DTYPE)?;
         let mut seen = None;
         let mut rest = out;
-        for place in target.chunks(&held.grid) {
+        let began = self.store.clock.now();
+        let mut places = target.chunks(&held.grid).peekable();
+        while let Some(place) = places.next() {
             let (part, later) = rest.split_at_mut(place.elements);
             rest = later;
-            let mut pull = Pull::begin(self, &held, place.slot);
-            let one = poll_fn(|context| pull.poll(place.read(&mut *part), context)).await?;
-            let bytes = wire::pull_answer_bytes(None, None, T::DTYPE, place.elements);
-            pull.served(place.keys().map_or(RowsSize::Block, RowsSize::Keys), bytes);
-            seen = Some(merged(seen, one.0));
+            let step = Step { place, next: places.peek().copied(), began };
+            let answer = wire::pull_answer_bytes(None, None, T::DTYPE, place.elements);
+            let size = place.keys().map_or(RowsSize::Block, RowsSize::Keys);
+            let mut pull = Pull::begin(self, &held, place.slot, began, size);
+            let served =
+                poll_fn(|context| pull.poll(place.read(&mut *part), Some(&step), answer, context));
+            seen = Some(merged(seen, served.await?.0));
         }
         seen.ok_or(Error::Access(AccessError::EmptyRange))
     }
@@ -165,26 +190,20 @@ impl EmbedWorker {
         for (slot, part) in held.grid.walks(range) {
             let mut from = Some(part.first());
             while let Some(range) = from.and_then(|first| KeyRange::new(first, part.last())) {
-                let mut pull = Pull::begin(self, &held, slot);
+                let began = self.store.clock.now();
+                let mut pull = Pull::begin(self, &held, slot, began, RowsSize::Walk);
                 let before = keys.len();
                 let (one, next) = poll_fn(|context| {
                     let (keys, values) = (&mut keys, &mut values);
                     let rows_max = limits::FRAME_KEYS_MAX;
-                    pull.poll(
-                        ReadRows::Walk {
-                            range,
-                            rows_max,
-                            keys,
-                            values,
-                        },
-                        context,
-                    )
+                    let rows = ReadRows::Walk { range, rows_max, keys, values };
+                    pull.poll(rows, None, 0, context)
                 })
                 .await?;
                 let found = &keys[before..];
                 let elements = found.len() * table.spec().width as usize;
                 let bytes = wire::pull_answer_bytes(Some(found), next, T::DTYPE, elements);
-                pull.served(RowsSize::Walk, bytes);
+                held.shard_of(slot).lock().bytes_down += bytes as u64;
                 seen = Some(merged(seen, one));
                 from = next;
             }
@@ -199,7 +218,7 @@ impl EmbedWorker {
         if !held.gathers {
             return Ok(());
         }
-        if stamp.tick >= self.line.lock().tick() {
+        if stamp.tick >= self.turn.lock().line.tick() {
             return Err(AccessError::WaitBeforeTick { tick: stamp.tick }.into());
         }
         for shard in held.shards() {
@@ -211,13 +230,8 @@ impl EmbedWorker {
                     return Poll::Ready(Ok(()));
                 }
                 let (what, tick) = (WaitFor::MemberTick, stamp.tick);
-                let reason = WaitReason {
-                    who: None,
-                    tick,
-                    since: now,
-                    what,
-                };
-                wait.go_on(self, now, reason, &mut cell, context)
+                let reason = WaitReason { who: None, tick, since: now, what };
+                wait.go_on(self, reason, &mut cell, context)
             })
             .await?;
             wait.end(self);
@@ -225,12 +239,13 @@ impl EmbedWorker {
         Ok(())
     }
 
-    fn end_tick(&self) -> Result<Tick> {
-        let (ended, mut pushed) = {
-            let mut line = self.line.lock();
-            line.take_failure()?;
-            line.end_tick()
-        };
+    /// Ends the tick once all pulls of it are answered (SPEC law 5).
+    async fn end_tick(&self) -> Result<Tick> {
+        let ended = self.in_turn(|turn| {
+            let idle = turn.open_pulls == 0;
+            idle.then(|| turn.line.take_failure().map(|()| turn.line.end_tick()))
+        });
+        let (ended, mut pushed) = ended.await?;
         let tables = self.store.ticking(&self.group, self.origin, ended);
         let now = self.store.clock.now();
         for held in &tables {
@@ -256,7 +271,7 @@ impl Worker for EmbedWorker {
     }
 
     fn current_tick(&self) -> Tick {
-        self.line.lock().tick()
+        self.turn.lock().line.tick()
     }
 
     fn pull<'a, T: Element>(
@@ -295,9 +310,8 @@ impl Worker for EmbedWorker {
     ) -> impl Future<Output = Result<Seen>> + Send {
         let rows = rows.into();
         async move {
-            self.push_chunks(table, rows, values, PushOptions::default())
-                .await?;
-            self.end_tick()?;
+            self.push_chunks(table, rows, values, PushOptions::default()).await?;
+            self.end_tick().await?;
             self.pull_chunks(table, rows, out).await
         }
     }
@@ -308,7 +322,7 @@ impl Worker for EmbedWorker {
             let (expected, found) = (self.origin, stamp.origin);
             return Err(AccessError::ForeignStamp { expected, found }.into());
         }
-        self.line.lock().take_failure()?;
+        self.turn.lock().line.take_failure()?;
         match level {
             AckLevel::Admitted => Ok(()),
             AckLevel::Applied => self.wait_applied(stamp).await,
@@ -317,19 +331,19 @@ impl Worker for EmbedWorker {
 
     async fn tick(&self) -> Result<Tick> {
         self.check_open()?;
-        self.end_tick()
+        self.end_tick().await
     }
 
     async fn finish(&self) -> Result<()> {
         if self.finished.load(Ordering::Acquire) {
             return Ok(());
         }
-        self.line.lock().take_failure()?;
-        if self.line.lock().has_pushed() {
-            self.end_tick()?;
+        self.turn.lock().line.take_failure()?;
+        if self.turn.lock().line.has_pushed() {
+            self.end_tick().await?;
         }
         self.finished.store(true, Ordering::Release);
-        let last = self.line.lock().tick().back(1);
+        let last = self.turn.lock().line.tick().back(1);
         self.store.leave(&self.group, self.origin, last)
     }
 
@@ -351,162 +365,15 @@ pub(super) fn engine<'a, T: Element>(
 ) -> Result<&'a mut ShardEngine<T>> {
     ShardEngine::of(&mut *cell.shard).ok_or_else(|| {
         let (expected, found) = (table.spec().dtype.name(), T::DTYPE.name());
-        AccessError::DType {
-            table: table.name().into(),
-            expected,
-            found,
-        }
-        .into()
+        AccessError::DType { table: table.name().into(), expected, found }.into()
     })
-}
-
-/// A push that has a sequence but no answer yet. Dropped before its answer (a deadline, or a
-/// caller that lost interest) it leaves the line as if it had never begun.
-struct Begun<'a> {
-    worker: &'a EmbedWorker,
-    table: TableId,
-    slot: SlotIndex,
-    header: Header,
-    previous: Option<Sequence>,
-    answered: bool,
-}
-
-impl<'a> Begun<'a> {
-    fn push(worker: &'a EmbedWorker, table: TableId, slot: SlotIndex) -> Self {
-        let (header, previous) = worker.line.lock().begin_push(table, slot);
-        Self {
-            worker,
-            table,
-            slot,
-            header,
-            previous,
-            answered: false,
-        }
-    }
-
-    fn answered(mut self) -> Header {
-        self.answered = true;
-        self.header
-    }
-}
-
-impl Drop for Begun<'_> {
-    fn drop(&mut self) {
-        let mut line = self.worker.line.lock();
-        line.answered(self.header.sequence);
-        if !self.answered {
-            line.abandon_push(self.table, self.slot, self.header.sequence, self.previous);
-        }
-    }
-}
-
-/// A pull of one chunk under way.
-struct Pull<'a> {
-    worker: &'a EmbedWorker,
-    held: &'a Held,
-    request: PullRequest,
-    wait: Wait,
-}
-
-impl<'a> Pull<'a> {
-    fn begin(worker: &'a EmbedWorker, held: &'a Held, slot: SlotIndex) -> Self {
-        let (header, own) = worker.line.lock().begin_pull(held.table.id(), slot);
-        let request = PullRequest { header, slot, own };
-        Self {
-            worker,
-            held,
-            request,
-            wait: Wait::default(),
-        }
-    }
-
-    fn poll<T: Element>(
-        &mut self,
-        rows: ReadRows<'_, T>,
-        context: &mut Context<'_>,
-    ) -> Poll<Result<(Seen, Option<Key>)>> {
-        let store = &self.worker.store;
-        let now = store.clock.now();
-        let mut cell = self.held.shard_of(self.request.slot).lock();
-        let outcome = engine::<T>(&mut cell, &self.held.table)?.pull(now, &self.request, rows);
-        cell.wake();
-        let refusal = match outcome {
-            PullOutcome::Served { seen, next } => return Poll::Ready(Ok((seen, next))),
-            PullOutcome::Wait(reason) => {
-                return self
-                    .wait
-                    .go_on(self.worker, now, reason, &mut cell, context);
-            },
-            PullOutcome::Settled => Refusal::WindowFull,
-            PullOutcome::Refused(refusal) => refusal,
-        };
-        let (name, tick) = (self.held.table.name(), self.request.header.tick);
-        Poll::Ready(Err(refusal.into_error(name, self.worker.origin, tick)))
-    }
-
-    fn served(mut self, rows: RowsSize<'_>, answer_bytes: usize) {
-        std::mem::take(&mut self.wait).end(self.worker);
-        let mut cell = self.held.shard_of(self.request.slot).lock();
-        cell.bytes_up += wire::pull_bytes(self.request.own, rows) as u64;
-        cell.bytes_down += answer_bytes as u64;
-    }
-}
-
-impl Drop for Pull<'_> {
-    fn drop(&mut self) {
-        self.worker
-            .line
-            .lock()
-            .answered(self.request.header.sequence);
-    }
-}
-
-/// A wait under way: since when, for what, and until when.
-#[derive(Default)]
-struct Wait {
-    began: Option<(Instant, WaitFor)>,
-    deadline: Option<Deadline>,
-}
-
-impl Wait {
-    /// Waits on, or ends the wait at its deadline.
-    fn go_on<R>(
-        &mut self,
-        worker: &EmbedWorker,
-        now: Instant,
-        reason: WaitReason,
-        cell: &mut Cell,
-        context: &mut Context<'_>,
-    ) -> Poll<Result<R>> {
-        let store = &worker.store;
-        let (since, _) = *self.began.get_or_insert((now, reason.what));
-        let until = since.after(store.config.wait_max);
-        if now >= until {
-            let (reason, waited) = (WaitReason { since, ..reason }, now.since(since));
-            return Poll::Ready(Err(WaitError::Deadline { reason, waited }.into()));
-        }
-        cell.park(context.waker());
-        // Registered anew at each poll: the task may have moved to another waker.
-        self.deadline = Some(store.timer.wake_at(until, context.waker()));
-        Poll::Pending
-    }
-
-    fn end(self, worker: &EmbedWorker) {
-        if let Some((since, what)) = self.began {
-            let store = &worker.store;
-            store.waits.ended(what, store.clock.now().since(since));
-        }
-    }
 }
 
 fn interrupted(error: Error, first: Key) -> Error {
     match error {
-        Error::Wait(WaitError::Deadline { reason, waited }) => WaitError::Interrupted {
-            reason,
-            waited,
-            first: first.0,
-        }
-        .into(),
+        Error::Wait(WaitError::Deadline { reason, waited }) => {
+            WaitError::Interrupted { reason, waited, first: first.0 }.into()
+        },
         other => other,
     }
 }

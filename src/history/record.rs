@@ -125,11 +125,7 @@ mod tests {
     use crate::placement::Epoch;
     use crate::spec::{GroupRecord, Member, MemberEnd};
 
-    const ORIGIN: Origin = Origin {
-        group: GroupId(1),
-        rank: Rank(2),
-        incarnation: Incarnation(3),
-    };
+    const ORIGIN: Origin = Origin { group: GroupId(1), rank: Rank(2), incarnation: Incarnation(3) };
     const TABLE: TableId = TableId(7);
     const SLOT: SlotIndex = SlotIndex(6);
     const SEQUENCE: Sequence = Sequence(9);
@@ -137,10 +133,7 @@ mod tests {
 
     fn one_of_each() -> History {
         let mut history = History::with_limit(15);
-        let events = membership()
-            .into_iter()
-            .chain(pushes())
-            .chain(reads_and_waits());
+        let events = membership().into_iter().chain(pushes()).chain(reads_and_waits());
         for event in events.chain(sizes_and_places()) {
             history.push(Instant(10), 1, event);
         }
@@ -149,10 +142,7 @@ mod tests {
 
     fn membership() -> [Event; 2] {
         let last = vec![(ServerId(5), TABLE, TICK)];
-        let removed = MemberEnd::Removed {
-            why: Loss::Silent,
-            last,
-        };
+        let removed = MemberEnd::Removed { why: Loss::Silent, last };
         let ends = [MemberEnd::Active, MemberEnd::Left { last: TICK }, removed];
         let (origin, start) = (ORIGIN, Tick(1));
         let record = GroupRecord {
@@ -161,10 +151,7 @@ mod tests {
             size: 4,
             members: ends.map(|end| Member { origin, start, end }).to_vec(),
         };
-        let joined = Event::Joined {
-            origin,
-            start: TICK,
-        };
+        let joined = Event::Joined { origin, start: TICK };
         [joined, Event::RecordHeld { record }]
     }
 
@@ -175,44 +162,12 @@ mod tests {
         let contributors = vec![Rank(2), Rank(3)];
         let server = ServerId(5);
         [
-            Event::Pushed {
-                origin,
-                table,
-                slot,
-                sequence,
-                previous,
-                tick,
-            },
-            Event::Executed {
-                origin,
-                table,
-                slot,
-                sequence,
-                tick,
-                round,
-            },
-            Event::Refused {
-                origin,
-                table,
-                sequence,
-            },
-            Event::TickSent {
-                origin,
-                tick,
-                touched,
-            },
-            Event::TickCounted {
-                origin,
-                table,
-                range,
-                tick,
-            },
-            Event::RoundClosed {
-                table,
-                server,
-                round: tick,
-                contributors,
-            },
+            Event::Pushed { origin, table, slot, sequence, previous, tick },
+            Event::Executed { origin, table, slot, sequence, tick, round },
+            Event::Refused { origin, table, sequence },
+            Event::TickSent { origin, tick, touched },
+            Event::TickCounted { origin, table, range, tick },
+            Event::RoundClosed { table, server, round: tick, contributors },
         ]
     }
 
@@ -221,38 +176,12 @@ mod tests {
         let (at_tick, oldest, newest) = (tick, Tick(1), tick);
         let (policy, own) = (PolicyKind::Ssp(2), Some(sequence));
         let (who, since, what) = (Some(Rank(2)), Instant(8), WaitFor::MemberTick);
-        let reason = WaitReason {
-            who,
-            tick,
-            since,
-            what,
-        };
+        let reason = WaitReason { who, tick, since, what };
         let (outcome, why) = (WaitOutcome::OwnerLost, Loss::Dropped);
         [
-            Event::Served {
-                origin,
-                table,
-                slot,
-                at_tick,
-                oldest,
-                newest,
-                policy,
-                own,
-            },
-            Event::WaitBegan {
-                origin,
-                table,
-                slot,
-                sequence,
-                at_tick,
-                reason,
-            },
-            Event::WaitEnded {
-                origin,
-                table,
-                sequence,
-                outcome,
-            },
+            Event::Served { origin, table, slot, at_tick, oldest, newest, policy, own },
+            Event::WaitBegan { origin, table, slot, sequence, at_tick, reason },
+            Event::WaitEnded { origin, table, sequence, outcome },
             Event::WorkerLost { origin, why },
         ]
     }
@@ -260,21 +189,8 @@ mod tests {
     fn sizes_and_places() -> [Event; 2] {
         let (table, slot, range) = (TABLE, SLOT, KeyRange::ALL);
         let (owner, epoch) = (ServerId(5), Epoch(1));
-        let held = Event::Held {
-            what: "window",
-            count: 1,
-            limit: 2,
-        };
-        [
-            held,
-            Event::Placed {
-                table,
-                slot,
-                range,
-                owner,
-                epoch,
-            },
-        ]
+        let held = Event::Held { what: "window", count: 1, limit: 2 };
+        [held, Event::Placed { table, slot, range, owner, epoch }]
     }
 
     #[test]
@@ -286,11 +202,7 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_flagged() {
         let mut history = one_of_each();
-        let held = Event::Held {
-            what: "window",
-            count: 1,
-            limit: 2,
-        };
+        let held = Event::Held { what: "window", count: 1, limit: 2 };
         history.push(Instant(11), 1, held.clone());
         let (digest, full) = (history.digest(), history.records().len());
         assert!(!history.truncated());

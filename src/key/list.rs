@@ -34,9 +34,7 @@ impl KeyList {
     pub fn from_unsorted(mut keys: Vec<u64>) -> Self {
         keys.sort_unstable();
         keys.dedup();
-        Self {
-            keys: bytemuck::allocation::cast_vec(keys),
-        }
+        Self { keys: bytemuck::allocation::cast_vec(keys) }
     }
 
     /// The keys, ascending.
@@ -77,18 +75,8 @@ mod tests {
     #[test]
     fn the_first_break_is_named() {
         let error = KeyList::new(vec![1, 4, 4, 3]).unwrap_err();
-        assert_eq!(
-            error,
-            AccessError::KeysNotAscending {
-                index: 2,
-                previous: 4,
-                key: 4
-            }
-        );
+        assert_eq!(error, AccessError::KeysNotAscending { index: 2, previous: 4, key: 4 });
         assert!(KeyList::new(vec![0, u64::MAX]).is_ok());
-        assert_eq!(
-            KeyList::from_unsorted(vec![3, 1, 3]).as_slice(),
-            [Key(1), Key(3)]
-        );
+        assert_eq!(KeyList::from_unsorted(vec![3, 1, 3]).as_slice(), [Key(1), Key(3)]);
     }
 }

@@ -44,10 +44,7 @@ pub struct KeyRange {
 
 impl KeyRange {
     /// Every key.
-    pub const ALL: Self = Self {
-        first: Key(0),
-        last: Key(u64::MAX),
-    };
+    pub const ALL: Self = Self { first: Key(0), last: Key(u64::MAX) };
 
     /// The keys from `first` to `last`, both included; `None` when there are none.
     pub fn new(first: Key, last: Key) -> Option<Self> {
@@ -56,19 +53,13 @@ impl KeyRange {
 
     /// The one key.
     pub fn single(key: Key) -> Self {
-        Self {
-            first: key,
-            last: key,
-        }
+        Self { first: key, last: key }
     }
 
     /// The `count` keys from `first`; `None` when `count` is 0 or the end lies past `u64::MAX`.
     pub fn from_count(first: Key, count: u64) -> Option<Self> {
         let last = first.0.checked_add(count.checked_sub(1)?)?;
-        Some(Self {
-            first,
-            last: Key(last),
-        })
+        Some(Self { first, last: Key(last) })
     }
 
     /// The first key.
@@ -155,10 +146,7 @@ impl<'a> From<&'a KeyList> for Selection<'a> {
 
 impl From<KeyRange> for Selection<'_> {
     fn from(range: KeyRange) -> Self {
-        Self::Range {
-            from: Bound::Included(range.first.0),
-            to: Bound::Included(range.last.0),
-        }
+        Self::Range { from: Bound::Included(range.first.0), to: Bound::Included(range.last.0) }
     }
 }
 
@@ -172,19 +160,11 @@ macro_rules! selection_from {
     )*};
 }
 
-selection_from!(
-    Range<u64>,
-    RangeInclusive<u64>,
-    RangeFrom<u64>,
-    RangeTo<u64>
-);
+selection_from!(Range<u64>, RangeInclusive<u64>, RangeFrom<u64>, RangeTo<u64>);
 
 impl From<RangeFull> for Selection<'_> {
     fn from(_: RangeFull) -> Self {
-        Self::Range {
-            from: Bound::Unbounded,
-            to: Bound::Unbounded,
-        }
+        Self::Range { from: Bound::Unbounded, to: Bound::Unbounded }
     }
 }
 

@@ -31,9 +31,7 @@ pub struct RangeMap<V> {
 
 impl<V> Default for RangeMap<V> {
     fn default() -> Self {
-        Self {
-            pieces: BTreeMap::new(),
-        }
+        Self { pieces: BTreeMap::new() }
     }
 }
 
@@ -61,8 +59,7 @@ impl<V: Clone + PartialEq> RangeMap<V> {
         }
         // A piece that `range` continues has the same first key and is replaced here.
         let grown = KeyRange::new(first, last);
-        self.pieces
-            .extend(grown.map(|grown| (first, (grown, value))));
+        self.pieces.extend(grown.map(|grown| (first, (grown, value))));
     }
 
     /// Takes the keys of `range` out. Cost: as [`assign`](Self::assign).
@@ -136,10 +133,7 @@ mod tests {
         let pieces: Vec<_> = map.iter().collect();
         for [(a, v), (b, w)] in pieces.array_windows() {
             assert!(a.last() < b.first(), "{a} overlaps {b}");
-            assert!(
-                a.last().0 + 1 < b.first().0 || v != w,
-                "{a} and {b} both hold {v}"
-            );
+            assert!(a.last().0 + 1 < b.first().0 || v != w, "{a} and {b} both hold {v}");
         }
     }
 

@@ -39,12 +39,8 @@ impl RangeSet {
         let above = Key(range.last().0.saturating_add(1));
         let touching = self.overlapping(below, above);
         let held = &self.ranges[touching.clone()];
-        let first = held
-            .first()
-            .map_or(range.first(), |r| r.first().min(range.first()));
-        let last = held
-            .last()
-            .map_or(range.last(), |r| r.last().max(range.last()));
+        let first = held.first().map_or(range.first(), |r| r.first().min(range.first()));
+        let last = held.last().map_or(range.last(), |r| r.last().max(range.last()));
         self.ranges.splice(touching, KeyRange::new(first, last));
     }
 
@@ -66,17 +62,13 @@ impl RangeSet {
     pub fn covers(&self, range: &KeyRange) -> bool {
         // By I1 the keys of one range lie in one range of the set or not all of them do.
         let hit = self.overlapping(range.first(), range.last());
-        self.ranges[hit]
-            .first()
-            .is_some_and(|held| held.covers(range))
+        self.ranges[hit].first().is_some_and(|held| held.covers(range))
     }
 
     /// The set's keys within `range`, as ranges in order. Cost: a binary search, then the answer.
     pub fn intersect(&self, range: KeyRange) -> impl Iterator<Item = KeyRange> + '_ {
         let hit = self.overlapping(range.first(), range.last());
-        self.ranges[hit]
-            .iter()
-            .filter_map(move |held| held.intersect(&range))
+        self.ranges[hit].iter().filter_map(move |held| held.intersect(&range))
     }
 
     /// The keys of this set that `other` lacks.
@@ -97,12 +89,7 @@ impl RangeSet {
     /// The keys in both sets.
     #[must_use]
     pub fn intersection(&self, other: &Self) -> Self {
-        Self {
-            ranges: self
-                .iter()
-                .flat_map(|range| other.intersect(range))
-                .collect(),
-        }
+        Self { ranges: self.iter().flat_map(|range| other.intersect(range)).collect() }
     }
 
     /// The ranges, in order.
@@ -140,9 +127,7 @@ impl RangeSet {
 
 impl From<KeyRange> for RangeSet {
     fn from(range: KeyRange) -> Self {
-        Self {
-            ranges: vec![range],
-        }
+        Self { ranges: vec![range] }
     }
 }
 
@@ -221,10 +206,7 @@ pub(crate) mod tests {
 
     fn assert_canonical(set: &RangeSet) {
         for [a, b] in set.as_slice().array_windows() {
-            assert!(
-                a.last() < b.first() && a.last().0 + 1 < b.first().0,
-                "{a} touches {b}"
-            );
+            assert!(a.last() < b.first() && a.last().0 + 1 < b.first().0, "{a} touches {b}");
         }
     }
 

@@ -47,12 +47,7 @@ impl Keeper {
     /// The keeper of a group of `size` workers whose tables are spread over `servers` servers.
     pub fn new(group: GroupId, size: u32, servers: usize) -> Self {
         Self {
-            record: GroupRecord {
-                group,
-                version: RecordVersion(0),
-                size,
-                members: Vec::new(),
-            },
+            record: GroupRecord { group, version: RecordVersion(0), size, members: Vec::new() },
             seats: BTreeMap::new(),
             tokens: BTreeMap::new(),
             removals: BTreeMap::new(),
@@ -90,58 +85,26 @@ impl Keeper {
     pub fn join(&mut self, now: Instant, token: u64, closed: Tick) -> Result<JoinGrant, Refusal> {
         if let Some(member) = self.tokens.get(&token).and_then(|rank| self.active(*rank)) {
             let (origin, start) = (member.origin, member.start);
-            return Ok(JoinGrant {
-                origin,
-                size: self.record.size,
-                start,
-            });
+            return Ok(JoinGrant { origin, size: self.record.size, start });
         }
         let size = self.record.size;
-        let free = (0..size)
-            .map(Rank)
-            .find(|rank| self.active(*rank).is_none());
+        let free = (0..size).map(Rank).find(|rank| self.active(*rank).is_none());
         let Some(rank) = free.filter(|rank| !self.removals.contains_key(rank)) else {
             return Err(Refusal::GroupFull { size });
         };
-        let lives = self
-            .record
-            .members
-            .iter()
-            .filter(|member| member.origin.rank == rank);
-        let last = lives
-            .map(|member| member.origin.incarnation)
-            .max()
-            .unwrap_or_default();
-        let origin = Origin {
-            group: self.record.group,
-            rank,
-            incarnation: Incarnation(last.0 + 1),
-        };
+        let lives = self.record.members.iter().filter(|member| member.origin.rank == rank);
+        let last = lives.map(|member| member.origin.incarnation).max().unwrap_or_default();
+        let origin =
+            Origin { group: self.record.group, rank, incarnation: Incarnation(last.0 + 1) };
         let start = self.slowest_tick().next().max(closed.next());
-        self.record
-            .members
-            .retain(|member| member.origin.rank != rank);
-        self.record.members.push(Member {
-            origin,
-            start,
-            end: MemberEnd::Active,
-        });
+        self.record.members.retain(|member| member.origin.rank != rank);
+        self.record.members.push(Member { origin, start, end: MemberEnd::Active });
         self.record.members.sort_by_key(|member| member.origin);
-        self.seats.insert(
-            rank,
-            Seat {
-                heard: now,
-                ticked: start.back(1),
-            },
-        );
+        self.seats.insert(rank, Seat { heard: now, ticked: start.back(1) });
         self.tokens.retain(|_, held| *held != rank);
         self.tokens.insert(token, rank);
         self.bump();
-        Ok(JoinGrant {
-            origin,
-            size,
-            start,
-        })
+        Ok(JoinGrant { origin, size, start })
     }
 
     /// Lets members that have not ticked yet start behind a round that some shard has closed
@@ -191,18 +154,12 @@ impl Keeper {
     /// `UnknownWorker` or `StaleWorker` when it is not a member; `Removed` when it was declared
     /// dead before.
     pub fn leave(&mut self, origin: Origin, last: Tick) -> Result<(), Refusal> {
-        let found = self
-            .record
-            .members
-            .iter_mut()
-            .find(|m| m.origin.rank == origin.rank);
+        let found = self.record.members.iter_mut().find(|m| m.origin.rank == origin.rank);
         let Some(member) = found else {
             return Err(Refusal::UnknownWorker);
         };
         if member.origin.incarnation != origin.incarnation {
-            return Err(Refusal::StaleWorker {
-                current: member.origin.incarnation,
-            });
+            return Err(Refusal::StaleWorker { current: member.origin.incarnation });
         }
         match &member.end {
             MemberEnd::Left { .. } => Ok(()),
@@ -221,13 +178,7 @@ impl Keeper {
         if !self.is_active(origin) || self.removals.contains_key(&origin.rank) {
             return false;
         }
-        self.removals.insert(
-            origin.rank,
-            Removal {
-                why,
-                answers: BTreeMap::new(),
-            },
-        );
+        self.removals.insert(origin.rank, Removal { why, answers: BTreeMap::new() });
         true
     }
 
@@ -243,20 +194,13 @@ impl Keeper {
         let Some(removal) = self.removals.remove(&origin.rank) else {
             return false;
         };
-        let found = self
-            .record
-            .members
-            .iter_mut()
-            .find(|member| member.origin == origin);
+        let found = self.record.members.iter_mut().find(|member| member.origin == origin);
         let Some(member) = found else { return false };
         let answers = removal.answers.into_iter();
         let last = answers
             .flat_map(|(server, ticks)| ticks.into_iter().map(move |(t, tick)| (server, t, tick)))
             .collect();
-        member.end = MemberEnd::Removed {
-            why: removal.why,
-            last,
-        };
+        member.end = MemberEnd::Removed { why: removal.why, last };
         self.bump();
         true
     }
@@ -288,27 +232,19 @@ impl Keeper {
     }
 
     fn living(&self) -> impl Iterator<Item = (&Member, &Seat)> {
-        let active = self
-            .record
-            .members
-            .iter()
-            .filter(|member| member.end == MemberEnd::Active);
+        let active = self.record.members.iter().filter(|member| member.end == MemberEnd::Active);
         active
             .filter(|member| !self.removals.contains_key(&member.origin.rank))
             .filter_map(|member| Some((member, self.seats.get(&member.origin.rank)?)))
     }
 
     fn is_active(&self, origin: Origin) -> bool {
-        self.active(origin.rank)
-            .is_some_and(|member| member.origin == origin)
+        self.active(origin.rank).is_some_and(|member| member.origin == origin)
     }
 
     /// The last tick that every living member has ended.
     fn slowest_tick(&self) -> Tick {
-        self.living()
-            .map(|(_, seat)| seat.ticked)
-            .min()
-            .unwrap_or_default()
+        self.living().map(|(_, seat)| seat.ticked).min().unwrap_or_default()
     }
 
     fn bump(&mut self) {
@@ -329,10 +265,7 @@ mod tests {
         assert_eq!(keeper.join(NOW, 10, Tick(0)).unwrap(), a);
         let b = keeper.join(NOW, 11, Tick(0)).unwrap();
         assert_eq!((a.origin.rank, b.origin.rank), (Rank(0), Rank(1)));
-        assert_eq!(
-            keeper.join(NOW, 12, Tick(0)),
-            Err(Refusal::GroupFull { size: 2 })
-        );
+        assert_eq!(keeper.join(NOW, 12, Tick(0)), Err(Refusal::GroupFull { size: 2 }));
         assert_eq!(keeper.record().version, RecordVersion(2));
     }
 
@@ -343,27 +276,14 @@ mod tests {
         let b = keeper.join(NOW, 11, Tick(0)).unwrap().origin;
         keeper.ticked(NOW, b, Tick(5));
         assert!(keeper.lost(a, Loss::PeerDown) && !keeper.lost(a, Loss::Silent));
-        assert!(
-            keeper.join(NOW, 12, Tick(4)).is_err(),
-            "the rank is not free before"
-        );
+        assert!(keeper.join(NOW, 12, Tick(4)).is_err(), "the rank is not free before");
         assert!(!keeper.fenced(a, ServerId(0), &[(TableId(0), Tick(4))]));
         assert!(keeper.fenced(a, ServerId(1), &[(TableId(0), Tick(3))]));
-        let MemberEnd::Removed { why, last } = &keeper.record().members[0].end else {
-            panic!()
-        };
+        let MemberEnd::Removed { why, last } = &keeper.record().members[0].end else { panic!() };
         assert_eq!((why, last.len()), (&Loss::PeerDown, 2));
-        assert_eq!(
-            keeper.leave(a, Tick(4)),
-            Err(Refusal::Removed {
-                why: Loss::PeerDown
-            })
-        );
+        assert_eq!(keeper.leave(a, Tick(4)), Err(Refusal::Removed { why: Loss::PeerDown }));
         let again = keeper.join(NOW, 12, Tick(4)).unwrap();
-        assert_eq!(
-            (again.origin.incarnation, again.start),
-            (Incarnation(2), Tick(6))
-        );
+        assert_eq!((again.origin.incarnation, again.start), (Incarnation(2), Tick(6)));
     }
 
     #[test]
@@ -374,9 +294,6 @@ mod tests {
         assert_eq!(keeper.silence_deadline(), Some(late));
         keeper.heard(Instant(8), a);
         assert!(keeper.silent(late).is_empty());
-        assert_eq!(
-            keeper.silent(late.after(limits::WORKER_SILENCE_MAX)),
-            vec![a]
-        );
+        assert_eq!(keeper.silent(late.after(limits::WORKER_SILENCE_MAX)), vec![a]);
     }
 }

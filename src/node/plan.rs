@@ -61,12 +61,7 @@ impl Plan {
             let grid = SlotGrid::new(&spec);
             let assignment = Assignment::compute(&ring, id, &grid);
             let table = Table::new(id, spec, policy, hyper);
-            planned.push(Planned {
-                table,
-                code,
-                grid,
-                assignment,
-            });
+            planned.push(Planned { table, code, grid, assignment });
         }
         if planned.is_empty() {
             return Err(field("tables", &"at least one", 0).into());
@@ -80,13 +75,7 @@ impl Plan {
         }
         let mut servers = servers.to_vec();
         servers.sort_unstable();
-        Ok(Self {
-            inner: Arc::new(Inner {
-                servers,
-                tables: planned,
-                groups: sizes,
-            }),
-        })
+        Ok(Self { inner: Arc::new(Inner { servers, tables: planned, groups: sizes }) })
     }
 
     /// All servers, ascending.
@@ -106,10 +95,7 @@ impl Plan {
 
     /// The groups and their sizes.
     pub fn groups(&self) -> impl Iterator<Item = (GroupId, u32)> {
-        self.inner
-            .groups
-            .iter()
-            .map(|(group, size)| (*group, *size))
+        self.inner.groups.iter().map(|(group, size)| (*group, *size))
     }
 
     /// The keeper of every group: the owner of slot 0 of the first table.
@@ -125,10 +111,5 @@ impl Plan {
 
 fn field(field: &'static str, expected: &impl ToString, found: usize) -> SpecError {
     let (expected, found) = (expected.to_string(), found.to_string());
-    SpecError::Field {
-        table: "cluster".into(),
-        field,
-        expected,
-        found,
-    }
+    SpecError::Field { table: "cluster".into(), field, expected, found }
 }

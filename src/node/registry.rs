@@ -41,11 +41,7 @@ impl Registry {
             .rule("adam/1", |named| made(Adam::from_extension(named)))
             .policy("bsp/1", |_| Ok(Arc::new(Bsp)))
             .policy("eventual/1", |_| Ok(Arc::new(Eventual)))
-            .policy("ssp/1", |named| {
-                Ok(Arc::new(Ssp {
-                    staleness: staleness(named)?,
-                }))
-            })
+            .policy("ssp/1", |named| Ok(Arc::new(Ssp { staleness: staleness(named)? })))
     }
 
     /// Adds an update rule under `name/version`; the last one under a name counts.
@@ -100,10 +96,7 @@ impl Registry {
                 found: policy.bsp_stash_bytes_max.to_string(),
             });
         }
-        Ok(Code {
-            rule,
-            policy: self.find_policy(&spec.name, &policy.local)?,
-        })
+        Ok(Code { rule, policy: self.find_policy(&spec.name, &policy.local)? })
     }
 
     fn find_rule(&self, spec: &TableSpec) -> Result<Arc<dyn UpdateRule>, SpecError> {
@@ -140,8 +133,7 @@ pub struct Code {
 fn made<R: UpdateRule + 'static, E: ToString>(
     rule: Result<R, E>,
 ) -> Result<Arc<dyn UpdateRule>, String> {
-    rule.map(|rule| Arc::new(rule) as Arc<dyn UpdateRule>)
-        .map_err(|error| error.to_string())
+    rule.map(|rule| Arc::new(rule) as Arc<dyn UpdateRule>).map_err(|error| error.to_string())
 }
 
 fn staleness(named: &Extension) -> Result<u64, String> {
@@ -153,19 +145,11 @@ fn staleness(named: &Extension) -> Result<u64, String> {
 }
 
 fn planned(table: &str, what: &str) -> SpecError {
-    SpecError::Planned {
-        name: table.into(),
-        what: what.into(),
-    }
+    SpecError::Planned { name: table.into(), what: what.into() }
 }
 
 fn parameter(table: &str, named: &Extension, expected: String) -> SpecError {
-    SpecError::Field {
-        table: table.into(),
-        field: "extension",
-        expected,
-        found: named.to_string(),
-    }
+    SpecError::Field { table: table.into(), field: "extension", expected, found: named.to_string() }
 }
 
 fn unknown<'a>(

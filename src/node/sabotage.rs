@@ -44,9 +44,7 @@ impl Switch {
     /// Breaks one law.
     #[cfg(any(test, feature = "sabotage"))]
     pub fn on(sabotage: Sabotage) -> Self {
-        Self {
-            broken: Some(sabotage),
-        }
+        Self { broken: Some(sabotage) }
     }
 
     /// Whether this law is broken.

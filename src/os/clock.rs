@@ -10,14 +10,9 @@ pub struct Clock {
 
 impl Clock {
     /// A clock that starts at zero now.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the one place that reads the real clock"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the real clock")]
     pub fn start() -> Self {
-        Self {
-            epoch: std::time::Instant::now(),
-        }
+        Self { epoch: std::time::Instant::now() }
     }
 
     /// Nanoseconds since the start; saturates after 584 years.

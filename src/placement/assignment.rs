@@ -37,10 +37,7 @@ impl Assignment {
     /// along the ring for each of them and of the ring's points.
     pub fn compute(ring: &Ring, table: TableId, grid: &SlotGrid) -> Self {
         let mut room = Room::new(ring, grid.count());
-        let mut slots: Vec<_> = grid
-            .slots()
-            .map(|slot| (slot_hash(table, slot), slot))
-            .collect();
+        let mut slots: Vec<_> = grid.slots().map(|slot| (slot_hash(table, slot), slot)).collect();
         slots.sort_unstable();
         let servers: Vec<_> = ring.servers().iter().map(|server| server.0).collect();
         let mut owners = vec![ServerId::default(); slots.len()];
@@ -48,11 +45,7 @@ impl Assignment {
             let server = room.take_after(ring.point_after(hash));
             owners[slot.0 as usize] = servers[server];
         }
-        Self {
-            epoch: Epoch::default(),
-            servers,
-            owners,
-        }
+        Self { epoch: Epoch::default(), servers, owners }
     }
 
     /// The same owners in another epoch.
@@ -95,19 +88,11 @@ struct Room<'a> {
 
 impl<'a> Room<'a> {
     fn new(ring: &'a Ring, slots: u32) -> Self {
-        let total: u64 = ring
-            .servers()
-            .iter()
-            .map(|server| u64::from(server.1))
-            .sum();
+        let total: u64 = ring.servers().iter().map(|server| u64::from(server.1)).sum();
         let share = |weight: u32| (u64::from(slots) * u64::from(weight)).div_ceil(total);
         Self {
             ring,
-            left: ring
-                .servers()
-                .iter()
-                .map(|server| share(server.1))
-                .collect(),
+            left: ring.servers().iter().map(|server| share(server.1)).collect(),
             skip: (0..ring.points()).collect(),
         }
     }
@@ -146,11 +131,7 @@ mod tests {
     }
 
     fn moved(a: &Assignment, b: &Assignment) -> usize {
-        a.owners
-            .iter()
-            .zip(&b.owners)
-            .filter(|(a, b)| a != b)
-            .count()
+        a.owners.iter().zip(&b.owners).filter(|(a, b)| a != b).count()
     }
 
     /// The canonical order, step by step, without skipping.
@@ -197,10 +178,7 @@ mod tests {
             let list: Vec<_> = (0..=servers).map(|id| (id, 1)).collect();
             let (before, after) = (placed(&list[1..], 1024), placed(&list, 1024));
             let moved = moved(&before, &after);
-            assert!(
-                moved <= 2 * 1024 / (servers as usize + 1),
-                "{servers}: {moved}"
-            );
+            assert!(moved <= 2 * 1024 / (servers as usize + 1), "{servers}: {moved}");
         }
     }
 

@@ -1,4 +1,4 @@
-//! Slots, the ring and who owns what (DESIGN section 9; OSDI'14 section 4.3). Knows neither
+//! Slots, the ring and who owns what (SPEC section 6; OSDI'14 section 4.3). Knows neither
 //! values nor time, and changes nothing: changing placement is the manager's work.
 //!
 //! Invariants: I1 the slots of a grid tile its domain, `u64::MAX` included (SPEC law 11); I2 every

@@ -96,10 +96,8 @@ impl Ring {
         let mut points = Vec::new();
         for (server, &(id, weight)) in (0..).zip(&servers) {
             let replicas = 0..weight * limits::VIRTUAL_NODES;
-            points.extend(replicas.map(|replica| Point {
-                hash: hash(b'N', id.0, replica),
-                server,
-            }));
+            points
+                .extend(replicas.map(|replica| Point { hash: hash(b'N', id.0, replica), server }));
         }
         points.sort_unstable();
         Ok(Self { servers, points })
@@ -178,26 +176,17 @@ mod tests {
         assert_eq!(hash(b'N', 0, 0), 0xfe30_1248_8cf7_c3be);
         assert_eq!(hash(b'N', 1, 127), 0x909d_bd67_da86_0b78);
         assert_eq!(slot_hash(TableId(0), SlotIndex(0)), 0x0ca0_aac3_958b_d766);
-        assert_eq!(
-            slot_hash(TableId(7), SlotIndex(u32::MAX)),
-            0x7254_5812_b61e_d6aa
-        );
+        assert_eq!(slot_hash(TableId(7), SlotIndex(u32::MAX)), 0x7254_5812_b61e_d6aa);
     }
 
     #[test]
     fn wrong_lists_are_named() {
         let server = ServerId(3);
         assert_eq!(refused(&[]), RingError::Empty);
-        assert_eq!(
-            refused(&[(3, 1), (1, 1), (3, 2)]),
-            RingError::Duplicate { server }
-        );
+        assert_eq!(refused(&[(3, 1), (1, 1), (3, 2)]), RingError::Duplicate { server });
         assert_eq!(refused(&[(1, 1), (3, 0)]), RingError::ZeroWeight { server });
         let found = u64::from(u32::MAX) + 1;
-        assert_eq!(
-            refused(&[(1, 1), (3, u32::MAX)]),
-            RingError::Weights { found }
-        );
+        assert_eq!(refused(&[(1, 1), (3, u32::MAX)]), RingError::Weights { found });
         let many: Vec<_> = (0..1025).map(|id| (id, 1)).collect();
         assert_eq!(refused(&many), RingError::TooMany { found: 1025 });
     }

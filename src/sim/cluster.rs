@@ -62,13 +62,7 @@ impl Builder {
             settle: Duration::from_secs(1),
         };
         let (tables, groups, registry) = (Vec::new(), Vec::new(), Registry::built_in());
-        Self {
-            servers: 1,
-            tables,
-            groups,
-            registry,
-            settings,
-        }
+        Self { servers: 1, tables, groups, registry, settings }
     }
 
     /// Sets the number of servers.
@@ -162,11 +156,7 @@ impl Builder {
     pub fn build<'a, R: 'a>(self) -> Result<Cluster<'a, R>> {
         let servers: Vec<_> = (0..self.servers).map(ServerId).collect();
         let plan = Plan::new(&servers, self.tables, &self.groups, &self.registry)?;
-        Ok(Cluster {
-            plan,
-            settings: self.settings,
-            workers: Vec::new(),
-        })
+        Ok(Cluster { plan, settings: self.settings, workers: Vec::new() })
     }
 }
 
@@ -221,9 +211,7 @@ impl<'a, R: 'a> Cluster<'a, R> {
         let planned = self.plan.table(TableId(index));
         let table = format!("number {index}");
         let unknown = || crate::error::AccessError::UnknownTable { table }.into();
-        planned
-            .map(|planned| planned.table.clone())
-            .ok_or_else(unknown)
+        planned.map(|planned| planned.table.clone()).ok_or_else(unknown)
     }
 
     /// The plan that all processes share.
@@ -255,9 +243,6 @@ impl<'a, R: 'a> Cluster<'a, R> {
 impl<R> fmt::Debug for Cluster<'_, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let workers = self.workers.len();
-        f.debug_struct("Cluster")
-            .field("plan", &self.plan)
-            .field("workers", &workers)
-            .finish()
+        f.debug_struct("Cluster").field("plan", &self.plan).field("workers", &workers).finish()
     }
 }

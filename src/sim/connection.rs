@@ -82,12 +82,8 @@ impl Connection {
         let (way, rng) = (&mut self.ways[way], &mut self.rng);
         let fate = way.fate(rng);
         let sent = way.serialise(now, message.stream, message.frame.len());
-        let arrival = sent
-            .after(way.profile.latency)
-            .after(below(rng, way.profile.jitter_max));
-        let late = arrival
-            .after(way.profile.latency)
-            .after(below(rng, way.profile.jitter_max));
+        let arrival = sent.after(way.profile.latency).after(below(rng, way.profile.jitter_max));
+        let late = arrival.after(way.profile.latency).after(below(rng, way.profile.jitter_max));
         let arrivals = match fate {
             Fate::Dropped => Vec::new(),
             Fate::Late => vec![late],
@@ -104,20 +100,13 @@ impl Connection {
 
     /// When the connection breaks after trouble.
     pub(super) fn breaks_at(&mut self, now: Instant, way: usize) -> Instant {
-        now.after(below(
-            &mut self.rng,
-            self.ways[way].profile.trouble.breaks_within,
-        ))
+        now.after(below(&mut self.rng, self.ways[way].profile.trouble.breaks_within))
     }
 
     /// Takes a message out of the air; `None` when it was lost.
     pub(super) fn arrive(&mut self, way: usize, number: u64, last: bool) -> Option<InFlight> {
         let in_flight = &mut self.ways[way].in_flight;
-        if last {
-            in_flight.remove(&number)
-        } else {
-            in_flight.get(&number).cloned()
-        }
+        if last { in_flight.remove(&number) } else { in_flight.get(&number).cloned() }
     }
 
     /// Breaks the connection: of each stream, a suffix of what is in flight is lost. Returns the
@@ -142,9 +131,7 @@ impl Connection {
     /// When a broken connection is back.
     pub(super) fn back_at(&mut self, now: Instant) -> Instant {
         let after = self.ways[0].profile.reconnect_after;
-        now.max(self.cut_until)
-            .after(after)
-            .after(below(&mut self.rng, after))
+        now.max(self.cut_until).after(after).after(below(&mut self.rng, after))
     }
 
     /// The connection is up; whatever was still in flight is gone. Returns the steps lost.

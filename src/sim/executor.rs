@@ -50,10 +50,7 @@ impl<'a, R> Task<'a, R> {
     pub(super) fn new(training: Training<'a, R>) -> Self {
         let ready = Arc::new(Flag::default());
         ready.raise();
-        Self {
-            training: Some(training),
-            ready,
-        }
+        Self { training: Some(training), ready }
     }
 
     /// Polls the task if it was woken; its result, once.
@@ -85,9 +82,7 @@ impl<'a, R> Task<'a, R> {
 
 impl<R> fmt::Debug for Task<'_, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Task")
-            .field("running", &self.is_running())
-            .finish_non_exhaustive()
+        f.debug_struct("Task").field("running", &self.is_running()).finish_non_exhaustive()
     }
 }
 
@@ -105,11 +100,7 @@ mod tests {
         let mut task = Task::new(Box::pin(poll_fn(|context| {
             polls += 1;
             *waker.lock() = Some(context.waker().clone());
-            if gate.take() {
-                Poll::Ready(Ok(7))
-            } else {
-                Poll::Pending
-            }
+            if gate.take() { Poll::Ready(Ok(7)) } else { Poll::Pending }
         })));
         assert!(task.poll().is_none() && task.poll().is_none());
         gate.raise();

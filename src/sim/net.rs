@@ -110,34 +110,13 @@ impl Net {
             }
             return Ok(());
         }
-        count(
-            self.traffic.entry((from, to)).or_default(),
-            stream,
-            frame.len() as u64,
-        );
+        count(self.traffic.entry((from, to)).or_default(), stream, frame.len() as u64);
         let (way, epoch) = (usize::from(from > to), connection.epoch);
-        let (fate, number, arrivals) = connection.send(
-            now,
-            way,
-            InFlight {
-                stream,
-                step,
-                frame,
-            },
-        );
+        let (fate, number, arrivals) = connection.send(now, way, InFlight { stream, step, frame });
         let copies = arrivals.len();
         for (copy, at) in arrivals.into_iter().enumerate() {
             let last = copy + 1 == copies;
-            queue.push(
-                at,
-                Event::Arrive(Ticket {
-                    from,
-                    to,
-                    epoch,
-                    number,
-                    last,
-                }),
-            );
+            queue.push(at, Event::Arrive(Ticket { from, to, epoch, number, last }));
         }
         let trouble = match fate {
             Fate::Arrives => return Ok(()),
@@ -156,13 +135,7 @@ impl Net {
     /// # Errors
     /// Its bytes do not decode: a defect of the codec.
     pub(super) fn arrive(&mut self, ticket: Ticket) -> Result<Option<Message>, FrameError> {
-        let Ticket {
-            from,
-            to,
-            epoch,
-            number,
-            last,
-        } = ticket;
+        let Ticket { from, to, epoch, number, last } = ticket;
         let Some(connection) = self.connections.get_mut(&pair(from, to)) else {
             return Ok(None);
         };
@@ -170,9 +143,7 @@ impl Net {
             return Ok(None);
         }
         let arrived = connection.arrive(usize::from(from > to), number, last);
-        arrived
-            .map(|message| wire::decode(&message.frame))
-            .transpose()
+        arrived.map(|message| wire::decode(&message.frame)).transpose()
     }
 
     /// Breaks a connection if it is up, in its life `epoch` when one is named.
@@ -245,10 +216,7 @@ impl Net {
     /// Changes both directions of a link.
     pub(super) fn reshape(&mut self, pair: Pair, profile: LinkProfile) {
         if let Some(connection) = self.connections.get_mut(&pair) {
-            connection
-                .ways
-                .iter_mut()
-                .for_each(|way| way.profile = profile);
+            connection.ways.iter_mut().for_each(|way| way.profile = profile);
         }
     }
 

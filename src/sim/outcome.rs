@@ -73,10 +73,7 @@ pub struct TableAtServer {
 impl<R> Outcome<R> {
     /// The bytes of all messages.
     pub fn bytes(&self) -> u64 {
-        self.traffic
-            .values()
-            .map(|traffic| traffic.control_bytes + traffic.data_bytes)
-            .sum()
+        self.traffic.values().map(|traffic| traffic.control_bytes + traffic.data_bytes).sum()
     }
 
     /// The errors of the workers that returned one, by token.
@@ -92,9 +89,7 @@ impl<R> Outcome<R> {
 
     /// Who waits or failed, for the message of a test.
     pub fn report(&self) -> String {
-        let failed = self
-            .errors()
-            .map(|(token, error)| format!("worker {token}: {error}"));
+        let failed = self.errors().map(|(token, error)| format!("worker {token}: {error}"));
         let lines: Vec<_> = failed
             .chain(self.waiting.iter().cloned())
             .chain(self.defects.iter().cloned())

@@ -87,11 +87,7 @@ impl<'a, R: 'a> WorkerProcess<'a, R> {
             let me = RemoteWorker::join(at, notify).await?;
             train(me).await
         }));
-        self.life = Some(Life {
-            node,
-            outputs,
-            task,
-        });
+        self.life = Some(Life { node, outputs, task });
     }
 
     /// Whether its training function has neither returned nor been ended.

@@ -62,11 +62,7 @@ impl LinkProfile {
             reorders: 0.002,
             breaks_within: Duration::from_millis(30),
         };
-        Self {
-            jitter_max: Duration::from_millis(5),
-            trouble,
-            ..Self::normal()
-        }
+        Self { jitter_max: Duration::from_millis(5), trouble, ..Self::normal() }
     }
 
     /// Sets the latency.

@@ -13,10 +13,7 @@ pub(super) struct Queue<E> {
 
 impl<E> Queue<E> {
     pub(super) fn new() -> Self {
-        Self {
-            events: BTreeMap::new(),
-            scheduled: 0,
-        }
+        Self { events: BTreeMap::new(), scheduled: 0 }
     }
 
     /// Schedules an event.
@@ -47,9 +44,7 @@ mod tests {
             queue.push(Instant(at), name);
         }
         assert_eq!(queue.next_at(), Some(Instant(1)));
-        let order: String = std::iter::from_fn(|| queue.pop())
-            .map(|(_, name)| name)
-            .collect();
+        let order: String = std::iter::from_fn(|| queue.pop()).map(|(_, name)| name).collect();
         assert_eq!(order, "abcd");
     }
 }

@@ -62,10 +62,7 @@ impl<'a, R: 'a> Run<'a, R> {
         workers: Vec<WorkerProcess<'a, R>>,
     ) -> Result<Self> {
         let (now, switch) = (Instant::EPOCH, settings.switch);
-        let options = ServerOptions {
-            record_history: settings.record_history,
-            switch,
-        };
+        let options = ServerOptions { record_history: settings.record_history, switch };
         let mut servers = Vec::new();
         for server in plan.servers() {
             servers.push(ServerProcess {
@@ -102,8 +99,7 @@ impl<'a, R: 'a> Run<'a, R> {
             self.drain_server(*a);
         }
         for (token, worker) in self.workers.iter().enumerate() {
-            self.queue
-                .push(worker.starts_at, Event::Start(token as u64));
+            self.queue.push(worker.starts_at, Event::Start(token as u64));
         }
         for (at, fault) in std::mem::take(&mut self.settings.faults) {
             self.queue.push(at, Event::Fault(fault));
@@ -151,25 +147,12 @@ impl<'a, R: 'a> Run<'a, R> {
             Event::Arrive(ticket) => self.arrive(ticket),
             Event::Connect { pair, epoch } => {
                 if self.net.come_up(self.now, pair, epoch, &mut self.queue) {
-                    self.queue.push(
-                        self.now,
-                        Event::Up {
-                            at: pair.0,
-                            other: pair.1,
-                        },
-                    );
-                    self.queue.push(
-                        self.now,
-                        Event::Up {
-                            at: pair.1,
-                            other: pair.0,
-                        },
-                    );
+                    self.queue.push(self.now, Event::Up { at: pair.0, other: pair.1 });
+                    self.queue.push(self.now, Event::Up { at: pair.1, other: pair.0 });
                 }
             },
             Event::Break { pair, epoch } => {
-                self.net
-                    .break_up(self.now, pair, Some(epoch), "break", &mut self.queue);
+                self.net.break_up(self.now, pair, Some(epoch), "break", &mut self.queue);
             },
             Event::Up { at, other } => self.handle(at, Input::PeerUp(other)),
             Event::Wake { peer, at } => self.wake(peer, at),
@@ -205,26 +188,15 @@ impl<'a, R: 'a> Run<'a, R> {
         match self.net.arrive(ticket) {
             Ok(None) => {},
             Ok(Some(message)) => {
-                self.handle(
-                    ticket.to,
-                    Input::Message {
-                        from: ticket.from,
-                        message,
-                    },
-                );
+                self.handle(ticket.to, Input::Message { from: ticket.from, message });
             },
-            Err(error) => self
-                .defects
-                .push(format!("{} to {}: {error}", ticket.from, ticket.to)),
+            Err(error) => self.defects.push(format!("{} to {}: {error}", ticket.from, ticket.to)),
         }
     }
 
     fn wake(&mut self, peer: Peer, at: Instant) {
         let clock = match peer {
-            Peer::Server(server) => self
-                .servers
-                .get_mut(server.0 as usize)
-                .map(|p| &mut p.clock),
+            Peer::Server(server) => self.servers.get_mut(server.0 as usize).map(|p| &mut p.clock),
             Peer::Worker(token) => self.workers.get_mut(token as usize).map(|p| &mut p.clock),
         };
         // A later wish has replaced this one otherwise.
@@ -298,17 +270,10 @@ impl<'a, R: 'a> Run<'a, R> {
 
     /// A worker's process is gone; the servers are told unless it vanished silently.
     fn end_process(&mut self, token: u64, told: bool) {
-        self.net
-            .kill(self.now, Peer::Worker(token), &mut self.queue);
+        self.net.kill(self.now, Peer::Worker(token), &mut self.queue);
         let at = self.now.after(self.settings.detection_delay);
         for server in self.plan.servers().iter().filter(|_| told) {
-            self.queue.push(
-                at,
-                Event::Down {
-                    server: *server,
-                    worker: token,
-                },
-            );
+            self.queue.push(at, Event::Down { server: *server, worker: token });
         }
     }
 
@@ -316,8 +281,7 @@ impl<'a, R: 'a> Run<'a, R> {
         let (now, queue) = (self.now, &mut self.queue);
         match fault {
             Fault::Break { a, b } => {
-                self.net
-                    .break_up(now, pair(a, b), None, "scripted break", queue);
+                self.net.break_up(now, pair(a, b), None, "scripted break", queue);
             },
             Fault::Partition { a, b, lasts } => {
                 for (a, b) in a.iter().flat_map(|a| b.iter().map(move |b| (*a, *b))) {
@@ -362,8 +326,7 @@ impl<'a, R: 'a> Run<'a, R> {
                 },
                 Output::WakeAt(at) => {
                     process.clock.wake_at = Some(at);
-                    self.queue
-                        .push(at.max(self.now), Event::Wake { peer: from, at });
+                    self.queue.push(at.max(self.now), Event::Wake { peer: from, at });
                 },
                 output => self.carry_out(from, server.0, output),
             }
@@ -385,8 +348,7 @@ impl<'a, R: 'a> Run<'a, R> {
                 Output::Idle | Output::Working => break,
                 Output::WakeAt(at) => {
                     process.clock.wake_at = Some(at);
-                    self.queue
-                        .push(at.max(self.now), Event::Wake { peer: from, at });
+                    self.queue.push(at.max(self.now), Event::Wake { peer: from, at });
                 },
                 output => self.carry_out(from, u32::try_from(node).unwrap_or(u32::MAX), output),
             }
@@ -396,15 +358,9 @@ impl<'a, R: 'a> Run<'a, R> {
 
     fn carry_out(&mut self, from: Peer, node: u32, output: Output) {
         match output {
-            Output::Send {
-                to,
-                stream,
-                message,
-            } => {
+            Output::Send { to, stream, message } => {
                 let ends = (from, to);
-                let sent = self
-                    .net
-                    .send(self.now, ends, stream, &message, &mut self.queue);
+                let sent = self.net.send(self.now, ends, stream, &message, &mut self.queue);
                 if let Err(error) = sent {
                     self.defects.push(format!("{from} to {to}: {error}"));
                 }
@@ -432,11 +388,7 @@ impl<'a, R: 'a> Run<'a, R> {
             if stats.stash_bytes_peak > *peak {
                 *peak = stats.stash_bytes_peak;
                 let what = "stash_bytes";
-                let event = Happened::Held {
-                    what,
-                    count: *peak,
-                    limit,
-                };
+                let event = Happened::Held { what, count: *peak, limit };
                 self.history.push(self.now, server.0, event);
             }
         }
@@ -444,11 +396,7 @@ impl<'a, R: 'a> Run<'a, R> {
         if waiting > process.waiting_peak {
             process.waiting_peak = waiting;
             let limit = (limits::INFLIGHT_MAX * self.workers.len()) as u64;
-            let event = Happened::Held {
-                what: "waiting",
-                count: waiting,
-                limit,
-            };
+            let event = Happened::Held { what: "waiting", count: waiting, limit };
             self.history.push(self.now, server.0, event);
         }
     }
@@ -458,24 +406,15 @@ impl<'a, R: 'a> Run<'a, R> {
         let Some(process) = self.workers.get_mut(token as usize) else {
             return;
         };
-        let Some(life) = process
-            .life
-            .as_ref()
-            .filter(|_| self.settings.record_history)
-        else {
+        let Some(life) = process.life.as_ref().filter(|_| self.settings.record_history) else {
             return;
         };
         let count = life.node.lock().unanswered() as u64;
         if count > process.inflight_peak {
             process.inflight_peak = count;
             let limit = (limits::INFLIGHT_MAX + limits::TICKS_PENDING_MAX) as u64;
-            let event = Happened::Held {
-                what: "inflight",
-                count,
-                limit,
-            };
-            self.history
-                .push(self.now, u32::try_from(node).unwrap_or(u32::MAX), event);
+            let event = Happened::Held { what: "inflight", count, limit };
+            self.history.push(self.now, u32::try_from(node).unwrap_or(u32::MAX), event);
         }
     }
 
@@ -509,14 +448,9 @@ impl<'a, R: 'a> Run<'a, R> {
             };
             let node = life.node.lock();
             let (reason, unanswered) = (node.reason(self.now), node.unanswered());
-            waiting.push(format!(
-                "worker {token} {reason}; {unanswered} requests unanswered"
-            ));
+            waiting.push(format!("worker {token} {reason}; {unanswered} requests unanswered"));
         }
-        let down = self
-            .net
-            .down()
-            .map(|(a, b)| format!("{a} and {b} are not connected"));
+        let down = self.net.down().map(|(a, b)| format!("{a} and {b} are not connected"));
         if !waiting.is_empty() {
             waiting.extend(down);
         }
@@ -531,19 +465,11 @@ impl<'a, R: 'a> Run<'a, R> {
             for (server, process) in self.plan.servers().iter().zip(&mut self.servers) {
                 let own = process.node.digests(id);
                 let stats = process.node.stats(id).unwrap_or_default();
-                servers.push(TableAtServer {
-                    server: *server,
-                    slots: own.len(),
-                    stats,
-                });
+                servers.push(TableAtServer { server: *server, slots: own.len(), stats });
                 slots.extend(own);
             }
             let name = planned.table.name().into();
-            tables.push(TableOutcome {
-                name,
-                digest: digest_of(slots),
-                servers,
-            });
+            tables.push(TableOutcome { name, digest: digest_of(slots), servers });
         }
         tables
     }

@@ -125,12 +125,7 @@ impl TableSpec {
 
     /// A sparse f32 table over every u64 key.
     pub fn sparse(name: impl Into<String>, width: u32) -> Self {
-        Self {
-            layout: Layout::Sparse,
-            domain: KeyRange::ALL,
-            width,
-            ..Self::dense(name, 1)
-        }
+        Self { layout: Layout::Sparse, domain: KeyRange::ALL, width, ..Self::dense(name, 1) }
     }
 
     /// Sets the keys that may exist.
@@ -243,28 +238,13 @@ impl TableSpec {
     /// The first field outside its bounds.
     pub fn check(&self) -> Result<(), SpecError> {
         let bytes = self.name.len();
-        self.field(
-            bytes > 0 && bytes <= limits::NAME_BYTES_MAX,
-            "name",
-            "1 to 255 bytes",
-            bytes,
-        )?;
+        self.field(bytes > 0 && bytes <= limits::NAME_BYTES_MAX, "name", "1 to 255 bytes", bytes)?;
         let width = self.width > 0 && self.width <= limits::WIDTH_MAX;
-        self.field(
-            width,
-            "width",
-            "1 to 65536 (and at least one row)",
-            self.width,
-        )?;
+        self.field(width, "width", "1 to 65536 (and at least one row)", self.width)?;
         let block = self.block_elements;
         let bounds = limits::BLOCK_ELEMENTS_MIN..=limits::BLOCK_ELEMENTS_MAX;
         let fits = bounds.contains(&block) && block.is_power_of_two();
-        self.field(
-            fits,
-            "block_elements",
-            "a power of two from 64 to 65536",
-            block,
-        )?;
+        self.field(fits, "block_elements", "a power of two from 64 to 65536", block)?;
         let slots = self.slots > 0 && self.slots <= limits::SLOTS_MAX;
         self.field(slots, "slots", "1 to 65536", self.slots)?;
         let elements = self.domain.count() * u128::from(self.width);
@@ -330,14 +310,7 @@ struct TableInner {
 impl Table {
     /// A handle; stores make these when a table is created.
     pub fn new(id: TableId, spec: TableSpec, policy: TablePolicy, hyper: Hyper) -> Self {
-        Self {
-            inner: Arc::new(TableInner {
-                id,
-                spec,
-                policy,
-                hyper,
-            }),
-        }
+        Self { inner: Arc::new(TableInner { id, spec, policy, hyper }) }
     }
 
     /// The table's number in its store.

@@ -70,9 +70,7 @@ impl<T: Element> DenseStore<T> {
     ) -> Result<Self, SpecError> {
         held::check::<T>(spec, lanes)?;
         let (held, ranges) = Held::new(slots);
-        let slots = ranges
-            .into_iter()
-            .map(|range| Slot::new(spec, lanes, range));
+        let slots = ranges.into_iter().map(|range| Slot::new(spec, lanes, range));
         Ok(Self {
             domain_first: spec.domain.first(),
             block_rows: spec.block_rows(),
@@ -112,11 +110,7 @@ impl<T: Element> DenseStore<T> {
         let index = block(rows.first()) - block(slot.range.first());
         Some(Run {
             values: &mut slot.values[elements.clone()],
-            lanes: Lanes::take(
-                slot.lanes
-                    .iter_mut()
-                    .map(|lane| &mut lane[elements.clone()]),
-            ),
+            lanes: Lanes::take(slot.lanes.iter_mut().map(|lane| &mut lane[elements.clone()])),
             step: &mut slot.steps[index as usize],
         })
     }

@@ -100,10 +100,7 @@ impl Index {
             self.grow();
         }
         self.len += 1;
-        let entry = Entry {
-            key: key.0,
-            taken: row + 1,
-        };
+        let entry = Entry { key: key.0, taken: row + 1 };
         self.place(hash, entry);
     }
 

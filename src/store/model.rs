@@ -49,11 +49,7 @@ fn inits() -> impl Strategy<Value = Init> {
     prop_oneof![
         Just(Init::Zero),
         Just(Init::Constant(-2.0)),
-        (any::<u64>(), -3.0..0.0).prop_map(|(seed, low)| Init::Uniform {
-            seed,
-            low,
-            high: 5.0
-        }),
+        (any::<u64>(), -3.0..0.0).prop_map(|(seed, low)| Init::Uniform { seed, low, high: 5.0 }),
     ]
 }
 
@@ -107,8 +103,7 @@ fn sparse_agrees<T: Element>(spec: &TableSpec, lanes: usize, steps: bool, ops: &
                 let before = model.len();
                 for key in keys {
                     let row = model.entry(*key);
-                    row.or_insert_with(|| Row::new(spec, lanes, *key))
-                        .change(*by);
+                    row.or_insert_with(|| Row::new(spec, lanes, *key)).change(*by);
                 }
                 let made = split(keys).map(|(slot, keys)| {
                     store.update(slot, keys, |_, mut run| {
@@ -144,10 +139,7 @@ fn sparse_agrees<T: Element>(spec: &TableSpec, lanes: usize, steps: bool, ops: &
             },
         }
     }
-    assert_eq!(
-        store.len(LOW).unwrap() + store.len(HIGH).unwrap(),
-        model.len()
-    );
+    assert_eq!(store.len(LOW).unwrap() + store.len(HIGH).unwrap(), model.len());
     digest_forgets_the_order(spec, lanes, steps, &store, &model);
 }
 
@@ -191,10 +183,7 @@ struct Change {
 
 fn dense_changes() -> impl Strategy<Value = Vec<Change>> {
     let change = (0_u64..230, prop_oneof![1_u64..4, 1_u64..80], -9..9);
-    vec(
-        change.prop_map(|(first, rows, by)| Change { first, rows, by }),
-        0..20,
-    )
+    vec(change.prop_map(|(first, rows, by)| Change { first, rows, by }), 0..20)
 }
 
 /// Slots of a domain of 200 rows in blocks: the first `cut` blocks, and the others.
@@ -213,10 +202,8 @@ fn dense_agrees<T: Element>(spec: &TableSpec, lanes: usize, cut: u64, changes: &
     let (width, start) = (spec.width as usize, spec.domain.first().0);
     let slots = dense_slots(spec, cut);
     let mut store = DenseStore::<T>::new(spec, lanes, &slots).unwrap();
-    let mut alone: Vec<_> = slots
-        .iter()
-        .map(|slot| DenseStore::<T>::new(spec, lanes, &[*slot]).unwrap())
-        .collect();
+    let mut alone: Vec<_> =
+        slots.iter().map(|slot| DenseStore::<T>::new(spec, lanes, &[*slot]).unwrap()).collect();
     let fresh = |key: u64| Row::<T>::new(spec, lanes, Key(start + key));
     let mut model: Vec<_> = (0..spec.rows()).map(fresh).collect();
     for Change { first, rows, by } in changes {
@@ -242,10 +229,7 @@ fn dense_agrees<T: Element>(spec: &TableSpec, lanes: usize, cut: u64, changes: &
     for ((slot, keys), alone) in slots.iter().zip(&alone) {
         let from = (keys.first().0 - start) as usize;
         let rows = &model[from..from + keys.count() as usize];
-        let expected: Vec<T> = rows
-            .iter()
-            .flat_map(|row| row.record[..width].to_vec())
-            .collect();
+        let expected: Vec<T> = rows.iter().flat_map(|row| row.record[..width].to_vec()).collect();
         let mut out = vec![T::default(); expected.len()];
         store.read_range(*slot, *keys, &mut out).unwrap();
         assert_eq!(out, expected);
@@ -295,20 +279,8 @@ fn lanes_state_and_refusals() {
     let lane = store.digest_slot(LOW);
     *store.rows_mut(LOW, last).unwrap().step = 1;
     assert!(before != lane && lane != store.digest_slot(LOW));
-    assert_eq!(
-        *store
-            .rows_mut(LOW, KeyRange::single(Key(256)))
-            .unwrap()
-            .step,
-        1
-    );
-    assert_eq!(
-        *store
-            .rows_mut(LOW, KeyRange::single(Key(255)))
-            .unwrap()
-            .step,
-        0
-    );
+    assert_eq!(*store.rows_mut(LOW, KeyRange::single(Key(256))).unwrap().step, 1);
+    assert_eq!(*store.rows_mut(LOW, KeyRange::single(Key(255))).unwrap().step, 0);
 }
 
 #[test]

@@ -25,7 +25,8 @@ impl<T> Run<'_, T> {
     ///
     /// let rule: &dyn UpdateRule = &Momentum { beta: 0.5 };
     /// let spec = TableSpec::dense("w", 4);
-    /// let mut store = DenseStore::<f32>::new(&spec, rule.lanes(), &[(SlotIndex(0), spec.domain)])?;
+    /// let slots = [(SlotIndex(0), spec.domain)];
+    /// let mut store = DenseStore::<f32>::new(&spec, rule.lanes(), &slots)?;
     /// let mut run = store.rows_mut(SlotIndex(0), spec.domain).expect("one block");
     /// *run.step += 1;
     /// let context = ApplyContext { rate: 0.1, step: *run.step };
@@ -34,10 +35,6 @@ impl<T> Run<'_, T> {
     /// # Ok::<(), archipelago::error::SpecError>(())
     /// ```
     pub fn rows<'s>(&'s mut self, aggregate: &'s [T]) -> RowsMut<'s, T> {
-        RowsMut {
-            values: self.values,
-            lanes: self.lanes.reborrow(),
-            aggregate,
-        }
+        RowsMut { values: self.values, lanes: self.lanes.reborrow(), aggregate }
     }
 }

@@ -1,8 +1,8 @@
 //! Tables whose rows appear when they are first pushed to.
 //!
 //! Point access works in groups of 64 keys: ask for the index lines of all, look all up, ask for
-//! the rows of all, then touch them. So the misses of a group overlap, which is worth a factor of
-//! three over one key after the other.
+//! the rows of all, then, with the next group's index lines on their way, touch them. So the
+//! misses of a group overlap, which is worth a factor of three over one key after the other.
 
 use super::digest::Digest;
 use super::held::{self, Held};
@@ -83,12 +83,7 @@ impl<T: Element> SparseStore<T> {
             steps: Vec::new(),
             order: None,
         });
-        Ok(Self {
-            spec: spec.clone(),
-            counts_steps,
-            slots: slots.collect(),
-            held,
-        })
+        Ok(Self { spec: spec.clone(), counts_steps, slots: slots.collect(), held })
     }
 
     /// The slots held and their keys, ascending.
@@ -116,27 +111,45 @@ impl<T: Element> SparseStore<T> {
     pub fn read(&self, slot: SlotIndex, keys: &[Key], out: &mut [T]) -> Option<usize> {
         let slot = &self.slots[self.held.place(slot)?];
         let width = self.spec.width as usize;
-        slot.slab.prefetch_chunks();
         assert_eq!(out.len(), keys.len() * width, "{} keys", keys.len());
-        let groups = keys.chunks(GROUP).zip(out.chunks_mut(GROUP * width));
-        Some(
-            groups
-                .map(|(keys, out)| self.read_group(slot, keys, out))
-                .sum(),
-        )
+        let mut found = 0;
+        let mut hashes = slot.ask(keys);
+        let mut rest = keys;
+        for out in out.chunks_mut(GROUP * width) {
+            let (group, later) = rest.split_at(rest.len().min(GROUP));
+            rest = later;
+            found += self.read_group(slot, (group, &mut hashes), rest, out);
+        }
+        Some(found)
     }
 
-    fn read_group(&self, slot: &Slot<T>, keys: &[Key], out: &mut [T]) -> usize {
+    /// Asks for what the search for these keys will touch first, so that it is near when they are
+    /// read or updated. Worth its price when something else is done in between.
+    pub fn prefetch(&self, slot: SlotIndex, keys: &[Key]) {
+        if let Some(place) = self.held.place(slot) {
+            self.slots[place].ask(keys);
+        }
+    }
+
+    /// Reads a group, whose hashes are given and whose index lines have been asked for; leaves the
+    /// hashes of the next, asked for.
+    fn read_group(
+        &self,
+        slot: &Slot<T>,
+        (keys, hashes): (&[Key], &mut [Hash; GROUP]),
+        next: &[Key],
+        out: &mut [T],
+    ) -> usize {
         let width = self.spec.width as usize;
-        let hashes = slot.hash_group(keys);
         let lines = slot.slab.lines_ahead(width);
         let mut rows = [None; GROUP];
-        for ((row, key), hash) in rows.iter_mut().zip(keys).zip(&hashes) {
+        for ((row, key), hash) in rows.iter_mut().zip(keys).zip(&*hashes) {
             *row = slot.index.find(*hash, *key);
             if let Some(row) = *row {
                 slot.slab.prefetch(row, lines);
             }
         }
+        *hashes = slot.hash_group(next);
         let mut found = 0;
         for ((row, key), out) in rows.iter().zip(keys).zip(out.chunks_exact_mut(width)) {
             match row {
@@ -159,18 +172,61 @@ impl<T: Element> SparseStore<T> {
         keys: &[Key],
         mut visit: impl FnMut(usize, Run<'_, T>),
     ) -> Option<usize> {
-        let slot = &mut self.slots[self.held.place(slot)?];
-        slot.slab.prefetch_chunks();
-        let before = slot.index.len();
-        let mut rows = [0; GROUP];
-        for (group, keys) in keys.chunks(GROUP).enumerate() {
-            slot.rows_of_group(keys, &self.spec, self.counts_steps, &mut rows);
-            for (index, row) in rows.iter().take(keys.len()).enumerate() {
-                visit(
-                    group * GROUP + index,
-                    slot.run(*row, self.spec.width as usize, &mut 0),
-                );
+        let width = self.spec.width as usize;
+        self.visit_groups(slot, keys, |slot, first, rows| {
+            for (index, row) in rows.iter().enumerate() {
+                visit(first + index, slot.run(*row, width, &mut 0));
             }
+        })
+    }
+
+    /// As [`update`](Self::update) for a rule without state lanes and steps: lends the values of
+    /// as many rows at a time as fit `tile`, copied together, with the index of the first one's
+    /// key. Worth it for narrow rows, where calling a rule costs more than what it does.
+    ///
+    /// # Panics
+    /// When `tile` has no room for a row.
+    pub fn update_together(
+        &mut self,
+        slot: SlotIndex,
+        keys: &[Key],
+        tile: &mut [T],
+        mut visit: impl FnMut(usize, &mut [T]),
+    ) -> Option<usize> {
+        let width = self.spec.width as usize;
+        let at_once = tile.len() / width;
+        self.visit_groups(slot, keys, |slot, first, rows| {
+            for (part, rows) in rows.chunks(at_once).enumerate() {
+                let tile = &mut tile[..rows.len() * width];
+                for (row, copy) in rows.iter().zip(tile.chunks_exact_mut(width)) {
+                    copy.copy_from_slice(&slot.slab.record(*row)[..width]);
+                }
+                visit(first + part * at_once, tile);
+                for (row, copy) in rows.iter().zip(tile.chunks_exact(width)) {
+                    slot.slab.record_mut(*row)[..width].copy_from_slice(copy);
+                }
+            }
+        })
+    }
+
+    /// Finds or makes the rows, group by group; `visit` gets the index of a group's first key and
+    /// its rows, which have been asked for. Returns how many were made.
+    #[inline(always)]
+    fn visit_groups(
+        &mut self,
+        slot: SlotIndex,
+        keys: &[Key],
+        mut visit: impl FnMut(&mut Slot<T>, usize, &[u64]),
+    ) -> Option<usize> {
+        let slot = &mut self.slots[self.held.place(slot)?];
+        let before = slot.index.len();
+        let mut hashes = slot.ask(keys);
+        let mut rows = [0; GROUP];
+        for first in (0..keys.len()).step_by(GROUP) {
+            let (group, next) = keys[first..].split_at((keys.len() - first).min(GROUP));
+            slot.rows_of_group((group, &hashes), &self.spec, self.counts_steps, &mut rows);
+            hashes = slot.hash_group(next);
+            visit(slot, first, &rows[..group.len()]);
         }
         Some(slot.index.len() - before)
     }
@@ -235,7 +291,14 @@ impl<T: Element> SparseStore<T> {
 }
 
 impl<T: Element> Slot<T> {
-    /// The hashes of at most [`GROUP`] keys, with their index lines on the way.
+    /// The hashes of the first group of `keys`, with all that its search needs on the way.
+    #[inline(always)]
+    fn ask(&self, keys: &[Key]) -> [Hash; GROUP] {
+        self.slab.prefetch_chunks();
+        self.hash_group(keys)
+    }
+
+    /// The hashes of the first [`GROUP`] keys, with their index lines on the way.
     #[inline(always)]
     fn hash_group(&self, keys: &[Key]) -> [Hash; GROUP] {
         let mut hashes = [Hash::default(); GROUP];
@@ -250,14 +313,13 @@ impl<T: Element> Slot<T> {
     /// The rows of at most [`GROUP`] keys, made where they were missing and on their way.
     fn rows_of_group(
         &mut self,
-        keys: &[Key],
+        (keys, hashes): (&[Key], &[Hash; GROUP]),
         spec: &TableSpec,
         counts_steps: bool,
         rows: &mut [u64; GROUP],
     ) {
-        let hashes = self.hash_group(keys);
         let lines = self.slab.lines_ahead(self.slab.record_elements());
-        for ((row, key), hash) in rows.iter_mut().zip(keys).zip(&hashes) {
+        for ((row, key), hash) in rows.iter_mut().zip(keys).zip(hashes) {
             *row = match self.index.find(*hash, *key) {
                 Some(row) => row,
                 None => self.add(*hash, *key, spec, counts_steps),
@@ -291,11 +353,7 @@ impl<T: Element> Slot<T> {
             0 => Lanes::none(),
             _ => Lanes::take(lanes.chunks_exact_mut(width)),
         };
-        Run {
-            values,
-            lanes,
-            step: self.steps.get_mut(row as usize).unwrap_or(uncounted),
-        }
+        Run { values, lanes, step: self.steps.get_mut(row as usize).unwrap_or(uncounted) }
     }
 
     /// All rows in order of key.

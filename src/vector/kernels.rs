@@ -25,19 +25,13 @@ pub fn add_assign<T: Element>(y: &mut [T], x: &[T]) {
 /// `y *= factor`.
 #[inline]
 pub fn scale<T: Real>(y: &mut [T], factor: T) {
-    on_widest(Each {
-        y,
-        change: |y: &mut T| *y = y.times(factor),
-    });
+    on_widest(Each { y, change: |y: &mut T| *y = y.times(factor) });
 }
 
 /// `y = y / denominator`, the closing step of `Combine::WeightedMean`; integers round toward zero.
 #[inline]
 pub fn divide<T: Element>(y: &mut [T], denominator: f64) {
-    on_widest(Each {
-        y,
-        change: |y: &mut T| *y = y.divided(denominator),
-    });
+    on_widest(Each { y, change: |y: &mut T| *y = y.divided(denominator) });
 }
 
 /// `target = source`, by the C library's `memcpy`. See [`copy_streaming`] for large pulls.

@@ -38,10 +38,7 @@ pub struct Lanes<'a, T> {
 impl<'a, T> Lanes<'a, T> {
     /// No lanes.
     pub fn none() -> Self {
-        Self {
-            lent: Default::default(),
-            count: 0,
-        }
+        Self { lent: Default::default(), count: 0 }
     }
 
     /// The first [`LANES_MAX`] of these lanes.
@@ -56,10 +53,7 @@ impl<'a, T> Lanes<'a, T> {
 
     /// The same lanes for a shorter time.
     pub fn reborrow(&mut self) -> Lanes<'_, T> {
-        Lanes {
-            lent: self.lent.each_mut().map(|lane| &mut **lane),
-            count: self.count,
-        }
+        Lanes { lent: self.lent.each_mut().map(|lane| &mut **lane), count: self.count }
     }
 }
 
@@ -161,10 +155,7 @@ impl dyn UpdateRule + '_ {
     /// When the run has not the rule's number of lanes.
     #[inline]
     pub fn apply<T: Element>(&self, context: &ApplyContext, rows: &mut RowsMut<'_, T>) {
-        debug_assert!(
-            self.supports(T::DTYPE),
-            "checked when the table was created"
-        );
+        debug_assert!(self.supports(T::DTYPE), "checked when the table was created");
         assert_eq!(rows.lanes.len(), self.lanes(), "lanes of {self:?}");
         debug_assert_eq!(rows.values.len(), rows.aggregate.len());
         T::apply(self, context, rows);

@@ -41,11 +41,7 @@ impl Any {
     }
 
     fn result<T>(&mut self, item: impl Fn(&mut Self) -> T) -> Result<T, Refusal> {
-        if self.0.chance(0.5) {
-            Ok(item(self))
-        } else {
-            Err(self.refusal())
-        }
+        if self.0.chance(0.5) { Ok(item(self)) } else { Err(self.refusal()) }
     }
 
     pub(super) fn origin(&mut self) -> Origin {
@@ -77,10 +73,7 @@ impl Any {
     fn payload(&mut self) -> Payload {
         let bits = self.list(|any| any.0.next_u64() as i64);
         let dtype = self.one_of([DType::F32, DType::F64, DType::I64]);
-        Payload {
-            dtype,
-            ..Payload::from_slice(&bits)
-        }
+        Payload { dtype, ..Payload::from_slice(&bits) }
     }
 
     fn loss(&mut self) -> Loss {
@@ -92,48 +85,22 @@ impl Any {
         let hash = u128::from(self.u64()) << 64;
         let why = self.loss();
         self.one_of([
-            Refusal::NonFinite {
-                key,
-                element: count,
-                bits: tick.0,
-            },
-            Refusal::UnknownTable {
-                table: TableId(count),
-            },
-            Refusal::SpecMismatch {
-                expected: hash,
-                found: hash ^ 1,
-            },
-            Refusal::DType {
-                expected: DType::F32,
-                found: DType::I64,
-            },
-            Refusal::Shape {
-                expected: key.0,
-                found: tick.0,
-            },
+            Refusal::NonFinite { key, element: count, bits: tick.0 },
+            Refusal::UnknownTable { table: TableId(count) },
+            Refusal::SpecMismatch { expected: hash, found: hash ^ 1 },
+            Refusal::DType { expected: DType::F32, found: DType::I64 },
+            Refusal::Shape { expected: key.0, found: tick.0 },
             Refusal::OutsideDomain { key },
-            Refusal::NotOwned {
-                slot: SlotIndex(count),
-            },
+            Refusal::NotOwned { slot: SlotIndex(count) },
             Refusal::UnknownWorker,
-            Refusal::StaleWorker {
-                current: Incarnation(key.0),
-            },
+            Refusal::StaleWorker { current: Incarnation(key.0) },
             Refusal::Removed { why },
             Refusal::Finished,
-            Refusal::WriterTaken {
-                writer: GroupId(count),
-            },
+            Refusal::WriterTaken { writer: GroupId(count) },
             Refusal::Weight { found: -0.5 },
-            Refusal::TickBackwards {
-                expected: tick,
-                found: tick.next(),
-            },
+            Refusal::TickBackwards { expected: tick, found: tick.next() },
             Refusal::GroupFull { size: count },
-            Refusal::UnknownGroup {
-                group: GroupId(count),
-            },
+            Refusal::UnknownGroup { group: GroupId(count) },
             Refusal::WindowFull,
             Refusal::Limit,
         ])
@@ -225,26 +192,9 @@ impl Any {
         let chained = self.option(|any| Sequence(any.u64()));
         let (previous, own, values) = (chained, chained, self.payload());
         self.one_of([
-            Message::Push {
-                table,
-                header,
-                slot,
-                previous,
-                rows,
-                values,
-            },
-            Message::Pull {
-                table,
-                header,
-                slot,
-                own,
-                rows: pulled,
-            },
-            Message::Await {
-                table,
-                header,
-                slot,
-            },
+            Message::Push { table, header, slot, previous, rows, values },
+            Message::Pull { table, header, slot, own, rows: pulled },
+            Message::Await { table, header, slot },
         ])
     }
 
@@ -256,17 +206,8 @@ impl Any {
         let tables = self.list(Self::tick_table);
         self.one_of([
             Message::Join { group, token },
-            Message::Attach {
-                origin,
-                table,
-                spec_hash,
-            },
-            Message::Ticked {
-                origin,
-                tick,
-                settled_below,
-                tables,
-            },
+            Message::Attach { origin, table, spec_hash },
+            Message::Ticked { origin, tick, settled_below, tables },
             Message::Leave { origin, last },
             Message::Heartbeat { origin },
         ])
@@ -276,37 +217,15 @@ impl Any {
         let (origin, table) = (self.origin(), TableId(self.u32()));
         let (sequence, tick) = (Sequence(self.u64()), Tick(self.u64()));
         let (token, size) = (self.u64(), self.u32());
-        let granted = JoinGrant {
-            origin,
-            size,
-            start: tick,
-        };
+        let granted = JoinGrant { origin, size, start: tick };
         let (joined, done) = (self.result(|_| granted), self.result(|_| ()));
         let (answer, result, reason) = (self.answer(), self.result(Self::pulled), self.reason());
         self.one_of([
-            Message::Joined {
-                token,
-                result: joined,
-            },
-            Message::Attached {
-                table,
-                result: done,
-            },
-            Message::PushAnswer {
-                table,
-                sequence,
-                answer,
-            },
-            Message::PullAnswer {
-                table,
-                sequence,
-                result,
-            },
-            Message::Deferred {
-                table,
-                sequence,
-                reason,
-            },
+            Message::Joined { token, result: joined },
+            Message::Attached { table, result: done },
+            Message::PushAnswer { table, sequence, answer },
+            Message::PullAnswer { table, sequence, result },
+            Message::Deferred { table, sequence, reason },
             Message::Resume { table, sequence },
             Message::TickAnswer { tick, result: done },
             Message::LeaveAnswer { result: done },
@@ -321,18 +240,9 @@ impl Any {
         let closed = Tick(self.u64());
         self.one_of([
             Message::Record(record),
-            Message::RecordHeld {
-                group,
-                version,
-                server,
-                closed,
-            },
+            Message::RecordHeld { group, version, server, closed },
             Message::Fence { origin },
-            Message::Fenced {
-                origin,
-                server,
-                last,
-            },
+            Message::Fenced { origin, server, last },
         ])
     }
 }

@@ -39,18 +39,12 @@ pub(super) struct Source<'a> {
 impl<'a> Source<'a> {
     /// Reads a slice; payloads are copied out of it.
     pub(super) fn borrowed(bytes: &'a [u8]) -> Self {
-        Self {
-            reader: Reader::new(bytes),
-            shared: None,
-        }
+        Self { reader: Reader::new(bytes), shared: None }
     }
 
     /// Reads `part`, a slice of `whole`; payloads share its memory.
     pub(super) fn shared(whole: &'a Bytes, part: &'a [u8]) -> Self {
-        Self {
-            reader: Reader::new(part),
-            shared: Some(whole),
-        }
+        Self { reader: Reader::new(part), shared: Some(whole) }
     }
 
     /// The next `count` bytes as an owned value.
@@ -199,8 +193,5 @@ impl<A: Field, B: Field, C: Field> Field for (A, B, C) {
 
 /// A tag without a meaning.
 pub(super) fn unknown(field: &'static str, tag: u8) -> FrameError {
-    FrameError::Malformed {
-        field,
-        found: tag.into(),
-    }
+    FrameError::Malformed { field, found: tag.into() }
 }

@@ -202,25 +202,16 @@ impl Head {
         let sum = reader.u32()?;
         let payload_bytes = usize::try_from(payload_bytes).unwrap_or(usize::MAX);
         payload_len(payload_bytes.saturating_add(HEADER_BYTES))?;
-        Ok(Some(Self {
-            kind,
-            payload_bytes,
-            sum,
-        }))
+        Ok(Some(Self { kind, payload_bytes, sum }))
     }
 }
 
 fn unframe_whole(frame: &[u8]) -> Result<(u8, &[u8]), FrameError> {
-    let header = Head::take_partial(frame)?.ok_or(FrameError::Truncated {
-        expected: HEADER_BYTES,
-        found: frame.len(),
-    })?;
+    let header = Head::take_partial(frame)?
+        .ok_or(FrameError::Truncated { expected: HEADER_BYTES, found: frame.len() })?;
     let payload = frame.get(HEADER_BYTES..).unwrap_or_default();
     if payload.len() < header.payload_bytes {
-        return Err(FrameError::Truncated {
-            expected: header.payload_bytes,
-            found: payload.len(),
-        });
+        return Err(FrameError::Truncated { expected: header.payload_bytes, found: payload.len() });
     }
     if payload.len() > header.payload_bytes {
         return Err(FrameError::Malformed {
@@ -232,10 +223,7 @@ fn unframe_whole(frame: &[u8]) -> Result<(u8, &[u8]), FrameError> {
     sum.add(payload);
     let found = sum.finish();
     if found != header.sum {
-        return Err(FrameError::Checksum {
-            expected: header.sum,
-            found,
-        });
+        return Err(FrameError::Checksum { expected: header.sum, found });
     }
     Ok((header.kind, payload))
 }
@@ -248,11 +236,8 @@ fn take_message(kind: u8, mut source: Source<'_>) -> Result<Message, FrameError>
 
 /// The payload's length in a frame of `frame_bytes`, if such a frame may exist.
 fn payload_len(frame_bytes: usize) -> Result<u32, FrameError> {
-    let too_large = FrameError::TooLarge {
-        field: "frame",
-        limit: limits::FRAME_BYTES_MAX,
-        found: frame_bytes,
-    };
+    let too_large =
+        FrameError::TooLarge { field: "frame", limit: limits::FRAME_BYTES_MAX, found: frame_bytes };
     if frame_bytes > limits::FRAME_BYTES_MAX {
         return Err(too_large);
     }
@@ -268,13 +253,8 @@ fn check(message: &Message) -> Result<(), FrameError> {
             }
             check_payload(values)
         },
-        Message::Pull {
-            rows: PullRows::Keys(keys),
-            ..
-        } => check_keys(keys),
-        Message::PullAnswer {
-            result: Ok(served), ..
-        } => {
+        Message::Pull { rows: PullRows::Keys(keys), .. } => check_keys(keys),
+        Message::PullAnswer { result: Ok(served), .. } => {
             check_keys(served.keys.as_deref().unwrap_or_default())?;
             check_payload(&served.values)
         },
@@ -304,11 +284,7 @@ fn check_count(field: &'static str, found: usize, limit: usize) -> Result<(), Fr
     if found <= limit {
         return Ok(());
     }
-    Err(FrameError::TooLarge {
-        field,
-        limit,
-        found,
-    })
+    Err(FrameError::TooLarge { field, limit, found })
 }
 
 /// The checksum over kind, length and payload.

@@ -24,10 +24,8 @@ impl Field for Vec<Key> {
         for _ in 0..count {
             let gap = take_number(source)?;
             let key = least.and_then(|least| least.checked_add(gap));
-            let key = key.ok_or(FrameError::Malformed {
-                field: "difference of keys",
-                found: gap,
-            })?;
+            let key =
+                key.ok_or(FrameError::Malformed { field: "difference of keys", found: gap })?;
             keys.push(Key(key));
             least = key.checked_add(1);
         }
@@ -54,10 +52,7 @@ impl Field for Vec<(SlotIndex, Sequence)> {
         for touched in self {
             let along = i64::from(touched.0.0) - i64::from(slot);
             put_number(folded(along), sink);
-            put_number(
-                folded(touched.1.0.wrapping_sub(sequence).cast_signed()),
-                sink,
-            );
+            put_number(folded(touched.1.0.wrapping_sub(sequence).cast_signed()), sink);
             (slot, sequence) = (touched.0.0, touched.1.0);
         }
     }
@@ -71,10 +66,8 @@ impl Field for Vec<(SlotIndex, Sequence)> {
             let along = take_number(source)?;
             let next = i64::from(slot).checked_add(unfolded(along));
             let next = next.and_then(|slot| u32::try_from(slot).ok());
-            slot = next.ok_or(FrameError::Malformed {
-                field: "difference of slots",
-                found: along,
-            })?;
+            slot =
+                next.ok_or(FrameError::Malformed { field: "difference of slots", found: along })?;
             sequence = sequence.wrapping_add(unfolded(take_number(source)?).cast_unsigned());
             touched.push((SlotIndex(slot), Sequence(sequence)));
         }
@@ -91,15 +84,17 @@ fn unfolded(number: u64) -> i64 {
     (number >> 1).cast_signed() ^ -(number & 1).cast_signed()
 }
 
-fn put_number(mut number: u64, sink: &mut impl Sink) {
-    loop {
-        let [low, ..] = number.to_le_bytes();
-        number >>= 7;
-        if number == 0 {
-            return sink.raw(&[low & 0x7f]);
-        }
-        sink.raw(&[low | 0x80]);
+/// Written at once, so that who only counts the bytes pays for their number and not for them.
+#[inline]
+fn put_number(number: u64, sink: &mut impl Sink) {
+    let groups = (u64::BITS - (number | 1).leading_zeros()).div_ceil(7) as usize;
+    let mut bytes = [0_u8; 10];
+    let group = |at: usize| (number >> (7 * at)).to_le_bytes()[0];
+    for (at, byte) in bytes.iter_mut().enumerate().take(groups) {
+        let more = if at + 1 < groups { 0x80 } else { 0 };
+        *byte = group(at) & 0x7f | more;
     }
+    sink.raw(bytes.get(..groups).unwrap_or(&bytes));
 }
 
 /// Takes a number in its only encoding: no needless zero byte at its end, nothing above 64 bits.
@@ -123,10 +118,7 @@ fn take_number(source: &mut Source<'_>) -> Result<u64, FrameError> {
 }
 
 fn malformed(byte: u8) -> FrameError {
-    FrameError::Malformed {
-        field: "variable-length number",
-        found: byte.into(),
-    }
+    FrameError::Malformed { field: "variable-length number", found: byte.into() }
 }
 
 #[cfg(test)]

@@ -193,9 +193,7 @@ choice! { WaitFor, "reason of a wait",
     6 => Answer,
 }
 
-choices_as_fields!(
-    RowsNamed, PullRows, Answer, Refusal, MemberEnd, DType, Loss, WaitFor
-);
+choices_as_fields!(RowsNamed, PullRows, Answer, Refusal, MemberEnd, DType, Loss, WaitFor);
 
 numbers!(
     GroupId,
@@ -230,10 +228,8 @@ impl Field for KeyRange {
 
     fn take(source: &mut Source<'_>) -> Result<Self, FrameError> {
         let (first, last) = Field::take(source)?;
-        Self::new(first, last).ok_or(FrameError::Malformed {
-            field: "last key of a range",
-            found: last.0,
-        })
+        Self::new(first, last)
+            .ok_or(FrameError::Malformed { field: "last key of a range", found: last.0 })
     }
 }
 

@@ -21,20 +21,14 @@ pub struct Payload {
 impl Payload {
     /// No elements.
     pub fn empty(dtype: DType) -> Self {
-        Self {
-            dtype,
-            bytes: Bytes::new(),
-        }
+        Self { dtype, bytes: Bytes::new() }
     }
 
     /// A copy of `elements`. Cost: one memcpy on little-endian machines.
     pub fn from_slice<T: Element>(elements: &[T]) -> Self {
         let mut bytes = bytemuck::cast_slice::<T, u8>(elements).to_vec();
         little_endian::<T>(&mut bytes);
-        Self {
-            dtype: T::DTYPE,
-            bytes: bytes.into(),
-        }
+        Self { dtype: T::DTYPE, bytes: bytes.into() }
     }
 
     /// How many elements; a broken last one is not counted.
@@ -87,10 +81,7 @@ impl Payload {
         if self.bytes.len().is_multiple_of(self.dtype.bytes()) {
             return Ok(());
         }
-        Err(FrameError::Malformed {
-            field: "bytes of a payload",
-            found: self.bytes.len() as u64,
-        })
+        Err(FrameError::Malformed { field: "bytes of a payload", found: self.bytes.len() as u64 })
     }
 }
 
@@ -121,19 +112,12 @@ mod tests {
 
     #[test]
     fn unaligned_bytes_are_copied_and_wrong_ones_refused() {
-        let padded: Bytes = [&[0][..], &7_i64.to_le_bytes(), &(-1_i64).to_le_bytes()]
-            .concat()
-            .into();
-        let odd = Payload {
-            dtype: DType::I64,
-            bytes: padded.slice(1..),
-        };
+        let padded: Bytes =
+            [&[0][..], &7_i64.to_le_bytes(), &(-1_i64).to_le_bytes()].concat().into();
+        let odd = Payload { dtype: DType::I64, bytes: padded.slice(1..) };
         assert_eq!(odd.elements::<i64>().unwrap().as_ref(), [7, -1]);
         assert!(odd.elements::<f64>().is_err());
-        let cut = Payload {
-            bytes: padded,
-            ..odd
-        };
+        let cut = Payload { bytes: padded, ..odd };
         assert!(cut.read_into(&mut Vec::<i64>::new()).is_err());
     }
 }

@@ -160,22 +160,15 @@ impl Refusal {
                 element,
                 found: words_of(f64::from_bits(bits)).into(),
             },
-            Self::DType { expected, found } => AccessError::DType {
-                table,
-                expected: expected.name(),
-                found: found.name(),
+            Self::DType { expected, found } => {
+                AccessError::DType { table, expected: expected.name(), found: found.name() }
             },
-            Self::Shape { expected, found } => AccessError::Length {
-                table,
-                rows: "one chunk".into(),
-                expected,
-                found,
+            Self::Shape { expected, found } => {
+                AccessError::Length { table, rows: "one chunk".into(), expected, found }
             },
             Self::OutsideDomain { key } => AccessError::KeyRefused { table, key: key.0 },
-            Self::WriterTaken { writer } => AccessError::WriterTaken {
-                table,
-                writer,
-                group: origin.group,
+            Self::WriterTaken { writer } => {
+                AccessError::WriterTaken { table, writer, group: origin.group }
             },
             Self::Weight { found } => AccessError::Weight {
                 table,
@@ -193,15 +186,10 @@ impl Refusal {
             Self::StaleWorker { current } => GroupError::StaleWorker { worker, current },
             Self::Removed { why } => GroupError::Removed { worker, why },
             Self::Finished => GroupError::Finished { worker },
-            Self::TickBackwards { expected, found } => GroupError::TickBackwards {
-                worker,
-                expected,
-                found,
+            Self::TickBackwards { expected, found } => {
+                GroupError::TickBackwards { worker, expected, found }
             },
-            Self::GroupFull { size } => GroupError::Full {
-                group: worker.group.to_string(),
-                size,
-            },
+            Self::GroupFull { size } => GroupError::Full { group: worker.group.to_string(), size },
             Self::UnknownGroup { group } => GroupError::Unknown { group },
             _ => GroupError::UnknownWorker { worker },
         }

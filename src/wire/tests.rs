@@ -82,10 +82,7 @@ fn a_header_is_judged_before_its_payload_arrives() {
     assert!(too_large, "{:?}", split(&header));
     header[2] = 2;
     assert!(split(&header[..3]).is_err(), "another version");
-    let unknown = FrameError::Malformed {
-        field: "kind of message",
-        found: 0x7f,
-    };
+    let unknown = FrameError::Malformed { field: "kind of message", found: 0x7f };
     assert_eq!(decode(&framed(0x7f, &[])), Err(unknown));
 }
 
@@ -120,22 +117,14 @@ fn what_no_reader_accepts_is_not_written() {
         rows,
         values,
     };
-    let full = (0..=limits::FRAME_KEYS_MAX as u64)
-        .map(Key)
-        .collect::<Vec<_>>();
+    let full = (0..=limits::FRAME_KEYS_MAX as u64).map(Key).collect::<Vec<_>>();
     let block = RowsNamed::Block(KeyRange::single(Key(0)));
     let large = Payload::from_slice(&vec![0_i64; limits::FRAME_ELEMENTS_MAX + 1]);
-    let cut = Payload {
-        dtype: DType::F32,
-        bytes: Bytes::from_static(&[0; 5]),
-    };
+    let cut = Payload { dtype: DType::F32, bytes: Bytes::from_static(&[0; 5]) };
     let mut out = vec![7];
     for (rows, values) in [
         (RowsNamed::Keys(full.clone()), Payload::empty(DType::F32)),
-        (
-            RowsNamed::Keys(vec![Key(2), Key(2)]),
-            Payload::empty(DType::F32),
-        ),
+        (RowsNamed::Keys(vec![Key(2), Key(2)]), Payload::empty(DType::F32)),
         (block.clone(), large),
         (block, cut),
     ] {
@@ -152,20 +141,14 @@ fn refusals_keep_their_numbers_as_errors() {
     let origin = Any(Rng::new(3)).origin();
     let text = |refusal: Refusal| refusal.into_error("w", origin, Tick(4)).to_string();
     let bits = f64::NEG_INFINITY.to_bits();
-    let refusal = Refusal::NonFinite {
-        key: Key(5),
-        element: 6,
-        bits,
-    };
+    let refusal = Refusal::NonFinite { key: Key(5), element: 6, bits };
     assert!(text(refusal).starts_with("table \"w\", key 5, element 6: -infinity pushed"));
     assert!(text(Refusal::Weight { found: -1.0 }).starts_with("table \"w\", tick 4: weight -1"));
     assert!(text(Refusal::UnknownGroup { group: GroupId(9) }).starts_with("group 9 is unknown"));
     let removed = Refusal::Removed { why: Loss::Silent }.into_error("w", origin, Tick(4));
     assert!(
         removed.retry_may_help()
-            && !Refusal::Limit
-                .into_error("w", origin, Tick(4))
-                .retry_may_help()
+            && !Refusal::Limit.into_error("w", origin, Tick(4)).retry_may_help()
     );
 }
 
@@ -181,27 +164,15 @@ fn golden_frames() {
     assert_eq!(expected.next(), None);
 }
 
-const GOLDEN_ORIGIN: Origin = Origin {
-    group: GroupId(1),
-    rank: Rank(2),
-    incarnation: Incarnation(3),
-};
+const GOLDEN_ORIGIN: Origin =
+    Origin { group: GroupId(1), rank: Rank(2), incarnation: Incarnation(3) };
 
 fn golden_requests() -> [Message; 2] {
     let (origin, tick, table) = (GOLDEN_ORIGIN, Tick(4), TableId(7));
     let (sequence, settled_below) = (Sequence(9), Sequence(8));
-    let header = Header {
-        origin,
-        sequence,
-        settled_below,
-        tick,
-    };
+    let header = Header { origin, sequence, settled_below, tick };
     let touched = vec![(SlotIndex(1), Sequence(7)), (SlotIndex(6), Sequence(9))];
-    let tables = vec![TickTable {
-        table,
-        weight: Some(32.0),
-        touched,
-    }];
+    let tables = vec![TickTable { table, weight: Some(32.0), touched }];
     let push = Message::Push {
         table,
         header,
@@ -210,15 +181,7 @@ fn golden_requests() -> [Message; 2] {
         rows: RowsNamed::Keys(vec![Key(5), Key(6), Key(300)]),
         values: Payload::from_slice(&[1.0_f32, -2.0, 0.5]),
     };
-    [
-        push,
-        Message::Ticked {
-            origin,
-            tick,
-            settled_below,
-            tables,
-        },
-    ]
+    [push, Message::Ticked { origin, tick, settled_below, tables }]
 }
 
 fn golden_answers() -> [Message; 3] {
@@ -231,22 +194,10 @@ fn golden_answers() -> [Message; 3] {
         values: Payload::from_slice(&[-1_i64]),
     };
     let (who, since, what) = (Some(Rank(1)), Instant(1_000), WaitFor::StashFull);
-    let reason = WaitReason {
-        who,
-        tick,
-        since,
-        what,
-    };
+    let reason = WaitReason { who, tick, since, what };
     let last = vec![(ServerId(5), table, Tick(3))];
-    let end = MemberEnd::Removed {
-        why: Loss::Silent,
-        last,
-    };
-    let member = Member {
-        origin: GOLDEN_ORIGIN,
-        start: Tick(1),
-        end,
-    };
+    let end = MemberEnd::Removed { why: Loss::Silent, last };
+    let member = Member { origin: GOLDEN_ORIGIN, start: Tick(1), end };
     let record = GroupRecord {
         group: GroupId(1),
         version: RecordVersion(2),
@@ -254,16 +205,8 @@ fn golden_answers() -> [Message; 3] {
         members: vec![member],
     };
     [
-        Message::PullAnswer {
-            table,
-            sequence,
-            result: Ok(served),
-        },
-        Message::Deferred {
-            table,
-            sequence,
-            reason,
-        },
+        Message::PullAnswer { table, sequence, result: Ok(served) },
+        Message::Deferred { table, sequence, reason },
         Message::Record(record),
     ]
 }
@@ -271,12 +214,7 @@ fn golden_answers() -> [Message; 3] {
 /// The size by the functions that need no message, where there is one.
 fn sized(message: &Message) -> Option<usize> {
     Some(match message {
-        Message::Push {
-            previous,
-            rows,
-            values,
-            ..
-        } => {
+        Message::Push { previous, rows, values, .. } => {
             let keys = match rows {
                 RowsNamed::Block(_) => None,
                 RowsNamed::Keys(keys) => Some(keys.as_slice()),
@@ -291,12 +229,9 @@ fn sized(message: &Message) -> Option<usize> {
             };
             pull_bytes(*own, rows)
         },
-        Message::PullAnswer { result: Ok(r), .. } => pull_answer_bytes(
-            r.keys.as_deref(),
-            r.next,
-            r.values.dtype,
-            r.values.len_elements(),
-        ),
+        Message::PullAnswer { result: Ok(r), .. } => {
+            pull_answer_bytes(r.keys.as_deref(), r.next, r.values.dtype, r.values.len_elements())
+        },
         Message::Ticked { tables, .. } => tick_bytes(tables),
         _ => return None,
     })

@@ -15,11 +15,7 @@ struct Ban {
 }
 
 const fn ban(segments: &'static [&'static str], anchored: bool, instead: &'static str) -> Ban {
-    Ban {
-        segments,
-        anchored,
-        instead,
-    }
+    Ban { segments, anchored, instead }
 }
 
 const TIME: &str = "time is an argument: take crate::time::Instant";
@@ -30,11 +26,7 @@ const ORDER: &str = "its iteration order breaks replay: use BTreeMap or a sorted
 const SYSTEM: [Ban; 6] = [
     ban(&["Instant", "now"], false, TIME),
     ban(&["SystemTime"], false, TIME),
-    ban(
-        &["std", "env"],
-        true,
-        "configuration is an argument, built by binaries",
-    ),
+    ban(&["std", "env"], true, "configuration is an argument, built by binaries"),
     ban(&["std", "fs"], true, FILES),
     ban(&["std", "net"], true, FILES),
     ban(&["std", "process"], true, FILES),
@@ -43,41 +35,21 @@ const SYSTEM: [Ban; 6] = [
 /// Banned beside these in rows 0 to 6 and in `sim`.
 const PURE: [Ban; 9] = [
     ban(&["std", "thread"], true, "the drivers own the threads"),
-    ban(
-        &["rand"],
-        true,
-        "randomness is an argument: take crate::rng::Rng",
-    ),
+    ban(&["rand"], true, "randomness is an argument: take crate::rng::Rng"),
     ban(&["tokio"], true, "no executor is assumed"),
     ban(&["quinn"], true, "sockets belong to transport"),
-    ban(
-        &["dashmap"],
-        true,
-        "registries belong to embed, transport and ps-server",
-    ),
+    ban(&["dashmap"], true, "registries belong to embed, transport and ps-server"),
     ban(&["HashMap"], false, ORDER),
     ban(&["HashSet"], false, ORDER),
     ban(&["RandomState"], false, ORDER),
-    ban(
-        &["DefaultHasher"],
-        false,
-        "its bits may change: use siphasher",
-    ),
+    ban(&["DefaultHasher"], false, "its bits may change: use siphasher"),
 ];
 
 /// Banned in all of src outside the one file.
 const SYNC_FILE: &str = "src/sync.rs";
 const SYNC: [Ban; 2] = [
-    ban(
-        &["std", "sync"],
-        true,
-        "use crate::sync, the only door to locks and atomics",
-    ),
-    ban(
-        &["parking_lot"],
-        true,
-        "use crate::sync, the only door to locks and atomics",
-    ),
+    ban(&["std", "sync"], true, "use crate::sync, the only door to locks and atomics"),
+    ban(&["parking_lot"], true, "use crate::sync, the only door to locks and atomics"),
 ];
 
 const SIM_ONLY: [Ban; 1] = [ban(&["std", "time"], true, "use crate::time")];
@@ -97,10 +69,7 @@ pub(crate) fn banned(source: &Source, room: &str, row: usize, path: &Path) -> Op
         (room == "sim", &SIM_ONLY),
         (room == "embed", &EMBED_ONLY),
     ];
-    let mut bans = lists
-        .iter()
-        .filter(|(on, _)| *on)
-        .flat_map(|(_, list)| *list);
+    let mut bans = lists.iter().filter(|(on, _)| *on).flat_map(|(_, list)| *list);
     let ban = bans.find(|ban| ban.matches(&path.segments))?;
     let name = ban.segments.join("::");
     let what = format!("`{name}` in `{room}`, {}", ban.instead);
@@ -134,40 +103,21 @@ mod tests {
 
     #[test]
     fn the_operating_system_stays_out() {
-        for name in [
-            "std::env::var()",
-            "std::fs::read()",
-            "alloc::sync::Arc",
-            "std::thread::spawn()",
-        ] {
-            caught(
-                "src/node/shard.rs",
-                &format!("fn f() {{ {name} }}"),
-                "banned name",
-            );
+        for name in
+            ["std::env::var()", "std::fs::read()", "alloc::sync::Arc", "std::thread::spawn()"]
+        {
+            caught("src/node/shard.rs", &format!("fn f() {{ {name} }}"), "banned name");
             caught(
                 "src/sim/net.rs",
                 &format!("use {};", name.trim_end_matches("()")),
                 "banned name",
             );
         }
-        caught(
-            "src/check/mod.rs",
-            "use std::{fmt, time::SystemTime};",
-            "`SystemTime`",
-        );
+        caught("src/check/mod.rs", "use std::{fmt, time::SystemTime};", "`SystemTime`");
         caught("src/embed/mod.rs", "use std::net::TcpStream;", "`std::net`");
-        caught(
-            "src/embed/mod.rs",
-            "use std::sync::Condvar;",
-            "use crate::sync",
-        );
+        caught("src/embed/mod.rs", "use std::sync::Condvar;", "use crate::sync");
         caught("src/node/mod.rs", "use std::*;", "banned name");
-        caught(
-            "src/sim/mod.rs",
-            "use std::time::Duration;",
-            "use crate::time",
-        );
+        caught("src/sim/mod.rs", "use std::time::Duration;", "use crate::time");
         clean("src/embed/mod.rs", "use std::thread; use dashmap::DashMap;");
         clean("src/os/clock.rs", "fn f() { std::time::Instant::now() }");
         clean("src/sync.rs", "pub use std::sync::Arc;");
@@ -185,20 +135,9 @@ mod tests {
             "use std::collections::{BTreeMap, HashMap as Map};",
             "breaks replay",
         );
-        caught(
-            "src/sim/net.rs",
-            "fn f(s: &std::collections::HashSet<u8>) {}",
-            "`HashSet`",
-        );
-        caught(
-            "src/node/keeper.rs",
-            "fn f() { rand::random() }",
-            "take crate::rng::Rng",
-        );
+        caught("src/sim/net.rs", "fn f(s: &std::collections::HashSet<u8>) {}", "`HashSet`");
+        caught("src/node/keeper.rs", "fn f() { rand::random() }", "take crate::rng::Rng");
         caught("src/store/index.rs", "use dashmap::DashMap;", "`dashmap`");
-        clean(
-            "src/store/index.rs",
-            "fn f(operand: u8) { g::rand(operand) }",
-        );
+        clean("src/store/index.rs", "fn f(operand: u8) { g::rand(operand) }");
     }
 }

@@ -7,17 +7,7 @@ use crate::{Violation, violation};
 
 /// The rooms, row by row from the ground up. A room imports only from rows below its own.
 pub(crate) const HOUSE: [&[&str]; 10] = [
-    &[
-        "error",
-        "id",
-        "limits",
-        "time",
-        "rng",
-        "codec",
-        "sync",
-        "extension",
-        "schedule",
-    ],
+    &["error", "id", "limits", "time", "rng", "codec", "sync", "extension", "schedule"],
     &["key"],
     &["vector", "clock"],
     &["spec"],
@@ -47,34 +37,16 @@ const MUST_NOT_KNOW: [(&str, &[&str], &str); 6] = [
         &["vector", "codec"],
         "a policy sees keys, ticks, sizes and named scalars, never a value or bytes",
     ),
-    (
-        "placement",
-        &["vector", "time"],
-        "placement is a function of keys, servers and epoch",
-    ),
-    (
-        "os",
-        &["node", "consistency"],
-        "files and clocks know no protocol",
-    ),
-    (
-        "transport",
-        &["consistency", "filter"],
-        "bytes move whatever the policy is",
-    ),
+    ("placement", &["vector", "time"], "placement is a function of keys, servers and epoch"),
+    ("os", &["node", "consistency"], "files and clocks know no protocol"),
+    ("transport", &["consistency", "filter"], "bytes move whatever the policy is"),
 ];
 
 /// Crates of the top row and the crates of that row that they must not name.
 const TOP_ROW: [(&str, &[&str]); 3] = [
     ("workloads/", &["archipelago_client", "client", "ps_server"]),
-    (
-        "client/",
-        &["archipelago_workloads", "workloads", "ps_server"],
-    ),
-    (
-        "src/",
-        &["archipelago_client", "archipelago_workloads", "ps_server"],
-    ),
+    ("client/", &["archipelago_workloads", "workloads", "ps_server"]),
+    ("src/", &["archipelago_client", "archipelago_workloads", "ps_server"]),
 ];
 
 /// Everything this file knows against one source.
@@ -196,9 +168,7 @@ pub(crate) mod tests {
     /// The first thing found in a file, as `line: rule: what`, or nothing.
     fn found(path: &str, raw: &str) -> String {
         let found = check(&Source::new(path, raw));
-        let first = found
-            .first()
-            .map(|v| format!("{}: {}: {}", v.line, v.rule, v.what));
+        let first = found.first().map(|v| format!("{}: {}: {}", v.line, v.rule, v.what));
         first.unwrap_or_default()
     }
 
@@ -218,128 +188,54 @@ pub(crate) mod tests {
             "\nuse crate::{error::A, store::B};",
             "2: import: `key` (row 1)",
         );
-        caught(
-            "src/store/block.rs",
-            "fn f() { crate::node::g() }",
-            "names `node` (row 6)",
-        );
-        clean(
-            "src/store/block.rs",
-            "use crate::{key::Key, vector::{DType, Element}};",
-        );
-        clean(
-            "src/store/block.rs",
-            "// crate::node\nconst A: &str = \"crate::node::x\";",
-        );
-        clean(
-            "src/key/range.rs",
-            "pub(crate) fn f() {} pub(super) mod tests {}",
-        );
+        caught("src/store/block.rs", "fn f() { crate::node::g() }", "names `node` (row 6)");
+        clean("src/store/block.rs", "use crate::{key::Key, vector::{DType, Element}};");
+        clean("src/store/block.rs", "// crate::node\nconst A: &str = \"crate::node::x\";");
+        clean("src/key/range.rs", "pub(crate) fn f() {} pub(super) mod tests {}");
         caught("src/key/range.rs", "use crate::*;", "is no room");
         clean("src/lib.rs", "pub use crate::node::Node;");
     }
 
     #[test]
     fn rooms_of_one_row_are_strangers() {
-        caught(
-            "src/store/block.rs",
-            "use crate::placement::Ring;",
-            "of its own row 4",
-        );
-        caught(
-            "src/sim/mod.rs",
-            "use crate::embed::Store;",
-            "of its own row 8",
-        );
-        caught(
-            "src/rng.rs",
-            "use crate::codec::Writer;",
-            "of its own row 0",
-        );
-        clean(
-            "src/codec.rs",
-            "use crate::error::FrameError; use crate::limits;",
-        );
+        caught("src/store/block.rs", "use crate::placement::Ring;", "of its own row 4");
+        caught("src/sim/mod.rs", "use crate::embed::Store;", "of its own row 8");
+        caught("src/rng.rs", "use crate::codec::Writer;", "of its own row 0");
+        clean("src/codec.rs", "use crate::error::FrameError; use crate::limits;");
         clean("src/error.rs", "use crate::{id::Tick, time::Instant};");
         caught("src/id.rs", "use crate::error::Error;", "of its own row 0");
-        caught(
-            "src/time.rs",
-            "use crate::error::Error;",
-            "of its own row 0",
-        );
+        caught("src/time.rs", "use crate::error::Error;", "of its own row 0");
     }
 
     #[test]
     fn super_cannot_leave_a_room_unseen() {
         caught("src/codec.rs", "use super::store::Block;", "names `store`");
-        caught(
-            "src/key/range.rs",
-            "use super::super::store::Block;",
-            "names `store`",
-        );
-        caught(
-            "src/codec.rs",
-            "mod tests { use super::super::node::X; }",
-            "names `node`",
-        );
-        clean(
-            "src/key/range.rs",
-            "use super::KeyList; mod tests { use super::super::list::A; }",
-        );
+        caught("src/key/range.rs", "use super::super::store::Block;", "names `store`");
+        caught("src/codec.rs", "mod tests { use super::super::node::X; }", "names `node`");
+        clean("src/key/range.rs", "use super::KeyList; mod tests { use super::super::list::A; }");
         clean("src/codec.rs", "mod tests { use super::*; }");
     }
 
     #[test]
     fn some_rooms_must_not_know_some_below() {
-        caught(
-            "src/consistency/ssp.rs",
-            "use crate::vector::Element;",
-            "never a value",
-        );
-        caught(
-            "src/clock/window.rs",
-            "use crate::time::Instant;",
-            "not wall time",
-        );
-        caught(
-            "src/os/files.rs",
-            "use crate::node::Node;",
-            "know no protocol",
-        );
-        caught(
-            "src/placement/ring.rs",
-            "use crate::vector::Element;",
-            "placement is a function",
-        );
+        caught("src/consistency/ssp.rs", "use crate::vector::Element;", "never a value");
+        caught("src/clock/window.rs", "use crate::time::Instant;", "not wall time");
+        caught("src/os/files.rs", "use crate::node::Node;", "know no protocol");
+        caught("src/placement/ring.rs", "use crate::vector::Element;", "placement is a function");
     }
 
     #[test]
     fn every_room_and_every_path_is_known() {
         caught("src/cellar/mod.rs", "", "`cellar` is not in the house");
         caught("src/node/mod.rs", "use crate::Tick;", "is no room");
-        caught(
-            "tests/a.rs",
-            "use archipelago::cellar::X;",
-            "no room of the house",
-        );
-        clean(
-            "tests/a.rs",
-            "use archipelago::{Tick, sim::{World}, rules};",
-        );
+        caught("tests/a.rs", "use archipelago::cellar::X;", "no room of the house");
+        clean("tests/a.rs", "use archipelago::{Tick, sim::{World}, rules};");
     }
 
     #[test]
     fn the_top_row_is_ordered() {
-        caught(
-            "workloads/src/lib.rs",
-            "use archipelago_client::X;",
-            "above or beside",
-        );
-        caught(
-            "client/src/lib.rs",
-            "use archipelago_workloads::X;",
-            "above or beside",
-        );
+        caught("workloads/src/lib.rs", "use archipelago_client::X;", "above or beside");
+        caught("client/src/lib.rs", "use archipelago_workloads::X;", "above or beside");
         clean("ps-server/src/lib.rs", "use archipelago_workloads::X;");
     }
 }

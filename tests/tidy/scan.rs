@@ -36,12 +36,7 @@ pub(crate) struct Path {
 impl Source {
     pub(crate) fn new(path: &str, raw: &str) -> Self {
         let (text, code) = Scrubber::new(raw).run();
-        Self {
-            path: path.into(),
-            raw: raw.into(),
-            text,
-            tokens: tokenize(&code),
-        }
+        Self { path: path.into(), raw: raw.into(), text, tokens: tokenize(&code) }
     }
 
     /// The line of a token, or the last line.
@@ -141,9 +136,7 @@ impl Scrubber {
 
     /// `r"..."`, `r#"..."#`, also behind `b` and `c`; `r#name` is a word.
     fn raw_string(&mut self) {
-        let hashes = (1..)
-            .take_while(|&ahead| self.peek(ahead) == Some('#'))
-            .count();
+        let hashes = (1..).take_while(|&ahead| self.peek(ahead) == Some('#')).count();
         if self.peek(1 + hashes) != Some('"') {
             return self.take(1, Kind::Code);
         }
@@ -191,10 +184,7 @@ fn tokenize(code: &str) -> Vec<Token> {
                 0 => first.len_utf8(),
                 _ => word,
             };
-            tokens.push(Token {
-                text: rest[..end].into(),
-                line: index + 1,
-            });
+            tokens.push(Token { text: rest[..end].into(), line: index + 1 });
             rest = rest[end..].trim_start();
         }
     }
@@ -203,13 +193,7 @@ fn tokenize(code: &str) -> Vec<Token> {
 
 /// Every path that the tokens name, single words included.
 pub(crate) fn paths(tokens: &[Token]) -> Vec<Path> {
-    let mut walk = Walk {
-        tokens,
-        at: 0,
-        depth: 0,
-        inside: Vec::new(),
-        paths: Vec::new(),
-    };
+    let mut walk = Walk { tokens, at: 0, depth: 0, inside: Vec::new(), paths: Vec::new() };
     walk.run();
     walk.paths
 }
@@ -333,11 +317,7 @@ impl<'a> Walk<'a> {
             segments.pop();
         }
         let inside = self.inside.iter().map(|(name, _)| name.clone()).collect();
-        self.paths.push(Path {
-            segments: mem::take(&mut segments),
-            line,
-            inside,
-        });
+        self.paths.push(Path { segments: mem::take(&mut segments), line, inside });
     }
 }
 
@@ -367,13 +347,7 @@ mod tests {
     #[test]
     fn use_trees_are_flattened() {
         let raw = "use crate::{a::b, c::{self, d as e, *}};\npub use ::std::fs;";
-        let expected = [
-            "crate::a::b",
-            "crate::c",
-            "crate::c::d",
-            "crate::c::*",
-            "std::fs",
-        ];
+        let expected = ["crate::a::b", "crate::c", "crate::c::d", "crate::c::*", "std::fs"];
         assert_eq!(named(raw), expected);
     }
 

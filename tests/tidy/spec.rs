@@ -52,9 +52,7 @@ impl Spec {
     }
 
     fn heading(&mut self, heading: &str, line: usize) {
-        let law = heading
-            .strip_prefix("Law ")
-            .map(|rest| numbers(rest, false));
+        let law = heading.strip_prefix("Law ").map(|rest| numbers(rest, false));
         if let Some(number) = law.as_deref().and_then(|n| n.first()?.parse().ok()) {
             self.laws.insert(number, line);
         } else if let Some(number) = numbers(heading, false).first() {
@@ -85,9 +83,7 @@ impl Spec {
     fn complete(&self) -> Vec<Violation> {
         let missing = (1..=LAWS).filter(|law| !self.laws.contains_key(law));
         let what = |law| format!("no heading `Law {law}`, state it");
-        missing
-            .map(|law| violation(SPEC, 1, "spec", what(law)))
-            .collect()
+        missing.map(|law| violation(SPEC, 1, "spec", what(law))).collect()
     }
 
     fn uncited(&self, sources: &[Source]) -> Vec<Violation> {
@@ -102,14 +98,9 @@ impl Spec {
             let mut clauses = self.clauses.iter();
             clauses.any(|c| c.number.starts_with(&prefix) && !c.proofs().is_empty())
         };
-        let missing = self
-            .laws
-            .iter()
-            .filter(|(law, _)| proved(law) && !cited.contains(law));
+        let missing = self.laws.iter().filter(|(law, _)| proved(law) && !cited.contains(law));
         let what = |law| format!("law {law} is proved but no file in src cites it, cite it there");
-        missing
-            .map(|(law, line)| violation(SPEC, *line, "spec", what(law)))
-            .collect()
+        missing.map(|(law, line)| violation(SPEC, *line, "spec", what(law))).collect()
     }
 
     /// Citations of laws and sections that do not exist.
@@ -133,24 +124,15 @@ impl Spec {
 /// `- **4.2** text` as number and text.
 fn clause_start(line: &str) -> Option<(&str, &str)> {
     let (number, text) = line.strip_prefix("- **")?.split_once("**")?;
-    number
-        .starts_with(|c: char| c.is_ascii_digit())
-        .then_some((number, text))
+    number.starts_with(|c: char| c.is_ascii_digit()).then_some((number, text))
 }
 
 impl Clause {
     /// The tests that prove it, `path::name` each.
     fn proofs(&self) -> Vec<&str> {
-        let mark = self
-            .text
-            .split_once("[proved:")
-            .and_then(|(_, rest)| rest.split_once(']'));
+        let mark = self.text.split_once("[proved:").and_then(|(_, rest)| rest.split_once(']'));
         let names = mark.map_or("", |(names, _)| names);
-        names
-            .split(',')
-            .map(str::trim)
-            .filter(|name| !name.is_empty())
-            .collect()
+        names.split(',').map(str::trim).filter(|name| !name.is_empty()).collect()
     }
 
     fn check(&self, sources: &[Source]) -> Vec<Violation> {
@@ -163,9 +145,7 @@ impl Clause {
         let missing = |proof: &&str| !proof_exists(proof, sources);
         let what = |proof| format!("clause {number} is proved by `{proof}`: no such test runs");
         let proofs = self.proofs().into_iter().filter(missing);
-        proofs
-            .map(|proof| violation(SPEC, self.line, "spec", what(proof)))
-            .collect()
+        proofs.map(|proof| violation(SPEC, self.line, "spec", what(proof))).collect()
     }
 }
 
@@ -175,9 +155,7 @@ fn proof_exists(proof: &str, sources: &[Source]) -> bool {
         return false;
     };
     let mut sources = sources.iter();
-    sources
-        .find(|source| source.path == path)
-        .is_some_and(|source| is_test(source, name))
+    sources.find(|source| source.path == path).is_some_and(|source| is_test(source, name))
 }
 
 fn is_test(source: &Source, name: &str) -> bool {
@@ -186,9 +164,7 @@ fn is_test(source: &Source, name: &str) -> bool {
     names.any(|(at, pair)| {
         let before = tokens[..at].iter().rev();
         let attributes = || {
-            let own = before
-                .clone()
-                .take_while(|t| !matches!(t.text.as_str(), "{" | "}" | ";"));
+            let own = before.clone().take_while(|t| !matches!(t.text.as_str(), "{" | "}" | ";"));
             own.map(|token| token.text.as_str())
         };
         let named = pair[0].text == "fn" && pair[1].text == name;
@@ -236,9 +212,7 @@ fn numbers(mut text: &str, many: bool) -> Vec<String> {
             return found;
         }
         found.push(number.to_owned());
-        let next = [", ", " and ", " to "]
-            .iter()
-            .find_map(|join| rest.strip_prefix(join));
+        let next = [", ", " and ", " to "].iter().find_map(|join| rest.strip_prefix(join));
         match next.filter(|_| many) {
             Some(next) => text = next,
             None => return found,
@@ -253,21 +227,14 @@ mod tests {
     fn spec(law_four: &str) -> Spec {
         let mut raw = String::from("# Title\n## 5. Wire\n");
         for law in (1..=14).filter(|law| *law != 4) {
-            raw.push_str(&format!(
-                "### Law {law}: name\n\n- **{law}.1** text [planned]\n"
-            ));
+            raw.push_str(&format!("### Law {law}: name\n\n- **{law}.1** text [planned]\n"));
         }
-        Spec::parse(&format!(
-            "{raw}### Law 4. BSP\n\n{law_four}\n\nOther text [planned]\n"
-        ))
+        Spec::parse(&format!("{raw}### Law 4. BSP\n\n{law_four}\n\nOther text [planned]\n"))
     }
 
     fn tree() -> Vec<Source> {
         let tests = "#[test]\nfn kept() {}\nfn helper() {}\n#[test]\n#[ignore]\nfn skipped() {}";
-        vec![
-            Source::new("src/a.rs", "//! Keeps law 4."),
-            Source::new("tests/laws.rs", tests),
-        ]
+        vec![Source::new("src/a.rs", "//! Keeps law 4."), Source::new("tests/laws.rs", tests)]
     }
 
     fn found(law_four: &str, words: &str) {
@@ -282,16 +249,9 @@ mod tests {
 
     #[test]
     fn clauses_carry_one_mark_and_a_number_of_their_own() {
-        assert!(
-            spec("- **4.1** text\n  goes on [planned]")
-                .check(&tree())
-                .is_empty()
-        );
+        assert!(spec("- **4.1** text\n  goes on [planned]").check(&tree()).is_empty());
         found("- **4.1** text", "needs one of");
-        found(
-            "- **4.1** text [proved: tests/laws.rs::kept] [planned]",
-            "needs one of",
-        );
+        found("- **4.1** text [proved: tests/laws.rs::kept] [planned]", "needs one of");
         found("- **3.1** text [planned]", "stands twice");
     }
 
@@ -302,14 +262,8 @@ mod tests {
         found(&proved("gone"), "no such test runs");
         found(&proved("helper"), "no such test runs");
         found(&proved("skipped"), "no such test runs");
-        found(
-            "- **4.1** text [proved: tests/no.rs::kept]",
-            "no such test runs",
-        );
-        found(
-            "- **4.1** a [proved: tests/laws.rs::kept, tests/laws.rs::gone]",
-            "::gone`",
-        );
+        found("- **4.1** text [proved: tests/no.rs::kept]", "no such test runs");
+        found("- **4.1** a [proved: tests/laws.rs::kept, tests/laws.rs::gone]", "::gone`");
     }
 
     #[test]
@@ -327,23 +281,13 @@ mod tests {
         let missing = |raw: &str| {
             let source = Source::new("src/a.rs", raw);
             let found = spec.check_citations(&source);
-            found
-                .into_iter()
-                .map(|v| v.what)
-                .collect::<Vec<_>>()
-                .join("; ")
+            found.into_iter().map(|v| v.what).collect::<Vec<_>>().join("; ")
         };
-        assert_eq!(
-            missing("// SPEC law 4, law 4.1. Laws 1, 2 and 14; SPEC section 5."),
-            ""
-        );
+        assert_eq!(missing("// SPEC law 4, law 4.1. Laws 1, 2 and 14; SPEC section 5."), "");
         assert!(missing("// law 15").starts_with("law 15 is not"));
         assert!(missing("/* laws 2, 4.7 and 16 */").contains("law 4.7 is not"));
         assert!(missing("// laws 2, 4 and 16").starts_with("law 16 is not"));
         assert!(missing("// SPEC section 12").starts_with("SPEC section 12 is not"));
-        assert_eq!(
-            missing("const A: &str = \"law 99\"; // flaw 99, (OSDI'14 section 99)"),
-            ""
-        );
+        assert_eq!(missing("const A: &str = \"law 99\"; // flaw 99, (OSDI'14 section 99)"), "");
     }
 }

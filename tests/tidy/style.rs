@@ -27,10 +27,7 @@ const LEFTOVER_MACROS: [(&str, &str); 3] = [
 const LEFTOVER_WORDS: [(&str, &str); 3] = [
     ("fixme", "fix it"),
     ("for now", "say what holds, and what is planned"),
-    (
-        "design section",
-        "cite SPEC.md, the design notes are not part of this repository",
-    ),
+    ("design section", "cite SPEC.md, the design notes are not part of this repository"),
 ];
 
 /// Everything this file knows against one source.
@@ -52,14 +49,8 @@ pub(crate) fn stale_entries(sources: &[Source]) -> Vec<Violation> {
     };
     let files = LONG_FILES.iter().map(|(path, _)| *path);
     let short = files.filter(|path| length(path) <= FILE_LINES_WITHOUT_REASON_MAX);
-    let long: Vec<String> = sources
-        .iter()
-        .flat_map(long_functions)
-        .map(|f| f.name)
-        .collect();
-    let gone = LONG_FUNCTIONS
-        .into_iter()
-        .filter(|name| !long.iter().any(|held| held == name));
+    let long: Vec<String> = sources.iter().flat_map(long_functions).map(|f| f.name).collect();
+    let gone = LONG_FUNCTIONS.into_iter().filter(|name| !long.iter().any(|held| held == name));
     let what = |name: &str| format!("`{name}` keeps its budget now, take it off the list");
     short
         .chain(gone)
@@ -105,9 +96,7 @@ fn file_length(source: &Source, listed: &[(&str, &str)]) -> Option<Violation> {
 fn leftovers(source: &Source) -> Vec<Violation> {
     let mut found = Vec::new();
     for pair in source.tokens.windows(2) {
-        let rule = LEFTOVER_MACROS
-            .iter()
-            .find(|(name, _)| *name == pair[0].text);
+        let rule = LEFTOVER_MACROS.iter().find(|(name, _)| *name == pair[0].text);
         if let Some((name, instead)) = rule.filter(|_| pair[1].text == "!") {
             let what = format!("`{name}!`, {instead}");
             found.push(violation(&source.path, pair[0].line, "leftover", what));
@@ -115,10 +104,7 @@ fn leftovers(source: &Source) -> Vec<Violation> {
     }
     for (index, line) in source.text.lines().enumerate() {
         let line = line.to_lowercase();
-        for (word, instead) in LEFTOVER_WORDS
-            .iter()
-            .filter(|(word, _)| line.contains(word))
-        {
+        for (word, instead) in LEFTOVER_WORDS.iter().filter(|(word, _)| line.contains(word)) {
             let what = format!("`{word}`, {instead}");
             found.push(violation(&source.path, index + 1, "leftover", what));
         }
@@ -127,17 +113,12 @@ fn leftovers(source: &Source) -> Vec<Violation> {
 }
 
 fn unsafe_code(source: &Source) -> Vec<Violation> {
-    if UNSAFE_ROOMS
-        .iter()
-        .any(|room| source.path.starts_with(room))
-    {
+    if UNSAFE_ROOMS.iter().any(|room| source.path.starts_with(room)) {
         return Vec::new();
     }
     let what = "`unsafe`, only os and vector may: move it there behind a safe function";
     let tokens = source.tokens.iter().filter(|token| token.text == "unsafe");
-    tokens
-        .map(|token| violation(&source.path, token.line, "unsafe", what))
-        .collect()
+    tokens.map(|token| violation(&source.path, token.line, "unsafe", what)).collect()
 }
 
 struct Long {
@@ -201,18 +182,13 @@ mod tests {
     /// What is found in a file with a proper header.
     fn found(path: &str, body: &str) -> Vec<String> {
         let found = check(&Source::new(path, &format!("//! A file.\n{body}")));
-        let shown = found
-            .iter()
-            .map(|v| format!("{}: {}: {}", v.line, v.rule, v.what));
+        let shown = found.iter().map(|v| format!("{}: {}: {}", v.line, v.rule, v.what));
         shown.collect()
     }
 
     fn caught(body: &str, words: &str) {
         let found = found("src/node/a.rs", body);
-        assert!(
-            found.len() == 1 && found[0].contains(words),
-            "{body}: found {found:?}"
-        );
+        assert!(found.len() == 1 && found[0].contains(words), "{body}: found {found:?}");
     }
 
     fn clean(body: &str) {
@@ -221,10 +197,7 @@ mod tests {
 
     #[test]
     fn long_lines_and_foreign_letters() {
-        caught(
-            &format!("// {}", "x".repeat(98)),
-            "2: line length: 101 columns",
-        );
+        caught(&format!("// {}", "x".repeat(98)), "2: line length: 101 columns");
         clean(&format!("// {}", "x".repeat(97)));
         caught("// caf\u{e9}", "2: ascii: U+00E9");
     }
@@ -250,13 +223,7 @@ mod tests {
     #[test]
     fn unsafe_stays_in_two_rooms() {
         caught("fn f() { unsafe { g() } }", "2: unsafe");
-        for path in [
-            "tests/a.rs",
-            "benches/a.rs",
-            "fuzz/a.rs",
-            "ps-server/src/a.rs",
-            "src/os.rs",
-        ] {
+        for path in ["tests/a.rs", "benches/a.rs", "fuzz/a.rs", "ps-server/src/a.rs", "src/os.rs"] {
             assert_eq!(found(path, "unsafe impl A for B {}").len(), 1, "{path}");
         }
         assert!(found("src/vector/kernels.rs", "fn f() { unsafe { g() } }").is_empty());
@@ -267,15 +234,9 @@ mod tests {
     fn functions_keep_their_budget() {
         let function =
             |lines: usize| format!("fn f(a: [u8; 2]) {{\n{}}}", "g();\n".repeat(lines - 2));
-        caught(
-            &function(71),
-            "2: function length: `src/node/a.rs::f` has 71 lines",
-        );
+        caught(&function(71), "2: function length: `src/node/a.rs::f` has 71 lines");
         clean(&function(70));
-        clean(&format!(
-            "trait T {{ fn f(); }}\nstatic F: fn() = g;\n{}",
-            "\n".repeat(80)
-        ));
+        clean(&format!("trait T {{ fn f(); }}\nstatic F: fn() = g;\n{}", "\n".repeat(80)));
         let source = Source::new("src/a.rs", &function(71));
         assert!(functions(&source, &["src/a.rs::f"]).is_empty());
         assert_eq!(functions(&source, &["src/b.rs::f"]).len(), 1);

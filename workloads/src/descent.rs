@@ -70,13 +70,9 @@ pub(crate) async fn descend<W: Worker, M: DenseModel + Send>(
             step.rows = rows.len();
             step.loss = gradient(&mut model, &values, share.data(), rows, &mut slopes);
             compute(me, pace, model.row_flops() * rows.len() as u64).await;
-            let options = PushOptions {
-                weight: Some(rows.len() as f64),
-                after: &[],
-            };
+            let options = PushOptions { weight: Some(rows.len() as f64), after: &[] };
             for (table, span) in tables.iter().zip(&spans) {
-                me.push_with(table, .., &slopes[span.clone()], options)
-                    .await?;
+                me.push_with(table, .., &slopes[span.clone()], options).await?;
             }
             step.model = Some(&values);
         }

@@ -80,11 +80,7 @@ impl Config {
     pub fn tables(&self, features: usize, classes: u32, workers: u32) -> Vec<(TableSpec, Hyper)> {
         let layer = |layer, inputs: u64, outputs| {
             let bound = 1.0 / (inputs.max(1) as f64).sqrt();
-            let init = Init::Uniform {
-                seed: self.init_seed,
-                low: -bound,
-                high: bound,
-            };
+            let init = Init::Uniform { seed: self.init_seed, low: -bound, high: bound };
             let spec = TableSpec::dense(format!("{}.{layer}", self.name), inputs + 1)
                 .width(outputs)
                 .block_elements(self.block_elements)
@@ -213,11 +209,7 @@ mod tests {
     fn the_gradient_is_that_of_the_loss() {
         let data = DenseData::new(4, 3, scattered(20, 1), vec![0, 2, 1, 2, 0]).unwrap();
         for activation in [Activation::Tanh, Activation::Relu] {
-            let config = Config {
-                hidden: 5,
-                activation,
-                ..Config::default()
-            };
+            let config = Config { hidden: 5, activation, ..Config::default() };
             let mut model = Network::new(&data, &config);
             let values = scattered(model.elements(), 2);
             let rows = [0, 1, 2, 3, 4];
@@ -234,10 +226,7 @@ mod tests {
     #[test]
     fn digits_are_learned_on_small_blocks_and_repeat_bit_by_bit() {
         let (data, test) = digits_split().unwrap();
-        let mut config = Config {
-            block_elements: 256,
-            ..Config::default()
-        };
+        let mut config = Config { block_elements: 256, ..Config::default() };
         config.pace.final_model = true;
         config.pace.epochs = 10;
         let workers = 4;

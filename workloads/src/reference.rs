@@ -20,23 +20,13 @@ fn members<'a, D: Examples>(
     data: &'a D,
     workers: u32,
 ) -> Vec<(Member, Share<'a, D>)> {
-    let member = |rank| {
-        (
-            bench.member(rank),
-            Share::strided(data, rank, workers).unwrap(),
-        )
-    };
+    let member = |rank| (bench.member(rank), Share::strided(data, rank, workers).unwrap());
     (0..workers).map(member).collect()
 }
 
 /// Trains with 1, 4 and 8 workers and compares with the reference (accuracy, area).
 fn compare(names: (&str, &str), features: u64, config: &sparse_lr::Config, expected: (f64, f64)) {
-    let open = |name| {
-        SparseData::open_libsvm(file(name))
-            .unwrap()
-            .with_features(features)
-            .unwrap()
-    };
+    let open = |name| SparseData::open_libsvm(file(name)).unwrap().with_features(features).unwrap();
     let (data, test) = (open(names.0), open(names.1));
     for workers in [1, 4, 8] {
         let bench = Bench::new(config.tables(features, workers), workers);
@@ -45,52 +35,29 @@ fn compare(names: (&str, &str), features: u64, config: &sparse_lr::Config, expec
         run_all(members.iter().map(|(me, share)| run((me, share))).collect());
         let scores = sparse_lr::evaluate(&bench.values(), &test);
         println!("{}, {workers} workers: {scores:?}", names.0);
-        assert!(
-            scores.accuracy > expected.0 - 0.003,
-            "expected {}",
-            expected.0
-        );
-        assert!(
-            scores.auc > Some(expected.1 - 0.003),
-            "expected {}",
-            expected.1
-        );
+        assert!(scores.accuracy > expected.0 - 0.003, "expected {}", expected.0);
+        assert!(scores.auc > Some(expected.1 - 0.003), "expected {}", expected.1);
     }
 }
 
 #[test]
 #[ignore = "needs ARCHIPELAGO_DATA"]
 fn a9a() {
-    compare(
-        ("a9a.gz", "a9a.t.gz"),
-        123,
-        &sparse_lr::Config::default(),
-        (0.8499, 0.9022),
-    );
+    compare(("a9a.gz", "a9a.t.gz"), 123, &sparse_lr::Config::default(), (0.8499, 0.9022));
 }
 
 #[test]
 #[ignore = "needs ARCHIPELAGO_DATA"]
 fn newsgroups() {
     let names = ("20news.binary.train.svm.gz", "20news.binary.test.svm.gz");
-    compare(
-        names,
-        61_188,
-        &sparse_lr::Config::unit_rows(),
-        (0.9392, 0.9834),
-    );
+    compare(names, 61_188, &sparse_lr::Config::unit_rows(), (0.9392, 0.9834));
 }
 
 #[test]
 #[ignore = "needs ARCHIPELAGO_DATA"]
 fn flights() {
     let names = ("flights.train.svm.gz", "flights.test.svm.gz");
-    compare(
-        names,
-        38_537,
-        &sparse_lr::Config::default(),
-        (0.7471, 0.6715),
-    );
+    compare(names, 38_537, &sparse_lr::Config::default(), (0.7471, 0.6715));
 }
 
 #[test]

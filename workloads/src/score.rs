@@ -74,10 +74,7 @@ mod tests {
         let area = |rows: &[(f32, bool)]| area_under_curve(rows.to_vec());
         assert_eq!(area(&[(0.1, false), (0.2, true)]), Some(1.0));
         assert_eq!(area(&[(0.2, false), (0.1, true)]), Some(0.0));
-        assert_eq!(
-            area(&[(0.0, true), (-0.0, false), (1.0, true), (0.5, false)]),
-            Some(0.625)
-        );
+        assert_eq!(area(&[(0.0, true), (-0.0, false), (1.0, true), (0.5, false)]), Some(0.625));
         assert_eq!(area(&[(0.5, true)]), None);
         assert_eq!(area(&[]), None);
     }

@@ -48,9 +48,7 @@ impl Config {
         let spec = TableSpec::dense(&self.name, features as u64 + 1)
             .width(classes)
             .block_elements(self.block_elements);
-        vec![train::described(
-            spec, &self.rule, self.rate, &self.pace, workers,
-        )]
+        vec![train::described(spec, &self.rule, self.rate, &self.pace, workers)]
     }
 }
 
@@ -100,12 +98,7 @@ struct Softmax {
 
 impl Softmax {
     fn new(features: usize, classes: usize, l2: f32) -> Self {
-        Self {
-            features,
-            classes,
-            l2,
-            scores: vec![0.0; classes],
-        }
+        Self { features, classes, l2, scores: vec![0.0; classes] }
     }
 
     fn elements(&self) -> usize {
@@ -126,11 +119,7 @@ impl DenseModel for Softmax {
 
     fn penalty(&self, values: &[f32], rows: usize, gradient: &mut [f32]) {
         let weights = self.features * self.classes;
-        math::add_scaled(
-            &mut gradient[..weights],
-            self.l2 * rows as f32,
-            &values[..weights],
-        );
+        math::add_scaled(&mut gradient[..weights], self.l2 * rows as f32, &values[..weights]);
     }
 
     fn row_flops(&self) -> u64 {
@@ -165,10 +154,7 @@ mod tests {
     #[test]
     fn digits_are_learned_on_small_blocks_by_one_and_by_four() {
         let (data, test) = digits_split().unwrap();
-        let config = Config {
-            block_elements: 256,
-            ..Config::default()
-        };
+        let config = Config { block_elements: 256, ..Config::default() };
         for workers in [1, 4] {
             let bench = Bench::new(config.tables(64, 10, workers), workers);
             let share = |rank| Share::strided(&data, rank, workers).unwrap();

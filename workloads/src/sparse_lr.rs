@@ -54,23 +54,16 @@ impl Default for Config {
 impl Config {
     /// For rows scaled to length 1 (text), whose values are small: rate 0.3, 10 passes.
     pub fn unit_rows() -> Self {
-        Self {
-            pace: Pace::new(64, 10),
-            rate: Schedule::Constant(0.3),
-            ..Self::default()
-        }
+        Self { pace: Pace::new(64, 10), rate: Schedule::Constant(0.3), ..Self::default() }
     }
 
     /// The table for data of that many features and that many workers.
     pub fn tables(&self, features: u64, workers: u32) -> Vec<(TableSpec, Hyper)> {
         let domain = KeyRange::new(Key(0), Key(features)).unwrap_or(KeyRange::single(Key(0)));
-        let mut spec = TableSpec::sparse(&self.name, 1)
-            .domain(domain)
-            .block_elements(self.block_elements);
+        let mut spec =
+            TableSpec::sparse(&self.name, 1).domain(domain).block_elements(self.block_elements);
         spec.layout = self.layout;
-        vec![train::described(
-            spec, &self.rule, self.rate, &self.pace, workers,
-        )]
+        vec![train::described(spec, &self.rule, self.rate, &self.pace, workers)]
     }
 }
 
@@ -114,10 +107,7 @@ pub fn train<'a, W: Worker>(
                 step.rows = rows.len();
                 step.loss = plan.gradient(data, rows, config.l2, &values, &mut gradient);
                 compute(me, pace, plan.flops()).await;
-                let options = PushOptions {
-                    weight: Some(rows.len() as f64),
-                    after: &[],
-                };
+                let options = PushOptions { weight: Some(rows.len() as f64), after: &[] };
                 me.push_with(table, &plan.keys, &gradient, options).await?;
             }
             account.add(me.tick().await?, &step);
@@ -155,11 +145,7 @@ struct Plan {
 impl Plan {
     fn new(data: &SparseData, batches: &Batches, index: usize) -> Result<Self> {
         let rows = batches.rows(index);
-        let named = || {
-            rows.iter()
-                .flat_map(|&row| data.row(row).indices)
-                .map(|&i| u64::from(i))
-        };
+        let named = || rows.iter().flat_map(|&row| data.row(row).indices).map(|&i| u64::from(i));
         let mut keys: Vec<u64> = named().collect();
         keys.sort_unstable();
         keys.dedup();
@@ -167,10 +153,7 @@ impl Plan {
         let place = |feature| keys.binary_search(&feature).unwrap_or_else(|place| place) as u32;
         let places = named().map(place).collect();
         keys.push(data.features());
-        Ok(Self {
-            keys: KeyList::new(keys)?,
-            places,
-        })
+        Ok(Self { keys: KeyList::new(keys)?, places })
     }
 
     /// Sets `gradient` to that of the loss summed over `rows`; returns the loss without L2.
@@ -247,10 +230,7 @@ mod tests {
         let pairs = members.iter().zip(&shares);
         let run = |(me, share)| train(me, bench.tables(), share, config, &|_| {});
         let reports = run_all(pairs.map(run).collect());
-        (
-            bench.values(),
-            reports.into_iter().map(Result::unwrap).collect(),
-        )
+        (bench.values(), reports.into_iter().map(Result::unwrap).collect())
     }
 
     #[test]
@@ -276,22 +256,13 @@ mod tests {
     #[test]
     fn training_learns_and_repeats_bit_by_bit() {
         let data = rows(600);
-        let mut config = Config {
-            rate: Schedule::Constant(0.3),
-            ..Config::default()
-        };
+        let mut config = Config { rate: Schedule::Constant(0.3), ..Config::default() };
         config.pace = Pace::new(20, 20);
         for workers in [1, 3] {
             let (values, reports) = trained(&data, &config, workers);
             let scores = evaluate(&values, &data);
-            assert!(
-                scores.accuracy > 0.97 && scores.auc > Some(0.99),
-                "{scores:?}"
-            );
-            assert!(
-                reports[0].last_loss < 0.5 * reports[0].first_loss,
-                "{reports:?}"
-            );
+            assert!(scores.accuracy > 0.97 && scores.auc > Some(0.99), "{scores:?}");
+            assert!(reports[0].last_loss < 0.5 * reports[0].first_loss, "{reports:?}");
             assert_eq!(trained(&data, &config, workers).0, values);
             config.layout = Layout::Dense;
             assert_eq!(trained(&data, &config, workers).0, values);
@@ -302,27 +273,14 @@ mod tests {
     #[test]
     fn two_workers_step_like_one_with_the_batches_of_both() {
         let data = rows(5);
-        let mut config = Config {
-            rule: Extension::new("sgd/1"),
-            ..Config::default()
-        };
-        config.pace = Pace {
-            iterations: Some(3),
-            final_model: true,
-            ..Pace::new(9, 0)
-        };
+        let mut config = Config { rule: Extension::new("sgd/1"), ..Config::default() };
+        config.pace = Pace { iterations: Some(3), final_model: true, ..Pace::new(9, 0) };
         let (one, _) = trained(&data, &config, 1);
         let (two, reports) = trained(&data, &config, 2);
-        assert!(
-            one.iter().zip(&two).all(|(a, b)| (a - b).abs() < 1e-6),
-            "{one:?} {two:?}"
-        );
+        assert!(one.iter().zip(&two).all(|(a, b)| (a - b).abs() < 1e-6), "{one:?} {two:?}");
         assert!(one.iter().any(|value| value.abs() > 1e-3));
         assert_eq!(reports[0].model.as_ref(), Some(&two));
-        assert_eq!(
-            (&reports[1].model, reports[1].rows, reports[1].iterations),
-            (&None, 6, 3)
-        );
+        assert_eq!((&reports[1].model, reports[1].rows, reports[1].iterations), (&None, 6, 3));
     }
 
     #[test]

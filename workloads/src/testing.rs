@@ -62,12 +62,7 @@ impl Bench {
         let local = Extension::new("bsp/1");
         let table = |(index, (spec, hyper)): (usize, (TableSpec, Hyper))| {
             spec.check().unwrap();
-            Table::new(
-                TableId(index as u32),
-                spec,
-                TablePolicy::local(local.clone()),
-                hyper,
-            )
+            Table::new(TableId(index as u32), spec, TablePolicy::local(local.clone()), hyper)
         };
         let tables: Vec<Table> = tables.into_iter().enumerate().map(table).collect();
         let lanes = |table: &Table| {
@@ -76,23 +71,14 @@ impl Bench {
             spec.fill_init(spec.domain.first(), &mut values);
             let (squares, sums) = (vec![0.0; values.len()], vec![0.0; values.len()]);
             let table = table.clone();
-            Lanes {
-                values,
-                squares,
-                sums,
-                rounds: BTreeMap::new(),
-                table,
-            }
+            Lanes { values, squares, sums, rounds: BTreeMap::new(), table }
         };
         let state = State {
             tables: tables.iter().map(lanes).collect(),
             ticks: vec![Some(Tick::FIRST); workers as usize],
             closed: Tick(0),
         };
-        Self {
-            state: Arc::new(Mutex::new(state)),
-            tables,
-        }
+        Self { state: Arc::new(Mutex::new(state)), tables }
     }
 
     pub(crate) fn tables(&self) -> &[Table] {
@@ -101,33 +87,19 @@ impl Bench {
 
     pub(crate) fn member(&self, rank: u32) -> Member {
         let size = self.state.lock().ticks.len() as u32;
-        Member {
-            bench: self.clone(),
-            rank: Rank(rank),
-            size,
-            computed: AtomicU64::new(0),
-        }
+        Member { bench: self.clone(), rank: Rank(rank), size, computed: AtomicU64::new(0) }
     }
 
     /// All tables' values, one after the other.
     pub(crate) fn values(&self) -> Vec<f32> {
         let state = self.state.lock();
-        state
-            .tables
-            .iter()
-            .flat_map(|lanes| lanes.values.iter().copied())
-            .collect()
+        state.tables.iter().flat_map(|lanes| lanes.values.iter().copied()).collect()
     }
 }
 
 impl State {
     fn close_rounds(&mut self) {
-        while self
-            .ticks
-            .iter()
-            .flatten()
-            .all(|tick| *tick > self.closed.next())
-        {
+        while self.ticks.iter().flatten().all(|tick| *tick > self.closed.next()) {
             self.closed = self.closed.next();
             for lanes in &mut self.tables {
                 lanes.close(self.closed);
@@ -187,10 +159,7 @@ impl Member {
         let width = spec.width as usize;
         let first = |key: &Key| (key.0 - spec.domain.first().0) as usize * width;
         match *rows {
-            Selection::Keys(keys) => keys
-                .iter()
-                .flat_map(|k| first(k)..first(k) + width)
-                .collect(),
+            Selection::Keys(keys) => keys.iter().flat_map(|k| first(k)..first(k) + width).collect(),
             Selection::Range { from, to } => {
                 let range = Selection::resolve(from, to, &spec.domain).unwrap();
                 assert!(spec.domain.covers(&range));
@@ -202,10 +171,7 @@ impl Member {
 
 impl Worker for Member {
     fn origin(&self) -> Origin {
-        Origin {
-            rank: self.rank,
-            ..Origin::default()
-        }
+        Origin { rank: self.rank, ..Origin::default() }
     }
 
     fn group_size(&self) -> u32 {
@@ -236,10 +202,7 @@ impl Worker for Member {
                 for (out, at) in out.iter_mut().zip(&elements) {
                     *out = T::from_f64(values[*at].into());
                 }
-                Poll::Ready(Ok(Seen {
-                    oldest: state.closed,
-                    newest: state.closed,
-                }))
+                Poll::Ready(Ok(Seen { oldest: state.closed, newest: state.closed }))
             })
             .await
         }
@@ -267,16 +230,11 @@ impl Worker for Member {
             assert!(values.iter().all(|value| value.is_finite()));
             let tick = self.now();
             let pairs = elements.iter().zip(values);
-            let pairs = pairs
-                .map(|(at, value)| (*at, value.to_f64() as f32))
-                .collect();
+            let pairs = pairs.map(|(at, value)| (*at, value.to_f64() as f32)).collect();
             let contribution = (options.weight.unwrap_or(1.0), pairs);
             let mut state = self.bench.state.lock();
             let rounds = &mut state.tables[table.id().0 as usize].rounds;
-            let earlier = rounds
-                .entry(tick)
-                .or_default()
-                .insert(self.rank, contribution);
+            let earlier = rounds.entry(tick).or_default().insert(self.rank, contribution);
             assert!(earlier.is_none(), "one push per table and tick");
             Ok(Stamp {
                 table: table.id(),
@@ -318,8 +276,7 @@ impl Worker for Member {
     }
 
     async fn compute(&self, cost: Duration) {
-        self.computed
-            .fetch_add(cost.as_nanos() as u64, Ordering::Relaxed);
+        self.computed.fetch_add(cost.as_nanos() as u64, Ordering::Relaxed);
     }
 }
 
@@ -342,9 +299,7 @@ pub(crate) fn gradient_error(
         let difference = (above - below) / f64::from(2.0 * STEP);
         worst = worst.max((difference - f64::from(slope)).abs());
     }
-    let largest = gradient
-        .iter()
-        .fold(0.0_f32, |largest, slope| largest.max(slope.abs()));
+    let largest = gradient.iter().fold(0.0_f32, |largest, slope| largest.max(slope.abs()));
     worst / f64::from(largest)
 }
 

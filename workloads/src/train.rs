@@ -41,14 +41,7 @@ pub struct Pace {
 impl Pace {
     /// Batches of `batch` rows, `epochs` passes, the defaults elsewhere.
     pub fn new(batch: usize, epochs: u32) -> Self {
-        Self {
-            batch,
-            epochs,
-            iterations: None,
-            seed: 1,
-            flop_nanoseconds: 1.0,
-            final_model: false,
-        }
+        Self { batch, epochs, iterations: None, seed: 1, flop_nanoseconds: 1.0, final_model: false }
     }
 
     /// The iterations of each worker of this share's group.
@@ -166,23 +159,13 @@ pub(crate) fn described(
 pub(crate) fn check_tables(tables: &[Table], expected: &[(TableSpec, Hyper)]) -> Result<()> {
     let shape = |spec: &TableSpec| (spec.domain, spec.width);
     let found = tables.iter().map(|table| shape(table.spec()));
-    if found
-        .clone()
-        .eq(expected.iter().map(|(spec, _)| shape(spec)))
-    {
+    if found.clone().eq(expected.iter().map(|(spec, _)| shape(spec))) {
         return Ok(());
     }
     let words = |(domain, width)| format!("[{domain}, width {width}]");
-    let expected_words: String = expected
-        .iter()
-        .map(|(spec, _)| words(shape(spec)))
-        .collect();
+    let expected_words: String = expected.iter().map(|(spec, _)| words(shape(spec))).collect();
     Err(SpecError::Field {
-        table: expected
-            .iter()
-            .map(|(spec, _)| spec.name.as_str())
-            .collect::<Vec<_>>()
-            .join(", "),
+        table: expected.iter().map(|(spec, _)| spec.name.as_str()).collect::<Vec<_>>().join(", "),
         field: "shape",
         expected: expected_words,
         found: found.map(words).collect(),
@@ -282,18 +265,10 @@ pub(crate) fn spans(tables: &[Table]) -> Result<(Vec<Range<usize>>, usize)> {
     let mut spans = Vec::with_capacity(tables.len());
     for table in tables {
         let spec = table.spec();
-        let next = spec
-            .rows()
-            .saturating_mul(u64::from(spec.width))
-            .saturating_add(end);
+        let next = spec.rows().saturating_mul(u64::from(spec.width)).saturating_add(end);
         if next > ELEMENTS_MAX {
             let what = "elements of a model";
-            return Err(SpecError::Limit {
-                what,
-                limit: ELEMENTS_MAX,
-                found: next,
-            }
-            .into());
+            return Err(SpecError::Limit { what, limit: ELEMENTS_MAX, found: next }.into());
         }
         spans.push(end as usize..next as usize);
         end = next;

@@ -65,24 +65,15 @@ impl KeptGroup {
             return Vec::new();
         }
         let keeper = &self.keeper;
-        let joined = std::mem::take(&mut self.joins)
-            .into_iter()
-            .map(|(token, grant)| {
-                // The start may have been raised since.
-                let member = keeper
-                    .active(grant.origin.rank)
-                    .filter(|m| m.origin == grant.origin);
-                let result = match member {
-                    Some(member) => Ok(JoinGrant {
-                        start: member.start,
-                        ..grant
-                    }),
-                    None => Err(Refusal::Removed {
-                        why: Loss::PeerDown,
-                    }),
-                };
-                (Peer::Worker(token), Message::Joined { token, result })
-            });
+        let joined = std::mem::take(&mut self.joins).into_iter().map(|(token, grant)| {
+            // The start may have been raised since.
+            let member = keeper.active(grant.origin.rank).filter(|m| m.origin == grant.origin);
+            let result = match member {
+                Some(member) => Ok(JoinGrant { start: member.start, ..grant }),
+                None => Err(Refusal::Removed { why: Loss::PeerDown }),
+            };
+            (Peer::Worker(token), Message::Joined { token, result })
+        });
         joined.collect()
     }
 
@@ -100,10 +91,7 @@ impl KeptGroup {
         if !self.keeper.lost(origin, why) {
             return Vec::new();
         }
-        self.servers
-            .iter()
-            .map(|to| (Peer::Server(*to), Message::Fence { origin }))
-            .collect()
+        self.servers.iter().map(|to| (Peer::Server(*to), Message::Fence { origin })).collect()
     }
 
     pub(super) fn fenced(
@@ -112,21 +100,14 @@ impl KeptGroup {
         server: ServerId,
         last: &[(TableId, Tick)],
     ) -> Letters {
-        if self.keeper.fenced(origin, server, last) {
-            self.broadcast()
-        } else {
-            Vec::new()
-        }
+        if self.keeper.fenced(origin, server, last) { self.broadcast() } else { Vec::new() }
     }
 
     /// What a server has to hear when its connection is up again.
     pub(super) fn remind(&self, server: ServerId) -> Letters {
         let to = Peer::Server(server);
-        let mut letters: Letters = self
-            .keeper
-            .fencing()
-            .map(|origin| (to, Message::Fence { origin }))
-            .collect();
+        let mut letters: Letters =
+            self.keeper.fencing().map(|origin| (to, Message::Fence { origin })).collect();
         if !self.held_by.contains(&server) && self.keeper.record().version > RecordVersion(0) {
             letters.push((to, Message::Record(self.keeper.record().clone())));
         }

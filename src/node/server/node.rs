@@ -1,11 +1,13 @@
 //! The server's state machine.
 
+mod keeping;
+
 use std::collections::{BTreeMap, VecDeque};
 
 use super::groups::{KeptGroup, Letters};
 use super::typed::{Pulled, pull, push};
 use super::waiting::{Waiting, WaitingRead};
-use crate::error::{Loss, WaitReason};
+use crate::error::WaitReason;
 use crate::history::{Event, WaitOutcome};
 use crate::id::{GroupId, Origin, Sequence, ServerId, SlotIndex, TableId, Tick};
 use crate::key::Key;
@@ -13,7 +15,6 @@ use crate::node::plan::{Plan, Planned};
 use crate::node::sabotage::{Sabotage, Switch};
 use crate::node::shard::{Place, PushOutcome, PushRequest, Shard, ShardStats, Work, new_shard};
 use crate::node::{DATA_STREAMS, Input, Output, Peer, Stream};
-use crate::spec::GroupRecord;
 use crate::time::Instant;
 use crate::vector::DType;
 use crate::wire::{Answer, Header, Message, Payload, PullResult, Refusal, RowsNamed, TickTable};
@@ -74,31 +75,14 @@ impl ServerNode {
                 outputs.extend(placed(planned, server, options.switch).map(Output::Event));
             }
             let shard = new_shard(&planned.table, &planned.code, place)?;
-            tables.insert(
-                planned.table.id(),
-                Held {
-                    shard,
-                    slots,
-                    waiting: Waiting::default(),
-                },
-            );
+            tables.insert(planned.table.id(), Held { shard, slots, waiting: Waiting::default() });
         }
         let kept = plan.groups().filter(|_| plan.keeper() == server);
         let groups = kept
             .map(|(group, size)| (group, KeptGroup::new(group, size, plan.servers())))
             .collect();
         let workers = BTreeMap::new();
-        Ok(Self {
-            server,
-            options,
-            tables,
-            groups,
-            workers,
-            outputs,
-            now,
-            wake_at: None,
-            plan,
-        })
+        Ok(Self { server, options, tables, groups, workers, outputs, now, wake_at: None, plan })
     }
 
     /// Takes one input. Time never runs backwards.
@@ -107,11 +91,7 @@ impl ServerNode {
         match input {
             Input::Message { from, message } => self.on_message(from, message),
             Input::PeerUp(Peer::Server(server)) => {
-                let letters = self
-                    .groups
-                    .values()
-                    .flat_map(|group| group.remind(server))
-                    .collect();
+                let letters = self.groups.values().flat_map(|group| group.remind(server)).collect();
                 self.post(letters);
             },
             Input::PeerUp(Peer::Worker(_)) | Input::Timer => {},
@@ -137,19 +117,12 @@ impl ServerNode {
         if let Some(output) = self.outputs.pop_front() {
             return output;
         }
-        if working {
-            Output::Working
-        } else {
-            Output::Idle
-        }
+        if working { Output::Working } else { Output::Idle }
     }
 
     /// A digest per slot owned of a table.
     pub fn digests(&mut self, table: TableId) -> Vec<(SlotIndex, u128)> {
-        self.tables
-            .get_mut(&table)
-            .map(|held| held.shard.digests())
-            .unwrap_or_default()
+        self.tables.get_mut(&table).map(|held| held.shard.digests()).unwrap_or_default()
     }
 
     /// Counters of a table's shard.
@@ -165,83 +138,31 @@ impl ServerNode {
     fn on_message(&mut self, from: Peer, message: Message) {
         match message {
             Message::Join { group, token } => self.on_join(group, token),
-            Message::Attach {
-                origin,
-                table,
-                spec_hash,
-            } => {
+            Message::Attach { origin, table, spec_hash } => {
                 let result = self.attach(origin, table, spec_hash);
                 self.send(from, Message::Attached { table, result });
             },
-            Message::Push {
-                table,
-                header,
-                slot,
-                previous,
-                rows,
-                values,
-            } => {
+            Message::Push { table, header, slot, previous, rows, values } => {
                 self.heard(header.origin);
-                let request = PushRequest {
-                    header,
-                    slot,
-                    previous,
-                };
+                let request = PushRequest { header, slot, previous };
                 self.on_push(from, table, &request, &rows, &values);
             },
-            Message::Pull {
-                table,
-                header,
-                slot,
-                own,
-                rows,
-            } => {
+            Message::Pull { table, header, slot, own, rows } => {
                 self.heard(header.origin);
                 let rows = Some(rows);
-                self.on_read(
-                    table,
-                    WaitingRead {
-                        from,
-                        header,
-                        slot,
-                        own,
-                        rows,
-                        told: None,
-                    },
-                );
+                self.on_read(table, WaitingRead { from, header, slot, own, rows, told: None });
             },
-            Message::Await {
-                table,
-                header,
-                slot,
-            } => {
+            Message::Await { table, header, slot } => {
                 let (own, rows) = (None, None);
-                self.on_read(
-                    table,
-                    WaitingRead {
-                        from,
-                        header,
-                        slot,
-                        own,
-                        rows,
-                        told: None,
-                    },
-                );
+                self.on_read(table, WaitingRead { from, header, slot, own, rows, told: None });
             },
-            Message::Ticked {
-                origin,
-                tick,
-                tables,
-                settled_below: _,
-            } => {
+            Message::Ticked { origin, tick, tables, settled_below: _ } => {
                 let result = self.ticked(origin, tick, &tables);
                 self.send(from, Message::TickAnswer { tick, result });
             },
             Message::Leave { origin, last } => {
                 let group = self.groups.get_mut(&origin.group);
-                let letters = group
-                    .map(|kept| kept.leave(from, origin, last))
-                    .unwrap_or_default();
+                let letters = group.map(|kept| kept.leave(from, origin, last)).unwrap_or_default();
                 self.post(letters);
             },
             Message::Heartbeat { origin } => self.heard(origin),
@@ -263,72 +184,6 @@ impl ServerNode {
         }
     }
 
-    /// What servers tell each other about groups.
-    fn on_keeping(&mut self, from: Peer, message: Message) {
-        match message {
-            Message::Record(record) => self.on_record(from, &record),
-            Message::RecordHeld {
-                group,
-                version,
-                server,
-                closed,
-            } => {
-                let kept = self.groups.get_mut(&group);
-                let letters = kept.map(|kept| kept.record_held(server, version, closed));
-                self.post(letters.unwrap_or_default());
-            },
-            Message::Fence { origin } => {
-                let tables = self.tables.iter_mut();
-                let fence = |(table, held): (&TableId, &mut Held)| {
-                    Some((*table, held.shard.fence(origin)?))
-                };
-                let last = tables.filter_map(fence).collect();
-                let server = self.server;
-                self.send(
-                    from,
-                    Message::Fenced {
-                        origin,
-                        server,
-                        last,
-                    },
-                );
-            },
-            Message::Fenced {
-                origin,
-                server,
-                last,
-            } => {
-                let kept = self.groups.get_mut(&origin.group);
-                let letters = kept.map(|kept| kept.fenced(origin, server, &last));
-                self.post(letters.unwrap_or_default());
-            },
-            _ => {},
-        }
-    }
-
-    fn on_join(&mut self, group: GroupId, token: u64) {
-        let closed = self.tables.values().map(|held| held.shard.closed()).max();
-        let letters = match self.groups.get_mut(&group) {
-            Some(kept) => kept.join(self.now, token, closed.unwrap_or_default()),
-            None => {
-                let result = Err(Refusal::UnknownGroup { group });
-                vec![(Peer::Worker(token), Message::Joined { token, result })]
-            },
-        };
-        for (peer, message) in &letters {
-            if let (
-                Peer::Worker(token),
-                Message::Joined {
-                    result: Ok(grant), ..
-                },
-            ) = (peer, message)
-            {
-                self.workers.insert(*token, grant.origin);
-            }
-        }
-        self.post(letters);
-    }
-
     fn attach(&mut self, origin: Origin, table: TableId, found: u128) -> Result<(), Refusal> {
         let Some(planned) = self.plan.table(table) else {
             return Err(Refusal::UnknownTable { table });
@@ -337,10 +192,7 @@ impl ServerNode {
         if expected != found {
             return Err(Refusal::SpecMismatch { expected, found });
         }
-        let held = self
-            .tables
-            .get_mut(&table)
-            .ok_or(Refusal::UnknownTable { table })?;
+        let held = self.tables.get_mut(&table).ok_or(Refusal::UnknownTable { table })?;
         held.shard.bind(origin.group)
     }
 
@@ -368,14 +220,7 @@ impl ServerNode {
             PushOutcome::Wait(reason) => {
                 held.waiting.hold_push(from, &header);
                 self.began(&header, table, request.slot, reason);
-                self.send(
-                    from,
-                    Message::Deferred {
-                        table,
-                        sequence,
-                        reason,
-                    },
-                );
+                self.send(from, Message::Deferred { table, sequence, reason });
             },
         }
     }
@@ -384,23 +229,11 @@ impl ServerNode {
         let sequence = request.header.sequence;
         if self.options.record_history && matches!(answer, Answer::Refused(_)) {
             let origin = request.header.origin;
-            self.outputs.push_back(Output::Event(Event::Refused {
-                origin,
-                table,
-                sequence,
-            }));
+            self.outputs.push_back(Output::Event(Event::Refused { origin, table, sequence }));
         }
         let stream = stream_of(request.slot);
-        let message = Message::PushAnswer {
-            table,
-            sequence,
-            answer,
-        };
-        self.outputs.push_back(Output::Send {
-            to,
-            stream,
-            message,
-        });
+        let message = Message::PushAnswer { table, sequence, answer };
+        self.outputs.push_back(Output::Send { to, stream, message });
     }
 
     /// Serves a read, refuses it, or keeps it and tells the worker what it waits for.
@@ -430,23 +263,14 @@ impl ServerNode {
             },
             Pulled::Settled => self.ended(&read, table, WaitOutcome::Refused),
             Pulled::Wait(reason) => {
-                let reason = WaitReason {
-                    since: read.told.map_or(self.now, |t| t.since),
-                    ..reason
-                };
+                let reason =
+                    WaitReason { since: read.told.map_or(self.now, |t| t.since), ..reason };
                 if read.told.is_none() {
                     self.began(&read.header, table, read.slot, reason);
                 }
                 if read.told != Some(reason) {
                     read.told = Some(reason);
-                    self.send(
-                        read.from,
-                        Message::Deferred {
-                            table,
-                            sequence,
-                            reason,
-                        },
-                    );
+                    self.send(read.from, Message::Deferred { table, sequence, reason });
                 }
                 if let Some(held) = self.tables.get_mut(&table) {
                     held.waiting.hold_read(read);
@@ -462,17 +286,9 @@ impl ServerNode {
         result: Result<PullResult, Refusal>,
     ) {
         let sequence = read.header.sequence;
-        let message = Message::PullAnswer {
-            table,
-            sequence,
-            result,
-        };
+        let message = Message::PullAnswer { table, sequence, result };
         let stream = stream_of(read.slot);
-        self.outputs.push_back(Output::Send {
-            to: read.from,
-            stream,
-            message,
-        });
+        self.outputs.push_back(Output::Send { to: read.from, stream, message });
     }
 
     fn ticked(&mut self, origin: Origin, tick: Tick, tables: &[TickTable]) -> Result<(), Refusal> {
@@ -485,87 +301,9 @@ impl ServerNode {
             let touched = named.map_or(&[][..], |table| &table.touched);
             let owned = |(slot, _): &&(SlotIndex, Sequence)| held.slots.binary_search(slot).is_ok();
             let touched: Vec<_> = touched.iter().filter(owned).copied().collect();
-            held.shard
-                .ticked(self.now, origin, tick, weight, &touched)?;
+            held.shard.ticked(self.now, origin, tick, weight, &touched)?;
         }
         Ok(())
-    }
-
-    fn on_record(&mut self, from: Peer, record: &GroupRecord) {
-        for held in self.tables.values_mut() {
-            held.shard.hold_record(self.now, record);
-        }
-        if self.options.record_history {
-            let record = record.clone();
-            self.outputs
-                .push_back(Output::Event(Event::RecordHeld { record }));
-        }
-        let closed = self
-            .tables
-            .values()
-            .map(|held| held.shard.closed())
-            .max()
-            .unwrap_or_default();
-        let (group, version, server) = (record.group, record.version, self.server);
-        self.send(
-            from,
-            Message::RecordHeld {
-                group,
-                version,
-                server,
-                closed,
-            },
-        );
-    }
-
-    fn on_peer_down(&mut self, peer: Peer) {
-        for held in self.tables.values_mut() {
-            held.waiting.forget(peer);
-        }
-        let Peer::Worker(token) = peer else { return };
-        if let Some(origin) = self.workers.remove(&token) {
-            self.lose(origin, Loss::PeerDown);
-        }
-    }
-
-    /// Looks for members that have been silent for too long, and says when to look again.
-    fn on_time(&mut self) {
-        let silent: Vec<_> = self
-            .groups
-            .values()
-            .flat_map(|kept| kept.keeper.silent(self.now))
-            .collect();
-        for origin in silent {
-            self.lose(origin, Loss::Silent);
-        }
-        let deadlines = self
-            .groups
-            .values()
-            .filter_map(|kept| kept.keeper.silence_deadline());
-        let next = deadlines.min();
-        if next != self.wake_at {
-            self.wake_at = next;
-            self.outputs.extend(next.map(Output::WakeAt));
-        }
-    }
-
-    fn lose(&mut self, origin: Origin, why: Loss) {
-        if self.options.switch.breaks(Sabotage::KeepTheDead) {
-            return;
-        }
-        let kept = self.groups.get_mut(&origin.group);
-        let letters = kept.map(|kept| kept.lost(origin, why)).unwrap_or_default();
-        if self.options.record_history && !letters.is_empty() {
-            self.outputs
-                .push_back(Output::Event(Event::WorkerLost { origin, why }));
-        }
-        self.post(letters);
-    }
-
-    fn heard(&mut self, origin: Origin) {
-        if let Some(kept) = self.groups.get_mut(&origin.group) {
-            kept.keeper.heard(self.now, origin);
-        }
     }
 
     /// Tries again what waits at shards that have changed, and collects their events.
@@ -575,8 +313,7 @@ impl ServerNode {
             let Some(held) = self.tables.get_mut(&table) else {
                 continue;
             };
-            self.outputs
-                .extend(held.shard.take_events().into_iter().map(Output::Event));
+            self.outputs.extend(held.shard.take_events().into_iter().map(Output::Event));
             if !held.shard.take_changed() {
                 continue;
             }
@@ -589,8 +326,7 @@ impl ServerNode {
                 self.send(to, Message::Resume { table, sequence });
             }
             if let Some(held) = self.tables.get_mut(&table) {
-                self.outputs
-                    .extend(held.shard.take_events().into_iter().map(Output::Event));
+                self.outputs.extend(held.shard.take_events().into_iter().map(Output::Event));
             }
         }
     }
@@ -611,15 +347,8 @@ impl ServerNode {
 
     fn ended(&mut self, read: &WaitingRead, table: TableId, outcome: WaitOutcome) {
         if self.options.record_history && read.told.is_some() {
-            let Header {
-                origin, sequence, ..
-            } = read.header;
-            let event = Event::WaitEnded {
-                origin,
-                table,
-                sequence,
-                outcome,
-            };
+            let Header { origin, sequence, .. } = read.header;
+            let event = Event::WaitEnded { origin, table, sequence, outcome };
             self.outputs.push_back(Output::Event(event));
         }
     }
@@ -627,24 +356,14 @@ impl ServerNode {
     fn ended_push(&mut self, origin: Origin, table: TableId, sequence: Sequence) {
         if self.options.record_history {
             let outcome = WaitOutcome::Served;
-            let event = Event::WaitEnded {
-                origin,
-                table,
-                sequence,
-                outcome,
-            };
+            let event = Event::WaitEnded { origin, table, sequence, outcome };
             self.outputs.push_back(Output::Event(event));
         }
     }
 
     fn post(&mut self, letters: Letters) {
         for (to, message) in letters {
-            if let (
-                Peer::Worker(token),
-                Message::Joined {
-                    result: Ok(grant), ..
-                },
-            ) = (to, &message)
+            if let (Peer::Worker(token), Message::Joined { result: Ok(grant), .. }) = (to, &message)
             {
                 self.workers.insert(token, grant.origin);
             }
@@ -660,11 +379,7 @@ impl ServerNode {
         if to == Peer::Server(self.server) {
             return self.on_message(to, message);
         }
-        self.outputs.push_back(Output::Send {
-            to,
-            stream: Stream::Control,
-            message,
-        });
+        self.outputs.push_back(Output::Send { to, stream: Stream::Control, message });
     }
 }
 
@@ -680,10 +395,7 @@ fn placed(
 ) -> impl Iterator<Item = Event> + use<'_> {
     planned.assignment.slots_of(server).filter_map(move |slot| {
         let range = planned.grid.range(slot)?;
-        let last = range
-            .last()
-            .0
-            .saturating_sub(u64::from(switch.breaks(Sabotage::DropLastKey)));
+        let last = range.last().0.saturating_sub(u64::from(switch.breaks(Sabotage::DropLastKey)));
         Some(Event::Placed {
             table: planned.table.id(),
             slot,

@@ -35,17 +35,11 @@ pub(super) fn push<T: Element>(
         return refused(Refusal::DType { expected, found });
     };
     let Ok(values) = values.elements::<T>() else {
-        return refused(Refusal::Shape {
-            expected: 0,
-            found: values.bytes.len() as u64,
-        });
+        return refused(Refusal::Shape { expected: 0, found: values.bytes.len() as u64 });
     };
     let values = &*values;
     let chunk = match rows {
-        RowsNamed::Block(rows) => Chunk::Block {
-            rows: *rows,
-            values,
-        },
+        RowsNamed::Block(rows) => Chunk::Block { rows: *rows, values },
         RowsNamed::Keys(keys) => Chunk::Frame { keys, values },
     };
     engine.push(now, request, chunk)
@@ -58,11 +52,7 @@ pub(super) fn pull<T: Element>(
     read: &WaitingRead,
     width: usize,
 ) -> Pulled {
-    let request = PullRequest {
-        header: read.header,
-        slot: read.slot,
-        own: read.own,
-    };
+    let request = PullRequest { header: read.header, slot: read.slot, own: read.own };
     let Some(engine) = ShardEngine::<T>::of(shard) else {
         return Pulled::Refused(Refusal::NotOwned { slot: read.slot });
     };
@@ -71,12 +61,7 @@ pub(super) fn pull<T: Element>(
         None => ReadRows::Nothing,
         Some(PullRows::Walk { range, rows_max }) => {
             let rows_max = (*rows_max as usize).min(walk_rows_max(width));
-            ReadRows::Walk {
-                range: *range,
-                rows_max,
-                keys: &mut keys,
-                values: &mut values,
-            }
+            ReadRows::Walk { range: *range, rows_max, keys: &mut keys, values: &mut values }
         },
         Some(PullRows::Block(rows)) => {
             let elements = rows.count().saturating_mul(width as u128);
@@ -84,10 +69,7 @@ pub(super) fn pull<T: Element>(
                 return Pulled::Refused(Refusal::Limit);
             }
             values.resize(elements as usize, T::default());
-            ReadRows::Block {
-                rows: *rows,
-                out: &mut values,
-            }
+            ReadRows::Block { rows: *rows, out: &mut values }
         },
         Some(PullRows::Keys(keys)) => {
             let elements = keys.len().saturating_mul(width);
@@ -95,10 +77,7 @@ pub(super) fn pull<T: Element>(
                 return Pulled::Refused(Refusal::Limit);
             }
             values.resize(elements, T::default());
-            ReadRows::Keys {
-                keys,
-                out: &mut values,
-            }
+            ReadRows::Keys { keys, out: &mut values }
         },
     };
     match engine.pull(now, &request, rows) {

@@ -30,8 +30,7 @@ pub(super) struct WaitingRead {
 
 impl Waiting {
     pub(super) fn hold_read(&mut self, read: WaitingRead) {
-        self.reads
-            .insert((read.header.origin, read.header.sequence), read);
+        self.reads.insert((read.header.origin, read.header.sequence), read);
     }
 
     pub(super) fn hold_push(&mut self, from: Peer, header: &Header) {

@@ -58,6 +58,10 @@ pub struct ShardStats {
     pub stash_bytes_peak: u64,
     /// Bytes of rows, state and index.
     pub memory_bytes: u64,
+    /// Ranges that the clock of the writing group holds now.
+    pub clock_ranges: u64,
+    /// The most outcomes that a window of the writing group holds now.
+    pub window_outcomes: u64,
 }
 
 /// A shard of any element type.
@@ -134,9 +138,7 @@ pub fn new_shard(table: &Table, code: &Code, place: Place) -> Result<Box<dyn Sha
 /// they are cut into shards.
 pub fn digest_of(slots: impl IntoIterator<Item = (SlotIndex, u128)>) -> u128 {
     // Rotation by the slot makes the sum depend on which slot holds what.
-    let turned = slots
-        .into_iter()
-        .map(|(slot, digest)| digest.rotate_left(slot.0 % 128));
+    let turned = slots.into_iter().map(|(slot, digest)| digest.rotate_left(slot.0 % 128));
     turned.fold(0, u128::wrapping_add)
 }
 
@@ -145,9 +147,5 @@ fn boxed<T: Element>(
     code: &Code,
     place: Place,
 ) -> Result<Box<dyn Shard>, SpecError> {
-    Ok(Box::new(ShardEngine::<T>::new(
-        table.clone(),
-        code.clone(),
-        place,
-    )?))
+    Ok(Box::new(ShardEngine::<T>::new(table.clone(), code.clone(), place)?))
 }

@@ -139,16 +139,8 @@ impl<T: Element> Gathered<T> {
         let Some(units) = self.rounds.remove(&round) else {
             return;
         };
-        self.closing.insert(
-            round,
-            Closing {
-                denominator,
-                rate,
-                steps_left: units.len(),
-            },
-        );
-        self.steps
-            .extend(units.into_iter().map(|unit| (round, unit)));
+        self.closing.insert(round, Closing { denominator, rate, steps_left: units.len() });
+        self.steps.extend(units.into_iter().map(|unit| (round, unit)));
     }
 
     /// The next step, in the order of closing.

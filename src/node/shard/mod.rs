@@ -1,5 +1,5 @@
-//! The engine of one shard: admit, window, fold, close, apply, clock. Synchronous, and the only one:
-//! `embed` calls it under the shard's lock, `node::server` routes messages to it.
+//! The engine of one shard: admit, window, fold, close, apply, clock. Synchronous, and the only
+//! one: `embed` calls it under the shard's lock, `node::server` routes messages to it.
 //!
 //! The loop of its user: call a method; then [`poll`](Shard::poll) until it answers `Idle`, in as
 //! small helpings as wanted, since a read forces the step of its own block; when

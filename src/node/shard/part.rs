@@ -24,10 +24,9 @@ impl<T: Element> Part<T> {
     /// Bytes held.
     pub(super) fn bytes(&self) -> usize {
         match self {
-            Self::Rows(segments) => segments
-                .iter()
-                .map(|segment| size_of_val(&segment.values[..]))
-                .sum(),
+            Self::Rows(segments) => {
+                segments.iter().map(|segment| size_of_val(&segment.values[..])).sum()
+            },
             Self::Keys(keys, values) => size_of_val(&keys[..]) + size_of_val(&values[..]),
         }
     }
@@ -70,26 +69,17 @@ fn merge_segment<T: Element>(held: &mut Vec<Segment<T>>, later: Segment<T>, widt
             continue;
         };
         if let Some(before) = before(&open, &both) {
-            fresh.push(Segment {
-                rows: before,
-                values: of(&before).to_vec(),
-            });
+            fresh.push(Segment { rows: before, values: of(&before).to_vec() });
         }
         let start = segment.rows.offset(both.first()) as usize * width;
-        add_assign(
-            &mut segment.values[start..start + row_count(&both) * width],
-            of(&both),
-        );
+        add_assign(&mut segment.values[start..start + row_count(&both) * width], of(&both));
         rest = after(&open, &both);
     }
     if let Some(rows) = rest {
         if rows == later.rows {
             fresh.push(later);
         } else {
-            fresh.push(Segment {
-                rows,
-                values: of(&rows).to_vec(),
-            });
+            fresh.push(Segment { rows, values: of(&rows).to_vec() });
         }
     }
     if !fresh.is_empty() {
@@ -160,10 +150,7 @@ mod tests {
 
     fn rows(first: u64, values: &[i64]) -> Part<i64> {
         let rows = KeyRange::from_count(Key(first), values.len() as u64).unwrap();
-        Part::Rows(vec![Segment {
-            rows,
-            values: values.to_vec(),
-        }])
+        Part::Rows(vec![Segment { rows, values: values.to_vec() }])
     }
 
     fn flatten(part: &Part<i64>) -> BTreeMap<u64, i64> {
@@ -171,24 +158,22 @@ mod tests {
             Part::Rows(segments) => segments
                 .iter()
                 .flat_map(|s| {
-                    s.values
-                        .iter()
-                        .enumerate()
-                        .map(|(i, v)| (s.rows.first().0 + i as u64, *v))
+                    s.values.iter().enumerate().map(|(i, v)| (s.rows.first().0 + i as u64, *v))
                 })
                 .collect(),
-            Part::Keys(keys, values) => keys
-                .iter()
-                .map(|k| k.0)
-                .zip(values.iter().copied())
-                .collect(),
+            Part::Keys(keys, values) => {
+                keys.iter().map(|k| k.0).zip(values.iter().copied()).collect()
+            },
         }
     }
 
     proptest! {
         #[test]
         fn merging_equals_adding_per_key(
-            pushes in prop::collection::vec((0_u64..40, prop::collection::vec(-9_i64..9, 1..20)), 1..12),
+            pushes in prop::collection::vec(
+                (0_u64..40, prop::collection::vec(-9_i64..9, 1..20)),
+                1..12,
+            ),
         ) {
             let mut model = BTreeMap::<u64, i64>::new();
             let mut dense = Part::Rows(Vec::new());

@@ -60,11 +60,7 @@ pub(super) type Counted = Vec<(KeyRange, Tick)>;
 
 impl Progress {
     pub(super) fn new(keys: RangeSet) -> Self {
-        Self {
-            keys,
-            groups: BTreeMap::new(),
-            writer: None,
-        }
+        Self { keys, groups: BTreeMap::new(), writer: None }
     }
 
     pub(super) fn keys(&self) -> &RangeSet {
@@ -114,11 +110,7 @@ impl Progress {
         };
         let formed = group.formed();
         let Some(member) = group.members.get_mut(&origin.rank) else {
-            return if formed {
-                Err(Refusal::UnknownWorker)
-            } else {
-                Ok(None)
-            };
+            return if formed { Err(Refusal::UnknownWorker) } else { Ok(None) };
         };
         member.check(origin).map(|known| known.then_some(member))
     }
@@ -132,18 +124,12 @@ impl Progress {
         table: TableId,
     ) -> Vec<(Rank, Tick)> {
         let keys = &self.keys;
-        let group = self
-            .groups
-            .entry(record.group)
-            .or_insert_with(|| GroupProgress {
-                record: GroupRecord {
-                    members: Vec::new(),
-                    ..record.clone()
-                },
-                clock: RangeClock::new(keys.clone()),
-                members: BTreeMap::new(),
-                closed: Tick(0),
-            });
+        let group = self.groups.entry(record.group).or_insert_with(|| GroupProgress {
+            record: GroupRecord { members: Vec::new(), ..record.clone() },
+            clock: RangeClock::new(keys.clone()),
+            members: BTreeMap::new(),
+            closed: Tick(0),
+        });
         if record.version < group.record.version {
             return Vec::new();
         }
@@ -167,9 +153,7 @@ impl Progress {
         grid: &SlotGrid,
     ) -> Result<Counted, Refusal> {
         if weight.is_some_and(|weight| !(weight.is_finite() && weight > 0.0)) {
-            return Err(Refusal::Weight {
-                found: weight.unwrap_or(f64::NAN),
-            });
+            return Err(Refusal::Weight { found: weight.unwrap_or(f64::NAN) });
         }
         let Some(member) = self.member(origin)? else {
             return Err(Refusal::UnknownWorker);
@@ -178,18 +162,9 @@ impl Progress {
             return Ok(Vec::new());
         }
         if tick.0 - member.counted.0 > limits::TICKS_PENDING_MAX as u64 {
-            return Err(Refusal::TickBackwards {
-                expected: member.counted.next(),
-                found: tick,
-            });
+            return Err(Refusal::TickBackwards { expected: member.counted.next(), found: tick });
         }
-        member.pending.insert(
-            tick,
-            PendingTick {
-                weight,
-                waiting: touched.to_vec(),
-            },
-        );
+        member.pending.insert(tick, PendingTick { weight, waiting: touched.to_vec() });
         let Some(group) = self.groups.get_mut(&origin.group) else {
             return Ok(Vec::new());
         };
@@ -228,11 +203,7 @@ impl Progress {
 
     /// Stops counting a member that is being removed; the last tick counted for it here.
     pub(super) fn fence(&mut self, origin: Origin) -> Option<Tick> {
-        let member = self
-            .groups
-            .get_mut(&origin.group)?
-            .members
-            .get_mut(&origin.rank)?;
+        let member = self.groups.get_mut(&origin.group)?.members.get_mut(&origin.rank)?;
         if member.origin.incarnation != origin.incarnation {
             return None;
         }
@@ -264,11 +235,7 @@ impl GroupProgress {
 
     /// The last round that any member can have pushed to, once nobody is left.
     pub(super) fn last_round(&self) -> Tick {
-        self.members
-            .values()
-            .map(|member| member.counted)
-            .max()
-            .unwrap_or_default()
+        self.members.values().map(|member| member.counted).max().unwrap_or_default()
     }
 
     /// The first rank in fold order that can still push to the round after `closed`.
@@ -283,19 +250,13 @@ impl GroupProgress {
 
     /// The sum of weights of the members that pushed to the round, in rank order. Forgets them.
     pub(super) fn take_weights(&mut self, round: Tick) -> f64 {
-        let weights = self
-            .members
-            .values_mut()
-            .filter_map(|member| member.weights.remove(&round));
+        let weights = self.members.values_mut().filter_map(|member| member.weights.remove(&round));
         weights.fold(0.0, |sum, weight| sum + weight)
     }
 
     /// Which ranks pushed to the round.
     pub(super) fn contributors(&self, round: Tick) -> Vec<Rank> {
-        let pushed = self
-            .members
-            .iter()
-            .filter(|(_, m)| m.weights.contains_key(&round));
+        let pushed = self.members.iter().filter(|(_, m)| m.weights.contains_key(&round));
         pushed.map(|(rank, _)| *rank).collect()
     }
 
@@ -305,20 +266,13 @@ impl GroupProgress {
     }
 
     /// Outcomes held by all windows, for the limits.
-    pub(super) fn window_entries_max(&self) -> usize {
-        self.members
-            .values()
-            .map(|member| member.window.len())
-            .max()
-            .unwrap_or(0)
+    pub(super) fn window_outcomes(&self) -> usize {
+        self.members.values().map(|member| member.window.len()).max().unwrap_or(0)
     }
 
     fn hold_member(&mut self, named: &Member, server: ServerId, table: TableId) -> Option<Tick> {
         let rank = named.origin.rank;
-        let known = self
-            .members
-            .get(&rank)
-            .map(|member| member.origin.incarnation);
+        let known = self.members.get(&rank).map(|member| member.origin.incarnation);
         if known.is_none_or(|incarnation| incarnation < named.origin.incarnation) {
             self.admit(named);
         }
@@ -358,11 +312,7 @@ impl GroupProgress {
         let rank = named.origin.rank;
         let before = named.start.back(1);
         // Rounds that the rank's earlier life pushed to may still be open: its weights stay.
-        let weights = self
-            .members
-            .remove(&rank)
-            .map(|old| old.weights)
-            .unwrap_or_default();
+        let weights = self.members.remove(&rank).map(|old| old.weights).unwrap_or_default();
         self.clock.remove(rank);
         self.clock.join(rank, before);
         self.members.insert(
@@ -391,9 +341,7 @@ impl GroupProgress {
                 break;
             };
             let window = &member.window;
-            pending
-                .waiting
-                .retain(|(slot, last)| window.head(*slot) < Some(*last));
+            pending.waiting.retain(|(slot, last)| window.head(*slot) < Some(*last));
             if pending.waiting.is_empty() {
                 member.complete(next);
                 // Fails only for a rank that has left: then nobody waits for its ticks.
@@ -435,10 +383,7 @@ impl GroupProgress {
         let Some(pending) = member.pending.get_mut(&next) else {
             return Vec::new();
         };
-        let Some(at) = pending
-            .waiting
-            .iter()
-            .position(|(s, last)| *s == slot && *last <= sequence)
+        let Some(at) = pending.waiting.iter().position(|(s, last)| *s == slot && *last <= sequence)
         else {
             return Vec::new();
         };
@@ -485,11 +430,7 @@ impl MemberProgress {
 
     fn complete(&mut self, tick: Tick) {
         self.counted = tick;
-        if let Some(PendingTick {
-            weight: Some(weight),
-            ..
-        }) = self.pending.remove(&tick)
-        {
+        if let Some(PendingTick { weight: Some(weight), .. }) = self.pending.remove(&tick) {
             self.weights.insert(tick, weight);
         }
     }

@@ -13,6 +13,9 @@ use crate::vector::{Element, Lanes, RowsMut, UpdateRule};
 /// Elements summed and applied at a time: they stay in the first-level cache in between.
 const TILE_ELEMENTS: usize = 2048;
 
+/// Widest sparse rows of which many are copied together for one call of a stateless rule.
+const TOGETHER_WIDTH_MAX: usize = 64;
+
 /// The rows of one shard, in either layout.
 #[derive(Debug)]
 pub(super) struct ShardRows<T> {
@@ -49,11 +52,7 @@ impl<T: Element> ShardRows<T> {
                 Rows::Sparse(store)
             },
         };
-        Ok(Self {
-            layout,
-            width: spec.width as usize,
-            tile: vec![T::default(); TILE_ELEMENTS],
-        })
+        Ok(Self { layout, width: spec.width as usize, tile: vec![T::default(); TILE_ELEMENTS] })
     }
 
     /// Applies one contribution that is a round of its own. The chunk was checked before.
@@ -68,14 +67,7 @@ impl<T: Element> ShardRows<T> {
                 apply_run(update, &mut run, step, &[values], &mut self.tile);
             },
             (Rows::Sparse(store), Chunk::Frame { keys, values }) => {
-                apply_keys(
-                    store,
-                    update,
-                    slot,
-                    (keys, values),
-                    self.width,
-                    &mut self.tile,
-                );
+                apply_keys(store, update, slot, (keys, values), self.width, &mut self.tile);
             },
             (Rows::Dense(_), Chunk::Frame { .. }) | (Rows::Sparse(_), Chunk::Block { .. }) => {},
         }
@@ -95,14 +87,7 @@ impl<T: Element> ShardRows<T> {
                     sum.merge(part, self.width);
                 }
                 if let Part::Keys(keys, values) = sum {
-                    apply_keys(
-                        store,
-                        update,
-                        slot,
-                        (&keys, &values),
-                        self.width,
-                        &mut self.tile,
-                    );
+                    apply_keys(store, update, slot, (&keys, &values), self.width, &mut self.tile);
                 }
             },
         }
@@ -119,6 +104,13 @@ impl<T: Element> ShardRows<T> {
     pub(super) fn read_keys(&self, slot: SlotIndex, keys: &[Key], out: &mut [T]) {
         if let Rows::Sparse(store) = &self.layout {
             store.read(slot, keys, out);
+        }
+    }
+
+    /// Asks for what reading or updating these keys will touch first.
+    pub(super) fn prefetch(&self, slot: SlotIndex, keys: &[Key]) {
+        if let Rows::Sparse(store) = &self.layout {
+            store.prefetch(slot, keys);
         }
     }
 
@@ -171,11 +163,7 @@ fn fold_rows<T: Element>(
     let mut slices = Vec::with_capacity(parts.len());
     for rows in runs(parts) {
         slices.clear();
-        for segment in parts
-            .iter()
-            .flatten()
-            .filter(|segment| segment.rows.covers(&rows))
-        {
+        for segment in parts.iter().flatten().filter(|segment| segment.rows.covers(&rows)) {
             let start = segment.rows.offset(rows.first()) as usize * width;
             slices.push(&segment.values[start..start + row_count(&rows) * width]);
         }
@@ -262,14 +250,26 @@ fn apply_keys<T: Element>(
     width: usize,
     tile: &mut [T],
 ) {
+    let stateless = update.rule.lanes() == 0 && !update.rule.counts_steps();
+    if stateless && update.denominator.is_none() && width <= TOGETHER_WIDTH_MAX {
+        let context = context(update.rate, 1);
+        store.update_together(slot, keys, tile, |first, rows| {
+            let start = first * width;
+            let mut rows = RowsMut {
+                aggregate: &values[start..start + rows.len()],
+                values: rows,
+                lanes: Lanes::none(),
+            };
+            update.rule.apply(&context, &mut rows);
+        });
+        return;
+    }
     store.update(slot, keys, |index, mut run| {
         *run.step += 1;
         let step = *run.step;
         let row = &values[index * width..(index + 1) * width];
         if update.denominator.is_none() {
-            update
-                .rule
-                .apply(&context(update.rate, step), &mut run.rows(row));
+            update.rule.apply(&context(update.rate, step), &mut run.rows(row));
         } else {
             apply_run(update, &mut run, step, &[row], tile);
         }

@@ -97,8 +97,7 @@ impl<W: Worker, P: Park> Blocking<W, P> {
         values: &'a [T],
         options: PushOptions<'a>,
     ) -> Result<Stamp> {
-        self.park
-            .block_on(self.worker.push_with(table, rows, values, options))
+        self.park.block_on(self.worker.push_with(table, rows, values, options))
     }
 
     /// See [`Worker::exchange`].
@@ -112,8 +111,7 @@ impl<W: Worker, P: Park> Blocking<W, P> {
         values: &'a [T],
         out: &'a mut [T],
     ) -> Result<Seen> {
-        self.park
-            .block_on(self.worker.exchange(table, rows, values, out))
+        self.park.block_on(self.worker.exchange(table, rows, values, out))
     }
 
     /// See [`Worker::wait`].

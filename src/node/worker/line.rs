@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use crate::error::{AccessError, Error};
 use crate::id::{Origin, Sequence, SlotIndex, TableId, Tick};
+use crate::limits;
 use crate::spec::Table;
 use crate::wire::{Header, TickTable};
 
@@ -36,14 +37,7 @@ impl Line {
     /// The line of a worker that starts at `tick`.
     pub fn new(origin: Origin, tick: Tick) -> Self {
         let (unanswered, tables) = (Vec::new(), BTreeMap::new());
-        Self {
-            origin,
-            tick,
-            next: Sequence(1),
-            unanswered,
-            tables,
-            failed: None,
-        }
+        Self { origin, tick, next: Sequence(1), unanswered, tables, failed: None }
     }
 
     /// Whose line it is.
@@ -81,12 +75,7 @@ impl Line {
         if held.is_some_and(|held| held.to_bits() != weight.to_bits()) {
             let problem = "differs from the weight of an earlier push of this tick";
             let (table, tick) = (table.name().into(), self.tick);
-            return Err(AccessError::Weight {
-                table,
-                tick,
-                found: weight,
-                problem,
-            });
+            return Err(AccessError::Weight { table, tick, found: weight, problem });
         }
         *held = Some(weight);
         Ok(())
@@ -152,6 +141,12 @@ impl Line {
         self.unanswered.first().copied().unwrap_or(self.next)
     }
 
+    /// Whether another request may begin: windows keep outcomes from the lowest unanswered
+    /// sequence on, and no more than `inflight_max` (law 12).
+    pub fn has_room(&self) -> bool {
+        self.next.0 - self.settled_below().0 < limits::INFLIGHT_MAX as u64
+    }
+
     /// Keeps the first error of a push until [`take_failure`](Self::take_failure).
     pub fn fail(&mut self, error: Error) {
         self.failed.get_or_insert(error);
@@ -179,11 +174,7 @@ impl Line {
             touched.dedup();
             let last = |slot: SlotIndex| Some((slot, line.heads.get(slot.0 as usize)?.as_ref()?.0));
             let touched = touched.into_iter().filter_map(last).collect();
-            tables.push(TickTable {
-                table: *table,
-                weight: Some(weight),
-                touched,
-            });
+            tables.push(TickTable { table: *table, weight: Some(weight), touched });
         }
         (ended, tables)
     }
@@ -193,12 +184,7 @@ impl Line {
         self.next = Sequence(sequence.0 + 1);
         self.unanswered.push(sequence);
         let settled_below = self.settled_below();
-        Header {
-            origin: self.origin,
-            sequence,
-            settled_below,
-            tick: self.tick,
-        }
+        Header { origin: self.origin, sequence, settled_below, tick: self.tick }
     }
 }
 
@@ -210,26 +196,15 @@ mod tests {
     #[test]
     fn chains_ticks_and_settlement() {
         let policy = TablePolicy::local(crate::consistency::Eventual);
-        let table = Table::new(
-            TableId(3),
-            TableSpec::dense("w", 9),
-            policy,
-            Hyper::default(),
-        );
+        let table = Table::new(TableId(3), TableSpec::dense("w", 9), policy, Hyper::default());
         let mut line = Line::new(Origin::default(), Tick(1));
         let slot = SlotIndex(5);
         line.weigh(&table, 2.0).unwrap();
-        assert!(matches!(
-            line.weigh(&table, 3.0),
-            Err(AccessError::Weight { .. })
-        ));
+        assert!(matches!(line.weigh(&table, 3.0), Err(AccessError::Weight { .. })));
         let (first, previous) = line.begin_push(table.id(), slot);
         assert_eq!((first.sequence, previous), (Sequence(1), None));
         let (second, previous) = line.begin_push(table.id(), slot);
-        assert_eq!(
-            (second.sequence, second.settled_below),
-            (Sequence(2), Sequence(1))
-        );
+        assert_eq!((second.sequence, second.settled_below), (Sequence(2), Sequence(1)));
         assert_eq!(previous, Some(Sequence(1)));
         line.answered(Sequence(1));
         assert_eq!(line.begin_pull(table.id(), slot).1, Some(Sequence(2)));

@@ -38,10 +38,7 @@ impl Seen {
     /// What both parts of one pull reflect together.
     #[must_use]
     pub fn merge(self, other: Self) -> Self {
-        Self {
-            oldest: self.oldest.min(other.oldest),
-            newest: self.newest.max(other.newest),
-        }
+        Self { oldest: self.oldest.min(other.oldest), newest: self.newest.max(other.newest) }
     }
 }
 
@@ -162,10 +159,5 @@ pub fn check_weight(table: &Table, tick: Tick, weight: f64) -> Result<f64, Acces
         return Ok(weight);
     }
     let problem = "must be finite and > 0";
-    Err(AccessError::Weight {
-        table: table.name().into(),
-        tick,
-        found: weight,
-        problem,
-    })
+    Err(AccessError::Weight { table: table.name().into(), tick, found: weight, problem })
 }

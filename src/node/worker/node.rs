@@ -36,10 +36,7 @@ pub struct WorkerOptions {
 
 impl Default for WorkerOptions {
     fn default() -> Self {
-        Self {
-            record_history: false,
-            wait_max: limits::WAIT_MAX,
-        }
+        Self { record_history: false, wait_max: limits::WAIT_MAX }
     }
 }
 
@@ -121,10 +118,7 @@ impl WorkerNode {
     pub fn handle(&mut self, now: Instant, input: Input) {
         self.now = self.now.max(now);
         match input {
-            Input::Message {
-                from: Peer::Server(from),
-                message,
-            } => self.on_message(from, message),
+            Input::Message { from: Peer::Server(from), message } => self.on_message(from, message),
             Input::PeerUp(Peer::Server(server)) => self.on_peer_up(server),
             Input::PeerDown(Peer::Server(server)) => {
                 self.up.remove(&server);
@@ -182,10 +176,7 @@ impl WorkerNode {
     /// Asks for a place; the answer, once it is there.
     pub(super) fn join(&mut self) -> Option<Result<JoinGrant, Error>> {
         if self.joined.is_none() {
-            let message = Message::Join {
-                group: self.group,
-                token: self.token,
-            };
+            let message = Message::Join { group: self.group, token: self.token };
             self.send_control(self.plan.keeper(), message);
         }
         self.joined.clone()
@@ -210,8 +201,7 @@ impl WorkerNode {
 
     /// Whether another request may begin.
     pub(super) fn has_room(&self) -> bool {
-        let span = self.line.next_sequence().0 - self.line.settled_below().0;
-        self.requests.len() < limits::INFLIGHT_MAX && span < limits::INFLIGHT_MAX as u64
+        self.requests.len() < limits::INFLIGHT_MAX && self.line.has_room()
     }
 
     /// Begins a push of one chunk.
@@ -226,24 +216,10 @@ impl WorkerNode {
         let (header, previous) = self.line.begin_push(table, slot);
         if self.options.record_history {
             let (origin, tick, sequence) = (header.origin, header.tick, header.sequence);
-            let event = Event::Pushed {
-                origin,
-                table,
-                slot,
-                sequence,
-                previous,
-                tick,
-            };
+            let event = Event::Pushed { origin, table, slot, sequence, previous, tick };
             self.outputs.push_back(Output::Event(event));
         }
-        let message = Message::Push {
-            table,
-            header,
-            slot,
-            previous,
-            rows,
-            values,
-        };
+        let message = Message::Push { table, header, slot, previous, rows, values };
         self.begin(to, slot, header.sequence, message);
         Some(header.sequence)
     }
@@ -258,18 +234,8 @@ impl WorkerNode {
         let to = self.plan.owner(table, slot)?;
         let (header, own) = self.line.begin_pull(table, slot);
         let message = match rows {
-            Some(rows) => Message::Pull {
-                table,
-                header,
-                slot,
-                own,
-                rows,
-            },
-            None => Message::Await {
-                table,
-                header,
-                slot,
-            },
+            Some(rows) => Message::Pull { table, header, slot, own, rows },
+            None => Message::Await { table, header, slot },
         };
         self.begin(to, slot, header.sequence, message);
         Some(header.sequence)
@@ -319,29 +285,16 @@ impl WorkerNode {
         if self.options.record_history {
             let of_table = |table: &TickTable| {
                 let id = table.table;
-                table
-                    .touched
-                    .clone()
-                    .into_iter()
-                    .map(move |(slot, last)| (id, slot, last))
+                table.touched.clone().into_iter().map(move |(slot, last)| (id, slot, last))
             };
             let touched = tables.iter().flat_map(of_table).collect();
-            let event = Event::TickSent {
-                origin,
-                tick: ended,
-                touched,
-            };
+            let event = Event::TickSent { origin, tick: ended, touched };
             self.outputs.push_back(Output::Event(event));
         }
         let mut unanswered = BTreeMap::new();
         for server in self.plan.servers().to_vec() {
             let tables = self.tables_at(server, &tables);
-            let message = Message::Ticked {
-                origin,
-                tick: ended,
-                settled_below,
-                tables,
-            };
+            let message = Message::Ticked { origin, tick: ended, settled_below, tables };
             self.send_control(server, message.clone());
             unanswered.insert(server, message);
         }
@@ -368,39 +321,24 @@ impl WorkerNode {
 
     /// What the oldest unanswered request waits for, as far as its server has told.
     pub fn reason(&self, since: Instant) -> WaitReason {
-        let told = self
-            .requests
-            .values()
-            .find_map(|request| match &request.state {
-                State::Deferred(reason) => Some(WaitReason { since, ..*reason }),
-                State::UnderWay | State::Answered(_) | State::Abandoned => None,
-            });
+        let told = self.requests.values().find_map(|request| match &request.state {
+            State::Deferred(reason) => Some(WaitReason { since, ..*reason }),
+            State::UnderWay | State::Answered(_) | State::Abandoned => None,
+        });
         let (who, tick): (Option<Rank>, _) = (None, self.line.tick());
-        told.unwrap_or(WaitReason {
-            who,
-            tick,
-            since,
-            what: WaitFor::Answer,
-        })
+        told.unwrap_or(WaitReason { who, tick, since, what: WaitFor::Answer })
     }
 
     fn begin(&mut self, to: ServerId, slot: SlotIndex, sequence: Sequence, message: Message) {
         let stream = Stream::Data(slot.0 % DATA_STREAMS);
-        let request = Request {
-            to,
-            stream,
-            message: message.clone(),
-            state: State::UnderWay,
-        };
+        let request = Request { to, stream, message: message.clone(), state: State::UnderWay };
         self.requests.insert(sequence, request);
         self.send(to, stream, message);
     }
 
     fn on_time(&mut self) {
         if self.timers.first().is_some_and(|first| *first <= self.now) {
-            self.timers = self
-                .timers
-                .split_off(&Instant(self.now.0.saturating_add(1)));
+            self.timers = self.timers.split_off(&Instant(self.now.0.saturating_add(1)));
             self.wake_all();
         }
         let active = matches!(self.joined, Some(Ok(_))) && !self.closed;
@@ -415,13 +353,7 @@ impl WorkerNode {
     fn ask_to_wake(&mut self) {
         let active = matches!(self.joined, Some(Ok(_))) && !self.closed;
         let heartbeat = active.then(|| self.keeper_heard.after(limits::HEARTBEAT_INTERVAL));
-        let next = self
-            .timers
-            .first()
-            .copied()
-            .into_iter()
-            .chain(heartbeat)
-            .min();
+        let next = self.timers.first().copied().into_iter().chain(heartbeat).min();
         if next.is_some() && next != self.wake_at {
             self.outputs.extend(next.map(Output::WakeAt));
         }
@@ -440,25 +372,14 @@ impl WorkerNode {
         if to == self.plan.keeper() {
             self.keeper_heard = self.now;
         }
-        self.outputs.push_back(Output::Send {
-            to: Peer::Server(to),
-            stream,
-            message,
-        });
+        self.outputs.push_back(Output::Send { to: Peer::Server(to), stream, message });
     }
 
     fn attach_message(&self, table: TableId) -> Option<(ServerId, Message)> {
         let planned = self.plan.table(table)?;
         let to = self.plan.owner(table, SlotIndex(0))?;
         let (origin, spec_hash) = (self.line.origin(), planned.table.spec().hash());
-        Some((
-            to,
-            Message::Attach {
-                origin,
-                table,
-                spec_hash,
-            },
-        ))
+        Some((to, Message::Attach { origin, table, spec_hash }))
     }
 
     /// The part of a tick that a server has to know.
@@ -468,10 +389,7 @@ impl WorkerNode {
                 self.plan.owner(table.table, *slot) == Some(server)
             };
             let touched = table.touched.iter().filter(owned).copied().collect();
-            TickTable {
-                touched,
-                ..table.clone()
-            }
+            TickTable { touched, ..table.clone() }
         };
         tables.iter().map(here).collect()
     }

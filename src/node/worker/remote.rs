@@ -52,12 +52,7 @@ impl RemoteWorker {
             }
         })
         .await?;
-        Ok(Self {
-            node,
-            notify,
-            grant,
-            finished: AtomicBool::new(false),
-        })
+        Ok(Self { node, notify, grant, finished: AtomicBool::new(false) })
     }
 
     /// Polls `ready` on the node until it answers, at most until the deadline.
@@ -123,13 +118,7 @@ impl RemoteWorker {
             };
             last = self.until(begin).await?.ok_or(not_owned(place.slot))?;
         }
-        Ok(Stamp {
-            origin: self.grant.origin,
-            table: table.id(),
-            tick,
-            first,
-            last,
-        })
+        Ok(Stamp { origin: self.grant.origin, table: table.id(), tick, first, last })
     }
 
     async fn pull_chunks<T: Element>(
@@ -147,8 +136,13 @@ impl RemoteWorker {
         for place in target.chunks(&grid) {
             // Answers are taken while requests go out, so that neither side's memory grows.
             while !self.node.lock().has_room() {
-                let answer = under_way.next(table.name()).await?;
-                seen = Some(take(answer, seen, out)?);
+                if under_way.is_open() {
+                    let answer = under_way.next(table.name()).await?;
+                    seen = Some(take(answer, seen, out)?);
+                } else {
+                    // Pushes fill the window: their answers make room.
+                    self.until(|node| node.has_room().then_some(())).await?;
+                }
             }
             let at = offset..offset + place.elements;
             offset = at.end;
@@ -190,8 +184,7 @@ impl RemoteWorker {
 
     async fn end_tick(&self) -> Result<Tick> {
         self.node.lock().line().take_failure()?;
-        self.until(|node| node.may_tick().then(|| node.tick()))
-            .await
+        self.until(|node| node.may_tick().then(|| node.tick())).await
     }
 
     /// Waits at every server of the table until a read at the current tick would be served.
@@ -222,9 +215,7 @@ impl RemoteWorker {
         let node = self.node.lock();
         let planned = node.plan().table(table.id());
         let found = planned.filter(|planned| planned.table.spec() == table.spec());
-        let unknown = || AccessError::UnknownTable {
-            table: table.name().into(),
-        };
+        let unknown = || AccessError::UnknownTable { table: table.name().into() };
         Ok(found.ok_or_else(unknown)?.grid)
     }
 
@@ -283,8 +274,7 @@ impl Worker for RemoteWorker {
     ) -> impl Future<Output = Result<Seen>> + Send {
         let rows = rows.into();
         async move {
-            self.push_chunks(table, rows, values, PushOptions::default())
-                .await?;
+            self.push_chunks(table, rows, values, PushOptions::default()).await?;
             self.end_tick().await?;
             self.pull_chunks(table, rows, out).await
         }
@@ -296,8 +286,7 @@ impl Worker for RemoteWorker {
             let (expected, found) = (self.grant.origin, stamp.origin);
             return Err(AccessError::ForeignStamp { expected, found }.into());
         }
-        self.until(|node| node.pushed_through(stamp.last).then_some(()))
-            .await?;
+        self.until(|node| node.pushed_through(stamp.last).then_some(())).await?;
         self.node.lock().line().take_failure()?;
         match level {
             AckLevel::Admitted => Ok(()),
@@ -358,10 +347,7 @@ type Answered = (PullResult, Range<usize>);
 
 impl<'a> UnderWay<'a> {
     fn new(worker: &'a RemoteWorker) -> Self {
-        Self {
-            worker,
-            open: VecDeque::new(),
-        }
+        Self { worker, open: VecDeque::new() }
     }
 
     fn is_open(&self) -> bool {
@@ -442,11 +428,7 @@ fn take<T: Element>((result, at): Answered, seen: Option<Seen>, out: &mut [T]) -
     let expected = at.len();
     let place = out.get_mut(at).filter(|place| place.len() == values.len());
     let Some(place) = place else {
-        return Err(FrameError::Truncated {
-            expected,
-            found: values.len(),
-        }
-        .into());
+        return Err(FrameError::Truncated { expected, found: values.len() }.into());
     };
     place.copy_from_slice(&values);
     Ok(merged(seen, &result))
@@ -461,15 +443,9 @@ fn append<T: Element>(
     let found = result.keys.as_deref().unwrap_or_default();
     let ends = found.first().into_iter().chain(found.last());
     let outside = ends.chain(&result.next).find(|key| !range.contains(**key));
-    let stuck = result
-        .next
-        .filter(|next| found.last().is_none_or(|last| next <= last));
+    let stuck = result.next.filter(|next| found.last().is_none_or(|last| next <= last));
     if let Some(key) = outside.copied().or(stuck) {
-        return Err(FrameError::Malformed {
-            field: "key of a walk",
-            found: key.0,
-        }
-        .into());
+        return Err(FrameError::Malformed { field: "key of a walk", found: key.0 }.into());
     }
     keys.extend_from_slice(found);
     values.extend_from_slice(&result.values.elements::<T>()?);
@@ -477,10 +453,7 @@ fn append<T: Element>(
 }
 
 fn merged(before: Option<Seen>, result: &PullResult) -> Seen {
-    let one = Seen {
-        oldest: result.oldest,
-        newest: result.newest,
-    };
+    let one = Seen { oldest: result.oldest, newest: result.newest };
     before.map_or(one, |before| before.merge(one))
 }
 

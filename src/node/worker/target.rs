@@ -76,10 +76,7 @@ impl<'a> Target<'a> {
                 });
             },
         };
-        let target = Self {
-            rows,
-            width: spec.width as usize,
-        };
+        let target = Self { rows, width: spec.width as usize };
         target.check_length(table, elements)?;
         Ok(target)
     }
@@ -120,22 +117,15 @@ impl<'a> Target<'a> {
             elements: rows.count() as usize * width,
             rows: ChunkRows::Block(rows),
         };
-        let of_range = range
-            .into_iter()
-            .flat_map(|range| grid.chunks(range))
-            .map(block);
-        let of_runs = runs
-            .into_iter()
-            .flat_map(consecutive)
-            .flat_map(|range| grid.chunks(range))
-            .map(block);
+        let of_range = range.into_iter().flat_map(|range| grid.chunks(range)).map(block);
+        let of_runs =
+            runs.into_iter().flat_map(consecutive).flat_map(|range| grid.chunks(range)).map(block);
         let of_keys = keys.into_iter().flat_map(move |keys| {
-            grid.frames(keys, width as u32)
-                .map(move |(slot, range)| ChunkPlace {
-                    slot,
-                    elements: range.len() * width,
-                    rows: ChunkRows::Keys(&keys[range]),
-                })
+            grid.frames(keys, width as u32).map(move |(slot, range)| ChunkPlace {
+                slot,
+                elements: range.len() * width,
+                rows: ChunkRows::Keys(&keys[range]),
+            })
         });
         of_range.chain(of_runs).chain(of_keys)
     }
@@ -220,11 +210,7 @@ fn check_dtype(table: &Table, dtype: DType) -> Result<(), AccessError> {
         return Ok(());
     }
     let (expected, found) = (expected.name(), dtype.name());
-    Err(AccessError::DType {
-        table: table.name().into(),
-        expected,
-        found,
-    })
+    Err(AccessError::DType { table: table.name().into(), expected, found })
 }
 
 fn check_range(table: &Table, range: &KeyRange) -> Result<(), AccessError> {

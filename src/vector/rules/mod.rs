@@ -52,10 +52,7 @@ mod tests {
         let mut arrays = vec![vec![T::from_f64(0.25); rounds[0].len()]];
         arrays.resize(1 + rule.lanes(), vec![T::default(); rounds[0].len()]);
         for (round, aggregate) in rounds.iter().enumerate() {
-            let context = ApplyContext {
-                rate: 0.1,
-                step: round as u64 + 1,
-            };
+            let context = ApplyContext { rate: 0.1, step: round as u64 + 1 };
             for part in [0..cut, cut..aggregate.len()] {
                 let (values, lanes) = arrays.split_at_mut(1);
                 let lanes = lanes.iter_mut().map(|lane| &mut lane[part.clone()]);
@@ -143,10 +140,7 @@ mod tests {
             read(&extension.clone().with("lambda", 1.0)),
             Err(ParameterError::Unknown { .. })
         ));
-        assert!(matches!(
-            read(&Extension::new("other/1")),
-            Err(ParameterError::Name { .. })
-        ));
+        assert!(matches!(read(&Extension::new("other/1")), Err(ParameterError::Name { .. })));
         if let Some((parameter, bad)) = parameter {
             for bad in [bad, f64::NAN, -0.5] {
                 let refused = read(&extension.clone().with(parameter, bad));
@@ -160,27 +154,12 @@ mod tests {
         round_trip(Add, Add::from_extension, None);
         round_trip(Assign, Assign::from_extension, None);
         round_trip(Sgd, Sgd::from_extension, None);
-        round_trip(
-            Momentum { beta: 0.5 },
-            Momentum::from_extension,
-            Some(("beta", 1.0)),
-        );
-        round_trip(
-            Adagrad { epsilon: 0.1 },
-            Adagrad::from_extension,
-            Some(("epsilon", 0.0)),
-        );
-        let adam = Adam {
-            beta1: 0.0,
-            beta2: 0.5,
-            epsilon: 1e-6,
-        };
+        round_trip(Momentum { beta: 0.5 }, Momentum::from_extension, Some(("beta", 1.0)));
+        round_trip(Adagrad { epsilon: 0.1 }, Adagrad::from_extension, Some(("epsilon", 0.0)));
+        let adam = Adam { beta1: 0.0, beta2: 0.5, epsilon: 1e-6 };
         for (parameter, bad) in [("beta1", 1.0), ("beta2", f64::INFINITY), ("epsilon", 0.0)] {
             round_trip(adam, Adam::from_extension, Some((parameter, bad)));
         }
-        assert_eq!(
-            Adam::from_extension(&Extension::new("adam/1")),
-            Ok(Adam::default())
-        );
+        assert_eq!(Adam::from_extension(&Extension::new("adam/1")), Ok(Adam::default()));
     }
 }

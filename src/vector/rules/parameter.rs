@@ -44,21 +44,12 @@ pub(super) fn check(
     known: &[&str],
 ) -> Result<(), ParameterError> {
     if extension.name() != rule {
-        return Err(ParameterError::Name {
-            expected: rule,
-            found: extension.name().into(),
-        });
+        return Err(ParameterError::Name { expected: rule, found: extension.name().into() });
     }
     let names = extension.parameters().iter().map(|(name, _)| name);
-    match names
-        .into_iter()
-        .find(|name| !known.contains(&name.as_str()))
-    {
+    match names.into_iter().find(|name| !known.contains(&name.as_str())) {
         None => Ok(()),
-        Some(name) => Err(ParameterError::Unknown {
-            rule,
-            parameter: name.clone(),
-        }),
+        Some(name) => Err(ParameterError::Unknown { rule, parameter: name.clone() }),
     }
 }
 
@@ -73,12 +64,7 @@ pub(super) fn decay(
     if (0.0..1.0).contains(&found) {
         return Ok(found);
     }
-    Err(ParameterError::Bounds {
-        rule,
-        parameter,
-        expected: "at least 0 and below 1",
-        found,
-    })
+    Err(ParameterError::Bounds { rule, parameter, expected: "at least 0 and below 1", found })
 }
 
 /// A positive finite parameter, or its default where it is absent.
@@ -92,12 +78,7 @@ pub(super) fn positive(
     if found > 0.0 && found.is_finite() {
         return Ok(found);
     }
-    Err(ParameterError::Bounds {
-        rule,
-        parameter,
-        expected: "finite and above 0",
-        found,
-    })
+    Err(ParameterError::Bounds { rule, parameter, expected: "finite and above 0", found })
 }
 
 /// Whether a rule of real arithmetic can work on this type.

@@ -20,11 +20,7 @@ pub struct CsvOptions {
 
 impl Default for CsvOptions {
     fn default() -> Self {
-        Self {
-            header: false,
-            label: 0,
-            separator: b',',
-        }
+        Self { header: false, label: 0, separator: b',' }
     }
 }
 
@@ -50,12 +46,7 @@ impl DenseData {
 }
 
 fn load(mut source: Source<'_>, options: CsvOptions) -> Result<DenseData, DataError> {
-    let mut rows = Rows {
-        options,
-        fields: None,
-        values: Vec::new(),
-        labels: Vec::new(),
-    };
+    let mut rows = Rows { options, fields: None, values: Vec::new(), labels: Vec::new() };
     let mut line = Vec::new();
     if options.header {
         source.next_line(&mut line)?;
@@ -128,11 +119,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn read(text: &str, header: bool, label: usize) -> Result<DenseData, String> {
-        let options = CsvOptions {
-            header,
-            label,
-            ..CsvOptions::default()
-        };
+        let options = CsvOptions { header, label, ..CsvOptions::default() };
         DenseData::read_csv("f", text.as_bytes(), options).map_err(|error| error.to_string())
     }
 
@@ -140,10 +127,7 @@ mod tests {
     fn good_lines_become_rows() {
         let data = read("a,b,class\n1, 2.5 ,0\r\n\n-1e2,4,3.0\n", true, 2).unwrap();
         assert_eq!((data.features(), data.classes()), (2, 4));
-        assert_eq!(
-            (data.row(0), data.row(1)),
-            (&[1.0, 2.5][..], &[-100.0, 4.0][..])
-        );
+        assert_eq!((data.row(0), data.row(1)), (&[1.0, 2.5][..], &[-100.0, 4.0][..]));
         assert_eq!(data.labels(), [0, 3]);
     }
 
@@ -153,14 +137,8 @@ mod tests {
             ("", "f: expected at least one row, found none"),
             ("0,1\n0,x", r#"f:2:2: expected a finite number, found "x""#),
             ("0,inf", r#"f:1:2: expected a finite number, found "inf""#),
-            (
-                "0,1\n-1,1",
-                r#"f:2:1: expected a class from 0 to 65535, found "-1""#,
-            ),
-            (
-                "0,1\n0.5,1",
-                r#"f:2:1: expected a class from 0 to 65535, found "0.5""#,
-            ),
+            ("0,1\n-1,1", r#"f:2:1: expected a class from 0 to 65535, found "-1""#),
+            ("0,1\n0.5,1", r#"f:2:1: expected a class from 0 to 65535, found "0.5""#),
             (
                 "0,1,2\n0,1",
                 "f:2:2: expected 3 fields or more, as its label and other lines need, \
@@ -171,10 +149,7 @@ mod tests {
                 "f:1:1: expected 2 fields or more, as its label and other lines need, \
                 found \"7\"",
             ),
-            (
-                "0,1\n0,1,2",
-                r#"f:2:3: expected the end of the line after 2 fields, found "2""#,
-            ),
+            ("0,1\n0,1,2", r#"f:2:3: expected the end of the line after 2 fields, found "2""#),
         ] {
             assert_eq!(read(text, false, 0).unwrap_err(), message, "{text:?}");
         }

@@ -27,13 +27,8 @@ impl DenseData {
         values: Vec<f32>,
         labels: Vec<u32>,
     ) -> Result<Self, DataError> {
-        let shape = |what, expected: String, found: String| {
-            Err(DataError::Shape {
-                what,
-                expected,
-                found,
-            })
-        };
+        let shape =
+            |what, expected: String, found: String| Err(DataError::Shape { what, expected, found });
         if features == 0 {
             return shape("features", "at least 1".into(), "0".into());
         }
@@ -45,21 +40,12 @@ impl DenseData {
             return shape("value", "a finite number".into(), value.to_string());
         }
         if classes > CLASSES_MAX {
-            return shape(
-                "classes",
-                format!("at most {CLASSES_MAX}"),
-                classes.to_string(),
-            );
+            return shape("classes", format!("at most {CLASSES_MAX}"), classes.to_string());
         }
         if let Some(label) = labels.iter().find(|&&label| label >= classes) {
             return shape("label", format!("below {classes}"), label.to_string());
         }
-        Ok(Self {
-            features,
-            classes,
-            values,
-            labels,
-        })
+        Ok(Self { features, classes, values, labels })
     }
 
     /// Values per row.

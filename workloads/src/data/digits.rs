@@ -25,12 +25,7 @@ const CLASSES: u32 = 10;
 pub fn digits() -> Result<DenseData, DataError> {
     let bytes = Source::new(NAME, PACKED)?.bytes((ROWS * RECORD_BYTES + 1) as u64)?;
     if bytes.len() != ROWS * RECORD_BYTES {
-        return Err(DataError::binary(
-            NAME,
-            "bytes",
-            ROWS * RECORD_BYTES,
-            bytes.len(),
-        ));
+        return Err(DataError::binary(NAME, "bytes", ROWS * RECORD_BYTES, bytes.len()));
     }
     let records = bytes.as_chunks::<RECORD_BYTES>().0;
     let pixels = records.iter().flat_map(|record| &record[1..]);
@@ -65,10 +60,7 @@ mod tests {
             counts[label as usize] += 1;
         }
         assert_eq!(counts, [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]);
-        assert_eq!(
-            data.row(0)[2..6],
-            [5.0, 13.0, 9.0, 1.0].map(|pixel| pixel / 16.0)
-        );
+        assert_eq!(data.row(0)[2..6], [5.0, 13.0, 9.0, 1.0].map(|pixel| pixel / 16.0));
         let inside = |row: usize| data.row(row).iter().all(|v| (0.0..=1.0).contains(v));
         assert!((0..data.rows()).all(inside));
         assert!(PACKED.len() < 60_000);

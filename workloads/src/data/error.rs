@@ -88,10 +88,7 @@ pub enum DataError {
 
 impl DataError {
     pub(super) fn io(file: &str, problem: io::Error) -> Self {
-        Self::Io {
-            file: file.into(),
-            problem,
-        }
+        Self::Io { file: file.into(), problem }
     }
 
     pub(super) fn empty(file: &str) -> Self {
@@ -118,9 +115,5 @@ pub(super) fn quoted(bytes: &[u8]) -> String {
     const CHARACTERS_MAX: usize = 40;
     let text = String::from_utf8_lossy(&bytes[..bytes.len().min(4 * CHARACTERS_MAX)]);
     let cut: String = text.chars().take(CHARACTERS_MAX).collect();
-    if cut.is_empty() {
-        "nothing".into()
-    } else {
-        format!("{cut:?}")
-    }
+    if cut.is_empty() { "nothing".into() } else { format!("{cut:?}") }
 }

@@ -21,10 +21,7 @@ impl DenseData {
     /// `Binary` for a wrong magic number, sizes that disagree with the file's length or with each
     /// other; `Empty`, `Gzip`, `Io`.
     pub fn open_idx(images: impl AsRef<Path>, labels: impl AsRef<Path>) -> Result<Self, DataError> {
-        load(
-            Source::open(images.as_ref())?,
-            Source::open(labels.as_ref())?,
-        )
+        load(Source::open(images.as_ref())?, Source::open(labels.as_ref())?)
     }
 
     /// As [`open_idx`](Self::open_idx), from any readers; the names stand in errors.
@@ -35,10 +32,7 @@ impl DenseData {
         (images_name, images): (&str, impl Read),
         (labels_name, labels): (&str, impl Read),
     ) -> Result<Self, DataError> {
-        load(
-            Source::new(images_name, images)?,
-            Source::new(labels_name, labels)?,
-        )
+        load(Source::new(images_name, images)?, Source::new(labels_name, labels)?)
     }
 }
 
@@ -53,10 +47,7 @@ fn load(images: Source<'_>, labels: Source<'_>) -> Result<DenseData, DataError> 
         let images = image_sizes.first().copied().unwrap_or(0);
         return Err(DataError::binary(&file, "labels", images, labels.len()));
     }
-    let values = pixels
-        .iter()
-        .map(|&pixel| f32::from(pixel) / 255.0)
-        .collect();
+    let values = pixels.iter().map(|&pixel| f32::from(pixel) / 255.0).collect();
     let labels: Vec<u32> = labels.into_iter().map(u32::from).collect();
     let classes = labels.iter().max().map_or(0, |label| label + 1);
     DenseData::new(pixels.len() / labels.len(), classes, values, labels)
@@ -68,12 +59,7 @@ fn read(mut source: Source<'_>) -> Result<(Vec<u32>, Vec<u8>), DataError> {
     let magic = source.bytes(4)?;
     let &[0, 0, TYPE_BYTES, dimensions @ 1..=u8::MAX] = &magic[..] else {
         let expected = "magic bytes 00 00 08 and a number of dimensions from 1";
-        return Err(DataError::binary(
-            &file,
-            "header",
-            expected,
-            format!("{magic:02x?}"),
-        ));
+        return Err(DataError::binary(&file, "header", expected, format!("{magic:02x?}")));
     };
     let header = source.bytes(4 * u64::from(dimensions))?;
     if header.len() < 4 * usize::from(dimensions) {
@@ -82,17 +68,10 @@ fn read(mut source: Source<'_>) -> Result<(Vec<u32>, Vec<u8>), DataError> {
     }
     let (sizes, _) = header.as_chunks::<4>();
     let sizes: Vec<u32> = sizes.iter().map(|size| u32::from_be_bytes(*size)).collect();
-    let product = sizes
-        .iter()
-        .try_fold(1_u64, |product, &size| product.checked_mul(size.into()));
+    let product = sizes.iter().try_fold(1_u64, |product, &size| product.checked_mul(size.into()));
     let Some(elements) = product.filter(|&elements| elements <= ELEMENTS_MAX) else {
         let expected = format!("at most {ELEMENTS_MAX} elements");
-        return Err(DataError::binary(
-            &file,
-            "sizes",
-            expected,
-            format!("{sizes:?}"),
-        ));
+        return Err(DataError::binary(&file, "sizes", expected, format!("{sizes:?}")));
     };
     if elements == 0 {
         return Err(DataError::empty(&file));
@@ -100,17 +79,9 @@ fn read(mut source: Source<'_>) -> Result<(Vec<u32>, Vec<u8>), DataError> {
     // One byte more than promised shows a file that is too long.
     let body = source.bytes(elements + 1)?;
     if body.len() as u64 != elements {
-        let found = if body.len() as u64 > elements {
-            "more".into()
-        } else {
-            body.len().to_string()
-        };
-        return Err(DataError::binary(
-            &file,
-            "bytes after the header",
-            elements,
-            found,
-        ));
+        let found =
+            if body.len() as u64 > elements { "more".into() } else { body.len().to_string() };
+        return Err(DataError::binary(&file, "bytes after the header", elements, found));
     }
     Ok((sizes, body))
 }
@@ -120,9 +91,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const IMAGES: &[u8] = &[
-        0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 2, 0, 255, 51, 0,
-    ];
+    const IMAGES: &[u8] = &[0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 2, 0, 255, 51, 0];
     const LABELS: &[u8] = &[0, 0, 8, 1, 0, 0, 0, 2, 7, 3];
 
     fn load(images: &[u8], labels: &[u8]) -> Result<DenseData, String> {
@@ -132,10 +101,7 @@ mod tests {
     #[test]
     fn images_and_labels_meet() {
         let data = load(IMAGES, LABELS).unwrap();
-        assert_eq!(
-            (data.row(0), data.row(1)),
-            (&[0.0, 1.0][..], &[0.2, 0.0][..])
-        );
+        assert_eq!((data.row(0), data.row(1)), (&[0.0, 1.0][..], &[0.2, 0.0][..]));
         assert_eq!((data.labels(), data.classes()), (&[7, 3][..], 8));
     }
 
@@ -150,43 +116,19 @@ mod tests {
                 "i: header: expected magic bytes 00 00 08 and a number \
                 of dimensions from 1, found [00, 00, 09, 01]",
             ),
-            (
-                &IMAGES[..9],
-                LABELS,
-                "i: header: expected 3 sizes of 4 bytes, found 5",
-            ),
+            (&IMAGES[..9], LABELS, "i: header: expected 3 sizes of 4 bytes, found 5"),
             (
                 huge,
                 LABELS,
                 "i: sizes: expected at most 1073741824 elements, \
                 found [4294967295, 4294967295]",
             ),
-            (
-                large,
-                LABELS,
-                "i: bytes after the header: expected 1073741823, found 1",
-            ),
-            (
-                IMAGES,
-                &LABELS[..9],
-                "l: bytes after the header: expected 2, found 1",
-            ),
-            (
-                IMAGES,
-                &[0, 0, 8, 1, 0, 0, 0, 1, 7],
-                "l: labels: expected 2, found 1",
-            ),
+            (large, LABELS, "i: bytes after the header: expected 1073741823, found 1"),
+            (IMAGES, &LABELS[..9], "l: bytes after the header: expected 2, found 1"),
+            (IMAGES, &[0, 0, 8, 1, 0, 0, 0, 1, 7], "l: labels: expected 2, found 1"),
             (IMAGES, IMAGES, "l: dimensions: expected 1, found 3"),
-            (
-                IMAGES,
-                &[0, 0, 8, 1, 0, 0, 0, 0],
-                "l: expected at least one row, found none",
-            ),
-            (
-                &[IMAGES, &[0]].concat(),
-                LABELS,
-                "i: bytes after the header: expected 4, found more",
-            ),
+            (IMAGES, &[0, 0, 8, 1, 0, 0, 0, 0], "l: expected at least one row, found none"),
+            (&[IMAGES, &[0]].concat(), LABELS, "i: bytes after the header: expected 4, found more"),
         ] {
             assert_eq!(load(images, labels).unwrap_err(), message);
         }

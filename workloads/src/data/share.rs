@@ -41,15 +41,8 @@ impl<'a, D: Examples> Share<'a, D> {
     /// `Shape` when `rank` is not below `size`.
     pub fn strided(data: &'a D, rank: u32, size: u32) -> Result<Self, DataError> {
         check(rank, size)?;
-        let rows = (rank as usize..data.rows())
-            .step_by(size as usize)
-            .collect();
-        Ok(Self {
-            data,
-            rows,
-            rank,
-            size,
-        })
+        let rows = (rank as usize..data.rows()).step_by(size as usize).collect();
+        Ok(Self { data, rows, rank, size })
     }
 
     /// One run of consecutive rows: skewed parts of sorted data.
@@ -63,12 +56,7 @@ impl<'a, D: Examples> Share<'a, D> {
             // At most `rows`, because the rank is at most the size.
             place as usize
         };
-        Ok(Self {
-            data,
-            rows: (bound(rank)..bound(rank + 1)).collect(),
-            rank,
-            size,
-        })
+        Ok(Self { data, rows: (bound(rank)..bound(rank + 1)).collect(), rank, size })
     }
 
     /// The data that the rows index.
@@ -93,19 +81,14 @@ impl<'a, D: Examples> Share<'a, D> {
 
     /// Batches in one pass of the largest share: the ticks of an epoch, the same for all ranks.
     pub fn epoch_ticks(&self, batch: usize) -> u64 {
-        self.total()
-            .div_ceil(self.size as usize)
-            .div_ceil(batch.max(1)) as u64
+        self.total().div_ceil(self.size as usize).div_ceil(batch.max(1)) as u64
     }
 
     /// The share's rows in an order drawn from `seed` and cut into batches.
     pub fn batches(&self, seed: u64, batch: usize) -> Batches {
         let mut rows = self.rows.clone();
         Rng::named(seed, &format!("batches of worker {}", self.rank)).shuffle(&mut rows);
-        Batches {
-            rows,
-            batch: batch.max(1),
-        }
+        Batches { rows, batch: batch.max(1) }
     }
 }
 
@@ -114,11 +97,7 @@ fn check(rank: u32, size: u32) -> Result<(), DataError> {
         return Ok(());
     }
     let expected = format!("below the number of shares, {size}");
-    Err(DataError::Shape {
-        what: "rank",
-        expected,
-        found: rank.to_string(),
-    })
+    Err(DataError::Shape { what: "rank", expected, found: rank.to_string() })
 }
 
 /// A worker's batches, used in a cycle. A batch keeps its rows from epoch to epoch, so what is

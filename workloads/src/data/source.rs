@@ -35,19 +35,11 @@ impl<'a> Source<'a> {
         let reader = BufReader::with_capacity(1 << 16, Peek::new(reader, name)?);
         let gzip = reader.get_ref().gzip();
         let reader: Box<dyn BufRead + 'a> = if gzip {
-            Box::new(BufReader::with_capacity(
-                1 << 16,
-                MultiGzDecoder::new(reader),
-            ))
+            Box::new(BufReader::with_capacity(1 << 16, MultiGzDecoder::new(reader)))
         } else {
             Box::new(reader)
         };
-        Ok(Self {
-            name: name.into(),
-            gzip,
-            line: 0,
-            reader,
-        })
+        Ok(Self { name: name.into(), gzip, line: 0, reader })
     }
 
     pub(super) fn name(&self) -> &str {
@@ -91,26 +83,14 @@ impl<'a> Source<'a> {
     }
 
     fn bad(&self, column: u64, expected: String, found: String) -> DataError {
-        let place = Place {
-            file: self.name.clone(),
-            line: self.line,
-            column,
-        };
-        DataError::Text {
-            place,
-            expected,
-            found,
-        }
+        let place = Place { file: self.name.clone(), line: self.line, column };
+        DataError::Text { place, expected, found }
     }
 
     fn broken(&self, problem: io::Error) -> DataError {
         let (file, line) = (self.name.clone(), self.line.max(1));
         if self.gzip {
-            return DataError::Gzip {
-                file,
-                line,
-                problem,
-            };
+            return DataError::Gzip { file, line, problem };
         }
         DataError::Io { file, problem }
     }
@@ -136,12 +116,7 @@ impl<R: Read> Peek<R> {
                 Err(problem) => return Err(DataError::io(name, problem)),
             }
         }
-        Ok(Self {
-            head,
-            len,
-            taken: 0,
-            rest,
-        })
+        Ok(Self { head, len, taken: 0, rest })
     }
 
     fn gzip(&self) -> bool {

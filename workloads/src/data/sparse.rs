@@ -77,12 +77,7 @@ impl SparseData {
         if data.labels.is_empty() {
             return Err(DataError::empty(source.name()));
         }
-        data.features = data
-            .indices
-            .iter()
-            .map(|&i| u64::from(i) + 1)
-            .max()
-            .unwrap_or(0);
+        data.features = data.indices.iter().map(|&i| u64::from(i) + 1).max().unwrap_or(0);
         Ok(data)
     }
 
@@ -121,9 +116,7 @@ impl SparseData {
             return Err(source.text(column, "index:value", token));
         };
         let (index, value) = (&token[..colon], &token[colon + 1..]);
-        let parsed = std::str::from_utf8(index)
-            .ok()
-            .and_then(|text| text.parse::<u32>().ok());
+        let parsed = std::str::from_utf8(index).ok().and_then(|text| text.parse::<u32>().ok());
         let Some(index) = parsed.filter(|&index| index > 0) else {
             return Err(source.text(column, "an index from 1 to 4294967295", index));
         };
@@ -141,12 +134,7 @@ impl SparseData {
     /// # Errors
     /// `Shape` when a row names a feature beyond.
     pub fn with_features(mut self, features: u64) -> Result<Self, DataError> {
-        let used = self
-            .indices
-            .iter()
-            .map(|&i| u64::from(i) + 1)
-            .max()
-            .unwrap_or(0);
+        let used = self.indices.iter().map(|&i| u64::from(i) + 1).max().unwrap_or(0);
         if features < used {
             return Err(DataError::Shape {
                 what: "features",
@@ -245,38 +233,17 @@ mod tests {
     fn every_fault_is_named_with_its_place() {
         for (text, message) in [
             ("", "f: expected at least one row, found none"),
-            (
-                "+1 1:1\n+2 1:1",
-                r#"f:2:1: expected a label: -1, 0 or +1, found "+2""#,
-            ),
-            (
-                "+1 0:1",
-                r#"f:1:4: expected an index from 1 to 4294967295, found "0""#,
-            ),
-            (
-                "+1 x:1",
-                r#"f:1:4: expected an index from 1 to 4294967295, found "x""#,
-            ),
+            ("+1 1:1\n+2 1:1", r#"f:2:1: expected a label: -1, 0 or +1, found "+2""#),
+            ("+1 0:1", r#"f:1:4: expected an index from 1 to 4294967295, found "0""#),
+            ("+1 x:1", r#"f:1:4: expected an index from 1 to 4294967295, found "x""#),
             (
                 "+1 4294967296:1",
                 "f:1:4: expected an index from 1 to 4294967295, found \"4294967296\"",
             ),
-            (
-                "+1 2:1 2:1",
-                r#"f:1:8: expected indices in ascending order, above 2, found "2:1""#,
-            ),
-            (
-                "+1 3:1 2:1",
-                r#"f:1:8: expected indices in ascending order, above 3, found "2:1""#,
-            ),
-            (
-                "+1 3:nan",
-                r#"f:1:6: expected a finite number, found "nan""#,
-            ),
-            (
-                "+1 3:1e40",
-                r#"f:1:6: expected a finite number, found "1e40""#,
-            ),
+            ("+1 2:1 2:1", r#"f:1:8: expected indices in ascending order, above 2, found "2:1""#),
+            ("+1 3:1 2:1", r#"f:1:8: expected indices in ascending order, above 3, found "2:1""#),
+            ("+1 3:nan", r#"f:1:6: expected a finite number, found "nan""#),
+            ("+1 3:1e40", r#"f:1:6: expected a finite number, found "1e40""#),
             ("+1 3:", "f:1:6: expected a finite number, found nothing"),
             ("+1 qid7", r#"f:1:4: expected index:value, found "qid7""#),
         ] {

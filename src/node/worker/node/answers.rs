@@ -14,19 +14,11 @@ impl WorkerNode {
             Message::Attached { table, result } => {
                 self.attached.insert(table, Some(result));
             },
-            Message::PushAnswer {
-                table,
-                sequence,
-                answer,
-            } => {
+            Message::PushAnswer { table, sequence, answer } => {
                 self.on_push_answer(table, sequence, answer);
             },
-            Message::PullAnswer {
-                sequence, result, ..
-            } => self.on_pull_answer(sequence, result),
-            Message::Deferred {
-                sequence, reason, ..
-            } => {
+            Message::PullAnswer { sequence, result, .. } => self.on_pull_answer(sequence, result),
+            Message::Deferred { sequence, reason, .. } => {
                 if let Some(request) = self.requests.get_mut(&sequence)
                     && matches!(request.state, State::UnderWay | State::Deferred(_))
                 {
@@ -53,14 +45,10 @@ impl WorkerNode {
             self.line = Line::new(grant.origin, grant.start);
             if self.options.record_history {
                 let (origin, start) = (grant.origin, grant.start);
-                self.outputs
-                    .push_back(Output::Event(Event::Joined { origin, start }));
+                self.outputs.push_back(Output::Event(Event::Joined { origin, start }));
             }
         }
-        let origin = Origin {
-            group: self.group,
-            ..Origin::default()
-        };
+        let origin = Origin { group: self.group, ..Origin::default() };
         self.joined = Some(result.map_err(|refusal| refusal.into_error("", origin, Tick(0))));
     }
 
@@ -114,8 +102,7 @@ impl WorkerNode {
             self.ticks.remove(&tick);
         }
         if let Err(refusal) = result {
-            self.line
-                .fail(refusal.into_error("", self.line.origin(), tick));
+            self.line.fail(refusal.into_error("", self.line.origin(), tick));
         }
     }
 
@@ -124,10 +111,7 @@ impl WorkerNode {
         self.up.insert(server);
         if server == self.plan.keeper() {
             if self.joined.is_none() {
-                let message = Message::Join {
-                    group: self.group,
-                    token: self.token,
-                };
+                let message = Message::Join { group: self.group, token: self.token };
                 self.send_control(server, message);
             }
             if let Some((last, None)) = self.leave {
@@ -136,18 +120,12 @@ impl WorkerNode {
             }
         }
         let asked = self.attached.iter().filter(|(_, answer)| answer.is_none());
-        let attaches: Vec<_> = asked
-            .filter_map(|(table, _)| self.attach_message(*table))
-            .collect();
+        let attaches: Vec<_> = asked.filter_map(|(table, _)| self.attach_message(*table)).collect();
         for (to, message) in attaches.into_iter().filter(|(to, _)| *to == server) {
             self.send_control(to, message);
         }
         let mut again = Vec::new();
-        for request in self
-            .requests
-            .values_mut()
-            .filter(|request| request.to == server)
-        {
+        for request in self.requests.values_mut().filter(|request| request.to == server) {
             if !matches!(request.state, State::Answered(_)) {
                 if matches!(request.state, State::Deferred(_)) {
                     request.state = State::UnderWay;
@@ -155,10 +133,7 @@ impl WorkerNode {
                 again.push((request.stream, request.message.clone()));
             }
         }
-        let ticks = self
-            .ticks
-            .values()
-            .filter_map(|unanswered| unanswered.get(&server));
+        let ticks = self.ticks.values().filter_map(|unanswered| unanswered.get(&server));
         again.extend(ticks.map(|message| (Stream::Control, message.clone())));
         for (stream, message) in again {
             self.send(server, stream, message);

@@ -1,0 +1,106 @@
+//! Rows: what was measured, against which limit, with which aim.
+
+use crate::Options;
+
+/// What a row's ratio should be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Aim {
+    AtLeast(f64),
+    AtMost(f64),
+    /// Reported only.
+    None,
+}
+
+/// One result.
+#[derive(Debug)]
+pub(crate) struct Row {
+    pub(crate) name: String,
+    pub(crate) value: f64,
+    pub(crate) limit: f64,
+    pub(crate) unit: &'static str,
+    pub(crate) aim: Aim,
+    /// What a reader of the figure should know beside it.
+    pub(crate) note: String,
+}
+
+/// Prints rows as they come.
+#[derive(Debug)]
+pub(crate) struct Report {
+    json: bool,
+    filter: Option<String>,
+    rows: usize,
+    missed: Vec<String>,
+}
+
+impl Report {
+    pub(crate) fn new(options: &Options) -> Self {
+        if !options.json {
+            println!(
+                "{:<28} {:>10} {:>10} {:<9} {:>6}  aim",
+                "name", "value", "limit", "unit", "ratio"
+            );
+        }
+        Self { json: options.json, filter: options.filter.clone(), rows: 0, missed: Vec::new() }
+    }
+
+    /// Whether the row was asked for; says that it is being measured.
+    pub(crate) fn wants(&self, name: &str) -> bool {
+        let wanted = self.filter.as_ref().is_none_or(|part| name.contains(part));
+        if wanted {
+            eprintln!(".. {name}");
+        }
+        wanted
+    }
+
+    /// Prints a row.
+    pub(crate) fn row(&mut self, row: &Row) {
+        let ratio = row.value / row.limit;
+        let (aim, met) = match row.aim {
+            Aim::AtLeast(least) => (format!(">= {least:.2}"), ratio >= least),
+            Aim::AtMost(most) => (format!("<= {most:.2}"), ratio <= most),
+            Aim::None => (String::new(), true),
+        };
+        self.rows += 1;
+        if !met {
+            self.missed.push(row.name.clone());
+        }
+        if self.json {
+            println!("{}", json(row, ratio));
+            return;
+        }
+        let verdict = match row.aim {
+            Aim::None => "",
+            _ if met => "met",
+            _ => "missed",
+        };
+        let line = format!(
+            "{:<28} {:>10.3} {:>10.3} {:<9} {ratio:>6.3}  {aim:<8} {verdict:<7} {}",
+            row.name, row.value, row.limit, row.unit, row.note
+        );
+        println!("{}", line.trim_end());
+    }
+
+    /// Says how many aims were missed.
+    pub(crate) fn finish(&self) {
+        eprintln!("{} rows, {} aims missed", self.rows, self.missed.len());
+        for name in &self.missed {
+            eprintln!("missed: {name}");
+        }
+    }
+}
+
+/// One object on one line. Names and units hold nothing that JSON would escape; a ratio to a limit
+/// that was not measured is null.
+fn json(row: &Row, ratio: f64) -> String {
+    let number = |number: f64| {
+        if number.is_finite() { format!("{number:.6}") } else { "null".into() }
+    };
+    format!(
+        r#"{{"name":"{}","value":{},"limit":{},"ratio":{},"unit":"{}"}}"#,
+        row.name,
+        number(row.value),
+        number(row.limit),
+        number(ratio),
+        row.unit
+    )
+}

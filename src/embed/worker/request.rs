@@ -1,0 +1,187 @@
+//! Requests and waits under way. Each puts its worker's line in order again when it is dropped.
+
+use std::task::{Context, Poll};
+
+use super::{EmbedWorker, engine};
+use crate::embed::held::{Cell, Held};
+use crate::embed::timer::Deadline;
+use crate::error::{Result, WaitError, WaitFor, WaitReason};
+use crate::id::{Sequence, SlotIndex, TableId};
+use crate::key::Key;
+use crate::node::shard::{PullOutcome, PullRequest, ReadRows, ShardEngine};
+use crate::node::worker::{ChunkPlace, Seen};
+use crate::time::Instant;
+use crate::vector::Element;
+use crate::wire::{self, Header, Refusal, RowsSize};
+
+/// One chunk of a call, and the one that follows.
+#[derive(Clone, Copy)]
+pub(super) struct Step<'a> {
+    pub(super) place: ChunkPlace<'a>,
+    pub(super) next: Option<ChunkPlace<'a>>,
+    /// When the call began.
+    pub(super) began: Instant,
+}
+
+impl Step<'_> {
+    /// Lets the caches fetch what the next frame begins with while this one is carried out, where
+    /// the same lock covers both: short frames would otherwise each wait for their first misses.
+    pub(super) fn ask_ahead<T: Element>(&self, held: &Held, engine: &ShardEngine<T>) {
+        let Some(next) = &self.next else { return };
+        let Some(keys) = next.keys() else { return };
+        if std::ptr::eq(held.shard_of(self.place.slot), held.shard_of(next.slot)) {
+            engine.prefetch(next.slot, keys);
+        }
+    }
+}
+
+/// A push that has a sequence but no answer yet. Dropped before its answer (a deadline, or a
+/// caller that lost interest) it leaves the line as if it had never begun.
+pub(super) struct Begun<'a> {
+    worker: &'a EmbedWorker,
+    table: TableId,
+    slot: SlotIndex,
+    pub(super) header: Header,
+    pub(super) previous: Option<Sequence>,
+    answered: bool,
+}
+
+impl<'a> Begun<'a> {
+    pub(super) fn push(worker: &'a EmbedWorker, table: TableId, slot: SlotIndex) -> Self {
+        let (header, previous) = worker.turn.lock().line.begin_push(table, slot);
+        Self { worker, table, slot, header, previous, answered: false }
+    }
+
+    pub(super) fn answered(mut self) -> Header {
+        self.answered = true;
+        self.header
+    }
+}
+
+impl Drop for Begun<'_> {
+    fn drop(&mut self) {
+        let mut turn = self.worker.turn.lock();
+        turn.moved_on();
+        turn.line.answered(self.header.sequence);
+        if !self.answered {
+            turn.line.abandon_push(self.table, self.slot, self.header.sequence, self.previous);
+        }
+    }
+}
+
+/// A pull of one chunk under way.
+pub(super) struct Pull<'a> {
+    worker: &'a EmbedWorker,
+    held: &'a Held,
+    request: PullRequest,
+    began: Instant,
+    request_bytes: usize,
+    wait: Wait,
+}
+
+impl<'a> Pull<'a> {
+    pub(super) fn begin(
+        worker: &'a EmbedWorker,
+        held: &'a Held,
+        slot: SlotIndex,
+        began: Instant,
+        size: RowsSize<'_>,
+    ) -> Self {
+        let (header, own) = {
+            let mut turn = worker.turn.lock();
+            turn.open_pulls += 1;
+            turn.line.begin_pull(held.table.id(), slot)
+        };
+        let request = PullRequest { header, slot, own };
+        let request_bytes = wire::pull_bytes(own, size);
+        Self { worker, held, request, began, request_bytes, wait: Wait::default() }
+    }
+
+    pub(super) fn poll<T: Element>(
+        &mut self,
+        rows: ReadRows<'_, T>,
+        step: Option<&Step<'_>>,
+        answer_bytes: usize,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(Seen, Option<Key>)>> {
+        let now = self.wait.now(self.worker, self.began);
+        let mut cell = self.held.shard_of(self.request.slot).lock();
+        let engine = engine::<T>(&mut cell, &self.held.table)?;
+        if let Some(step) = step {
+            step.ask_ahead(self.held, engine);
+        }
+        let outcome = engine.pull(now, &self.request, rows);
+        cell.wake();
+        let refusal = match outcome {
+            PullOutcome::Served { seen, next } => {
+                cell.bytes_up += self.request_bytes as u64;
+                cell.bytes_down += answer_bytes as u64;
+                drop(cell);
+                std::mem::take(&mut self.wait).end(self.worker);
+                return Poll::Ready(Ok((seen, next)));
+            },
+            PullOutcome::Wait(reason) => {
+                return self.wait.go_on(self.worker, reason, &mut cell, context);
+            },
+            PullOutcome::Settled => Refusal::WindowFull,
+            PullOutcome::Refused(refusal) => refusal,
+        };
+        let (name, tick) = (self.held.table.name(), self.request.header.tick);
+        Poll::Ready(Err(refusal.into_error(name, self.worker.origin, tick)))
+    }
+}
+
+impl Drop for Pull<'_> {
+    fn drop(&mut self) {
+        let mut turn = self.worker.turn.lock();
+        turn.open_pulls -= 1;
+        turn.moved_on();
+        turn.line.answered(self.request.header.sequence);
+    }
+}
+
+/// A wait under way: since when, for what, and until when.
+#[derive(Default)]
+pub(super) struct Wait {
+    began: Option<(Instant, WaitFor)>,
+    deadline: Option<Deadline>,
+}
+
+impl Wait {
+    /// The time of a poll: when its call began, read once for all chunks that need not wait.
+    pub(super) fn now(&self, worker: &EmbedWorker, began: Instant) -> Instant {
+        if self.began.is_none() {
+            return began;
+        }
+        worker.store.clock.now()
+    }
+
+    /// Waits on, or ends the wait at its deadline.
+    pub(super) fn go_on<R>(
+        &mut self,
+        worker: &EmbedWorker,
+        reason: WaitReason,
+        cell: &mut Cell,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<R>> {
+        let store = &worker.store;
+        let now = store.clock.now();
+        let (since, _) = *self.began.get_or_insert((now, reason.what));
+        let until = since.after(store.config.wait_max);
+        if now >= until {
+            let (reason, waited) = (WaitReason { since, ..reason }, now.since(since));
+            return Poll::Ready(Err(WaitError::Deadline { reason, waited }.into()));
+        }
+        cell.park(context.waker());
+        // Registered anew at each poll: the task may have moved to another waker.
+        self.deadline = Some(store.timer.wake_at(until, context.waker()));
+        Poll::Pending
+    }
+
+    pub(super) fn end(self, worker: &EmbedWorker) {
+        if let Some((since, what)) = self.began {
+            let store = &worker.store;
+            store.waits.ended(what, store.clock.now().since(since));
+        }
+    }
+}

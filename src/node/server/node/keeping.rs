@@ -1,0 +1,114 @@
+//! A server's part in groups: as keeper, and as a holder of shards that obey it.
+
+use super::{Held, ServerNode};
+use crate::error::Loss;
+use crate::history::Event;
+use crate::id::{GroupId, Origin, TableId};
+use crate::node::sabotage::Sabotage;
+use crate::node::{Output, Peer};
+use crate::spec::GroupRecord;
+use crate::wire::{Message, Refusal};
+
+impl ServerNode {
+    /// What servers tell each other about groups.
+    pub(super) fn on_keeping(&mut self, from: Peer, message: Message) {
+        match message {
+            Message::Record(record) => self.on_record(from, &record),
+            Message::RecordHeld { group, version, server, closed } => {
+                let kept = self.groups.get_mut(&group);
+                let letters = kept.map(|kept| kept.record_held(server, version, closed));
+                self.post(letters.unwrap_or_default());
+            },
+            Message::Fence { origin } => {
+                let tables = self.tables.iter_mut();
+                let fence = |(table, held): (&TableId, &mut Held)| {
+                    Some((*table, held.shard.fence(origin)?))
+                };
+                let last = tables.filter_map(fence).collect();
+                let server = self.server;
+                self.send(from, Message::Fenced { origin, server, last });
+            },
+            Message::Fenced { origin, server, last } => {
+                let kept = self.groups.get_mut(&origin.group);
+                let letters = kept.map(|kept| kept.fenced(origin, server, &last));
+                self.post(letters.unwrap_or_default());
+            },
+            _ => {},
+        }
+    }
+
+    pub(super) fn on_join(&mut self, group: GroupId, token: u64) {
+        let closed = self.tables.values().map(|held| held.shard.closed()).max();
+        let letters = match self.groups.get_mut(&group) {
+            Some(kept) => kept.join(self.now, token, closed.unwrap_or_default()),
+            None => {
+                let result = Err(Refusal::UnknownGroup { group });
+                vec![(Peer::Worker(token), Message::Joined { token, result })]
+            },
+        };
+        for (peer, message) in &letters {
+            if let (Peer::Worker(token), Message::Joined { result: Ok(grant), .. }) =
+                (peer, message)
+            {
+                self.workers.insert(*token, grant.origin);
+            }
+        }
+        self.post(letters);
+    }
+
+    pub(super) fn on_record(&mut self, from: Peer, record: &GroupRecord) {
+        for held in self.tables.values_mut() {
+            held.shard.hold_record(self.now, record);
+        }
+        if self.options.record_history {
+            let record = record.clone();
+            self.outputs.push_back(Output::Event(Event::RecordHeld { record }));
+        }
+        let closed = self.tables.values().map(|held| held.shard.closed()).max().unwrap_or_default();
+        let (group, version, server) = (record.group, record.version, self.server);
+        self.send(from, Message::RecordHeld { group, version, server, closed });
+    }
+
+    pub(super) fn on_peer_down(&mut self, peer: Peer) {
+        for held in self.tables.values_mut() {
+            held.waiting.forget(peer);
+        }
+        let Peer::Worker(token) = peer else { return };
+        if let Some(origin) = self.workers.remove(&token) {
+            self.lose(origin, Loss::PeerDown);
+        }
+    }
+
+    /// Looks for members that have been silent for too long, and says when to look again.
+    pub(super) fn on_time(&mut self) {
+        let silent: Vec<_> =
+            self.groups.values().flat_map(|kept| kept.keeper.silent(self.now)).collect();
+        for origin in silent {
+            self.lose(origin, Loss::Silent);
+        }
+        let deadlines = self.groups.values().filter_map(|kept| kept.keeper.silence_deadline());
+        let next = deadlines.min();
+        if next != self.wake_at {
+            self.wake_at = next;
+            self.outputs.extend(next.map(Output::WakeAt));
+        }
+    }
+
+    pub(super) fn lose(&mut self, origin: Origin, why: Loss) {
+        if self.options.switch.breaks(Sabotage::KeepTheDead) {
+            return;
+        }
+        let kept = self.groups.get_mut(&origin.group);
+        let letters = kept.map(|kept| kept.lost(origin, why)).unwrap_or_default();
+        if self.options.record_history && !letters.is_empty() {
+            self.outputs.push_back(Output::Event(Event::WorkerLost { origin, why }));
+        }
+        self.post(letters);
+    }
+
+    pub(super) fn heard(&mut self, origin: Origin) {
+        if let Some(kept) = self.groups.get_mut(&origin.group) {
+            kept.keeper.heard(self.now, origin);
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! Whether a request fits the shard: slots owned, rows within them, lengths, finiteness.
+
+use super::ShardEngine;
+use crate::id::SlotIndex;
+use crate::key::{Key, KeyRange};
+use crate::node::shard::gather::Unit;
+use crate::node::shard::{Chunk, PushRequest, ReadRows};
+use crate::spec::Layout;
+use crate::vector::Element;
+use crate::vector::kernels::{all_finite, first_non_finite};
+use crate::wire::Refusal;
+
+impl<T: Element> ShardEngine<T> {
+    pub(super) fn check_chunk(
+        &mut self,
+        request: &PushRequest,
+        chunk: &Chunk<'_, T>,
+    ) -> Result<(), Refusal> {
+        let origin = request.header.origin;
+        let owned = self.owned(request.slot)?;
+        let (rows, values) = match chunk {
+            Chunk::Block { rows, values } => {
+                self.check_block(&owned, rows)?;
+                (rows.count() as usize, *values)
+            },
+            Chunk::Frame { keys, values } => {
+                self.check_keys(&owned, keys)?;
+                (keys.len(), *values)
+            },
+        };
+        self.check_length(rows, values.len())?;
+        self.progress.bind(origin.group)?;
+        let counted =
+            self.progress.group(origin.group).and_then(|g| g.tick_at(origin.rank, &owned));
+        if let Some(counted) = counted.filter(|counted| request.header.tick <= *counted) {
+            let (expected, found) = (counted.next(), request.header.tick);
+            return Err(Refusal::TickBackwards { expected, found });
+        }
+        if self.table.policy().non_finite {
+            return Ok(());
+        }
+        check_finite(chunk, values, self.width())
+    }
+
+    pub(super) fn owned(&self, slot: SlotIndex) -> Result<KeyRange, Refusal> {
+        if self.place.slots.binary_search(&slot).is_err() {
+            return Err(Refusal::NotOwned { slot });
+        }
+        self.grid.range(slot).ok_or(Refusal::NotOwned { slot })
+    }
+
+    /// The unit of a sparse slot. Slots are checked before they get here.
+    pub(super) fn slot_unit(&self, slot: SlotIndex) -> Unit {
+        self.grid.range(slot).map_or(Key(0), |range| range.first())
+    }
+
+    pub(super) fn check_block(&self, owned: &KeyRange, rows: &KeyRange) -> Result<(), Refusal> {
+        if !owned.covers(rows) {
+            return Err(Refusal::OutsideDomain { key: rows.last() });
+        }
+        let block = self.grid.block_range(rows.first());
+        if self.table.spec().layout != Layout::Dense || !block.covers(rows) {
+            return Err(Refusal::Shape { expected: block.last().0, found: rows.last().0 });
+        }
+        Ok(())
+    }
+
+    pub(super) fn check_keys(&self, owned: &KeyRange, keys: &[Key]) -> Result<(), Refusal> {
+        if self.table.spec().layout != Layout::Sparse {
+            return Err(Refusal::Shape { expected: 0, found: keys.len() as u64 });
+        }
+        let (Some(first), Some(last)) = (keys.first(), keys.last()) else {
+            return Ok(());
+        };
+        if !owned.contains(*first) {
+            return Err(Refusal::OutsideDomain { key: *first });
+        }
+        if !owned.contains(*last) {
+            return Err(Refusal::OutsideDomain { key: *last });
+        }
+        Ok(())
+    }
+
+    pub(super) fn check_read(
+        &self,
+        slot: SlotIndex,
+        rows: &ReadRows<'_, T>,
+    ) -> Result<(), Refusal> {
+        let owned = self.owned(slot)?;
+        match rows {
+            ReadRows::Block { rows, out } => {
+                self.check_block(&owned, rows)?;
+                self.check_length(rows.count() as usize, out.len())
+            },
+            ReadRows::Keys { keys, out } => {
+                self.check_keys(&owned, keys)?;
+                self.check_length(keys.len(), out.len())
+            },
+            ReadRows::Walk { .. } => self.check_keys(&owned, &[]),
+            ReadRows::Nothing => Ok(()),
+        }
+    }
+
+    pub(super) fn check_length(&self, rows: usize, elements: usize) -> Result<(), Refusal> {
+        let (expected, found) = ((rows * self.width()) as u64, elements as u64);
+        if expected == found { Ok(()) } else { Err(Refusal::Shape { expected, found }) }
+    }
+}
+
+fn check_finite<T: Element>(
+    chunk: &Chunk<'_, T>,
+    values: &[T],
+    width: usize,
+) -> Result<(), Refusal> {
+    if all_finite(values) {
+        return Ok(());
+    }
+    let at = first_non_finite(values).unwrap_or_default();
+    let key = match chunk {
+        Chunk::Block { rows, .. } => Key(rows.first().0 + (at / width) as u64),
+        Chunk::Frame { keys, .. } => keys[at / width],
+    };
+    let element = u32::try_from(at % width).unwrap_or(u32::MAX);
+    Err(Refusal::NonFinite { key, element, bits: values[at].to_f64().to_bits() })
+}

@@ -1,0 +1,150 @@
+//! Reads: admitted by the policy, served after the close step of their own block.
+
+use super::{ShardEngine, wait};
+use crate::consistency::{Admit, ReadView};
+use crate::error::{WaitFor, WaitReason};
+use crate::extension::Extension;
+use crate::history::{Event, PolicyKind};
+use crate::id::{SlotIndex, Tick};
+use crate::key::Key;
+use crate::node::sabotage::Sabotage;
+use crate::node::shard::{PullRequest, ReadRows};
+use crate::node::worker::Seen;
+use crate::time::Instant;
+use crate::vector::Element;
+use crate::wire::{Header, Refusal};
+
+impl<T: Element> ShardEngine<T> {
+    pub(super) fn admit_pull(
+        &mut self,
+        now: Instant,
+        request: &PullRequest,
+        rows: &ReadRows<'_, T>,
+    ) -> Result<Option<Seen>, Halt> {
+        let Header { origin, sequence, settled_below, tick } = request.header;
+        let forming = || Halt::Wait(wait(WaitFor::GroupForming, None, tick, now));
+        let Some(member) = self.progress.member(origin)? else {
+            return Err(forming());
+        };
+        member.window.settle(settled_below);
+        if sequence < member.window.settled_below() {
+            return Ok(None);
+        }
+        if member.window.head(request.slot) < request.own {
+            return Err(Halt::Wait(wait(WaitFor::OwnPush, Some(origin.rank), tick, now)));
+        }
+        self.check_read(request.slot, rows)?;
+        let range = self.owned(request.slot)?;
+        let Some(group) = self.progress.group(origin.group) else {
+            return Err(forming());
+        };
+        if !group.formed() {
+            return Err(forming());
+        }
+        if self.progress.writer().is_some_and(|writer| writer != origin.group) {
+            let oldest = self.progress.writing().map_or(Tick(0), |writing| writing.closed);
+            return Ok(Some(self.seen(request.slot, oldest)));
+        }
+        let counted = group.tick_at(origin.rank, &range).unwrap_or_default();
+        if tick <= counted {
+            let expected = counted.next();
+            return Err(Halt::Refused(Refusal::TickBackwards { expected, found: tick }));
+        }
+        let slowest = group.slowest_in(&range);
+        let view = ReadView { tick, slowest, closed: group.closed, now };
+        let oldest = match slowest {
+            _ if self.code.policy.gathers() => group.closed,
+            Some((slowest, _)) => slowest,
+            None => group.last_round(),
+        };
+        match self.decide(view) {
+            Admit::Serve => Ok(Some(self.seen(request.slot, oldest))),
+            Admit::Wait { who, tick } => {
+                Err(Halt::Wait(WaitReason { who, tick, since: now, what: WaitFor::MemberTick }))
+            },
+            Admit::Refuse { earliest } => {
+                Err(Halt::Refused(Refusal::TickBackwards { expected: earliest, found: tick }))
+            },
+        }
+    }
+
+    pub(super) fn decide(&self, view: ReadView) -> Admit {
+        let admit = self.code.policy.admit(&view);
+        if self.place.switch.breaks(Sabotage::SspServesEarly) {
+            return Admit::Serve;
+        }
+        if self.place.switch.breaks(Sabotage::SspWaitsLonger)
+            && let Some((slowest, rank)) = view.slowest
+            && slowest < view.tick.back(1)
+        {
+            return Admit::Wait { who: Some(rank), tick: view.tick.back(1) };
+        }
+        admit
+    }
+
+    pub(super) fn seen(&self, slot: SlotIndex, oldest: Tick) -> Seen {
+        if self.code.policy.gathers() {
+            return Seen { oldest, newest: oldest };
+        }
+        let newest = self.newest.get(&slot).copied().unwrap_or_default();
+        Seen { oldest, newest: newest.max(oldest) }
+    }
+
+    pub(super) fn read(&mut self, slot: SlotIndex, rows: ReadRows<'_, T>) -> Option<Key> {
+        match rows {
+            ReadRows::Block { rows, out } => {
+                self.force(self.grid.block_range(rows.first()).first());
+                self.rows.read_block(slot, rows, out);
+                None
+            },
+            ReadRows::Keys { keys, out } => {
+                self.force(self.slot_unit(slot));
+                self.rows.read_keys(slot, keys, out);
+                None
+            },
+            ReadRows::Walk { range, rows_max, keys, values } => {
+                self.force(self.slot_unit(slot));
+                self.rows.walk(slot, range, rows_max, keys, values)
+            },
+            ReadRows::Nothing => None,
+        }
+    }
+
+    pub(super) fn record_served(&mut self, header: &Header, request: &PullRequest, seen: Seen) {
+        if !self.place.record_history {
+            return;
+        }
+        self.events.push(Event::Served {
+            origin: header.origin,
+            table: self.table.id(),
+            slot: request.slot,
+            at_tick: header.tick,
+            oldest: seen.oldest,
+            newest: seen.newest,
+            policy: policy_kind(&self.table.policy().local),
+            own: request.own,
+        });
+    }
+}
+
+/// Why a pull is not served now.
+pub(super) enum Halt {
+    Wait(WaitReason),
+    Refused(Refusal),
+}
+
+impl From<Refusal> for Halt {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+/// What a history says of a policy, so that checkers know what it promised.
+fn policy_kind(local: &Extension) -> PolicyKind {
+    match local.name() {
+        "bsp/1" => PolicyKind::Bsp,
+        "ssp/1" => PolicyKind::Ssp(local.parameter("staleness").unwrap_or(0.0) as u64),
+        "eventual/1" => PolicyKind::Eventual,
+        _ => PolicyKind::Other,
+    }
+}

@@ -1,0 +1,124 @@
+//! Rounds: when they close, and the close steps, one per block.
+
+use super::ShardEngine;
+use crate::consistency::RoundView;
+use crate::history::Event;
+use crate::id::{Origin, Rank, Tick};
+use crate::limits;
+use crate::node::shard::Shard;
+use crate::node::shard::gather::{Closing, Unit};
+use crate::node::shard::part::Part;
+use crate::node::shard::progress::Counted;
+use crate::node::shard::rows::Update;
+use crate::spec::Combine;
+use crate::time::Instant;
+use crate::vector::Element;
+
+impl<T: Element> ShardEngine<T> {
+    /// Does the close steps that a unit still waits for.
+    pub(super) fn force(&mut self, unit: Unit) {
+        let closed = self.closed();
+        while let Some((closing, parts)) = self.gathered.step_of(unit, closed) {
+            self.step(unit, closing, parts);
+        }
+    }
+
+    pub(super) fn step(&mut self, unit: Unit, closing: Closing, parts: Vec<Part<T>>) {
+        let denominator = match self.table.spec().combine {
+            Combine::Sum => None,
+            Combine::WeightedMean { .. } => Some(closing.denominator),
+        };
+        let slot = self.grid.slot_of(unit);
+        let update = Update { rule: &*self.code.rule, rate: closing.rate, denominator };
+        self.rows.fold(update, slot, parts);
+        // The stash has shrunk: whoever waits for room may try again.
+        self.changed |= std::mem::take(&mut self.room_awaited);
+    }
+
+    pub(super) fn after_counting(&mut self, now: Instant, origin: Origin, counted: Counted) {
+        // A push releases whoever waits for a push; a tick releases everybody.
+        self.changed |= std::mem::take(&mut self.push_awaited) || !counted.is_empty();
+        if counted.is_empty() {
+            return;
+        }
+        if self.place.record_history {
+            let table = self.table.id();
+            let events = counted.into_iter();
+            self.events.extend(events.map(|(range, tick)| Event::TickCounted {
+                origin,
+                table,
+                range,
+                tick,
+            }));
+        }
+        self.record_sizes();
+        self.close_rounds(now);
+    }
+
+    pub(super) fn close_rounds(&mut self, now: Instant) {
+        if !self.code.policy.gathers() {
+            return;
+        }
+        let Some(writer) = self.progress.writer() else {
+            // Unbound tables have nothing to apply, but their rounds pass all the same.
+            return self.close_unbound();
+        };
+        while let Some(group) = self.progress.group_mut(writer) {
+            let round = group.closed.next();
+            let complete = match group.slowest() {
+                slowest @ Some(_) => self.code.policy.close(&RoundView { round, slowest, now }),
+                None => round <= group.last_round(),
+            };
+            if !group.formed() || !complete {
+                return;
+            }
+            let contributors = group.contributors(round);
+            group.closed = round;
+            let denominator = group.take_weights(round);
+            self.gathered.close(round, denominator, self.table.hyper().rate.at(round.0));
+            self.stats.rounds += 1;
+            self.changed = true;
+            self.record_close(round, contributors);
+        }
+    }
+
+    pub(super) fn close_unbound(&mut self) {
+        for group in self.progress.groups_mut().filter(|group| group.formed()) {
+            let reached = group.slowest().map_or(group.last_round(), |(tick, _)| tick);
+            if reached > group.closed {
+                group.closed = reached;
+                self.changed = true;
+            }
+        }
+    }
+
+    /// Reports sizes against their limits when they have grown (SPEC law 12).
+    fn record_sizes(&mut self) {
+        let Some(group) = self.progress.writing().filter(|_| self.place.record_history) else {
+            return;
+        };
+        let (ranges, outcomes) = (group.clock_ranges(), group.window_outcomes());
+        self.record_held("clock ranges", ranges, limits::CLOCK_RANGES_MAX);
+        self.record_held("window outcomes", outcomes, limits::INFLIGHT_MAX);
+    }
+
+    /// Records the largest size seen so far.
+    pub(super) fn record_held(&mut self, what: &'static str, count: usize, limit: usize) {
+        if !self.place.record_history {
+            return;
+        }
+        let held = self.held_max.entry(what).or_default();
+        if count > *held {
+            *held = count;
+            let (count, limit) = (count as u64, limit as u64);
+            self.events.push(Event::Held { what, count, limit });
+        }
+    }
+
+    pub(super) fn record_close(&mut self, round: Tick, contributors: Vec<Rank>) {
+        if self.place.record_history {
+            let (table, server) = (self.table.id(), self.place.server);
+            self.events.push(Event::RoundClosed { table, server, round, contributors });
+        }
+    }
+}
