@@ -1,3 +1,5 @@
+//! The fuzz target `wire_decode`: libFuzzer's bytes for the function of that name; it checks nothing itself.
+
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| archipelago_fuzz::wire_decode(data));
