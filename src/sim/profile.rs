@@ -56,10 +56,10 @@ impl LinkProfile {
     /// The same with large jitter, and everything going wrong that can.
     pub fn hostile() -> Self {
         let trouble = Trouble {
-            breaks: 0.003,
-            drops: 0.005,
-            duplicates: 0.005,
-            reorders: 0.01,
+            breaks: 0.0005,
+            drops: 0.001,
+            duplicates: 0.001,
+            reorders: 0.002,
             breaks_within: Duration::from_millis(30),
         };
         Self { jitter_max: Duration::from_millis(5), trouble, ..Self::normal() }

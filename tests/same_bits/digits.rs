@@ -79,11 +79,9 @@ fn embed_shards_and_sim_servers_agree_on_the_digits() {
     let one = embedded(&data, 1);
     for count in [1, 2, 3, 5] {
         assert_eq!(embedded(&data, count), one, "{count} shards");
-        for (links, seed) in [
-            (LinkProfile::normal(), 1),
-            (LinkProfile::hostile(), 2),
-            (LinkProfile::hostile(), 3),
-        ] {
+        for (links, seed) in
+            [(LinkProfile::normal(), 1), (LinkProfile::hostile(), 2), (LinkProfile::hostile(), 3)]
+        {
             let found = simulated(&data, count, links, seed);
             assert_eq!(found, one, "{count} servers, seed {seed}");
         }

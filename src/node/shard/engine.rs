@@ -318,6 +318,10 @@ impl<T: Element> Shard for ShardEngine<T> {
         weight: Option<f64>,
         touched: &[(SlotIndex, Sequence)],
     ) -> Result<(), Refusal> {
+        if self.place.switch.breaks(Sabotage::ClockGoesBack) {
+            let set_back = self.progress.set_back(origin, tick);
+            self.after_counting(now, origin, set_back);
+        }
         let early = self.place.switch.breaks(Sabotage::TickOvertakesData);
         let touched = if early { &[] } else { touched };
         let counted = self.progress.ticked(origin, tick, weight, touched, &self.grid)?;

@@ -171,6 +171,22 @@ impl Progress {
         Ok(group.count_next(origin.rank, grid, &self.keys))
     }
 
+    /// Sabotage of law 1: sets a clock that may only be raised. Empty when the tick lies ahead.
+    pub(super) fn set_back(&mut self, origin: Origin, tick: Tick) -> Counted {
+        let keys = self.keys.clone();
+        let Some(group) = self.groups.get_mut(&origin.group) else {
+            return Vec::new();
+        };
+        let member = group.members.get_mut(&origin.rank);
+        let Some(member) = member.filter(|m| m.origin == origin && tick < m.counted) else {
+            return Vec::new();
+        };
+        member.counted = tick;
+        group.clock.remove(origin.rank);
+        group.clock.join(origin.rank, tick);
+        keys.iter().map(|range| (range, tick)).collect()
+    }
+
     /// Notes that a request to `slot` was executed: ticks may count now.
     pub(super) fn executed(
         &mut self,

@@ -136,8 +136,13 @@ impl RemoteWorker {
         for place in target.chunks(&grid) {
             // Answers are taken while requests go out, so that neither side's memory grows.
             while !self.node.lock().has_room() {
-                let answer = under_way.next(table.name()).await?;
-                seen = Some(take(answer, seen, out)?);
+                if under_way.is_open() {
+                    let answer = under_way.next(table.name()).await?;
+                    seen = Some(take(answer, seen, out)?);
+                } else {
+                    // Pushes fill the window: their answers make room.
+                    self.until(|node| node.has_room().then_some(())).await?;
+                }
             }
             let at = offset..offset + place.elements;
             offset = at.end;

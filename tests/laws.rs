@@ -1,0 +1,282 @@
+//! Every law under a swarm of seeds: with faults while they last, to the end once they stop; and
+//! with the switch that breaks it, to see its checker or the digests find it.
+
+#[path = "training/mod.rs"]
+mod training;
+
+use std::collections::BTreeMap;
+
+use archipelago::check::{Expected, Law, Violation, check_all};
+use archipelago::history::History;
+use archipelago::id::{GroupId, ServerId};
+use archipelago::node::Peer;
+use archipelago::node::sabotage::{Sabotage, Switch};
+use archipelago::rng::Rng;
+use archipelago::sim::{Cluster, End, Fault, LinkProfile, Outcome};
+use archipelago::time::Duration;
+use archipelago::{Bsp, Eventual, Extension, Hyper, Ssp, TablePolicy, TableSpec, Worker};
+
+const TICKS: u64 = 8;
+
+/// One run of the swarm.
+struct Case {
+    seed: u64,
+    servers: u32,
+    workers: u32,
+    local: Extension,
+    hostile: bool,
+    /// Whether scripted faults strike too; a crash among them when `crash`.
+    faults: bool,
+    crash: bool,
+    switch: Switch,
+    /// How much longer each rank computes than the one before it.
+    pace: Duration,
+}
+
+impl Case {
+    fn of(seed: u64) -> Self {
+        let local = match seed % 4 {
+            0 | 1 => Bsp.into(),
+            2 => Ssp { staleness: (seed / 4) % 3 }.into(),
+            _ => Eventual.into(),
+        };
+        Self {
+            seed,
+            servers: 1 + (seed / 2 % 4) as u32,
+            workers: 2 + (seed / 3 % 3) as u32,
+            local,
+            hostile: !seed.is_multiple_of(3),
+            faults: seed % 5 > 1,
+            crash: seed % 7 > 4,
+            switch: Switch::NONE,
+            pace: Duration::from_millis(10),
+        }
+    }
+
+    /// The script: chance decides what, when and whom.
+    fn script(&self) -> Vec<(Duration, Fault)> {
+        let mut rng = Rng::named(self.seed, "script");
+        let mut script = vec![(CALM, Fault::Calm)];
+        let at = |rng: &mut Rng| Duration::from_millis(rng.below(500));
+        for _ in 0..if self.faults { 8 } else { 0 } {
+            let worker = rng.below(u64::from(self.workers));
+            let server = Peer::Server(ServerId(rng.below(u64::from(self.servers)) as u32));
+            let lasts = Duration::from_millis(rng.below(400));
+            let fault = match rng.below(4) {
+                0 => Fault::Break { a: server, b: Peer::Worker(worker) },
+                1 => Fault::Pause { worker, lasts },
+                2 => {
+                    let (a, b) = (vec![server], vec![Peer::Worker(worker)]);
+                    Fault::Partition { a, b, lasts }
+                },
+                _ => {
+                    let all = (0..self.servers).map(|id| Peer::Server(ServerId(id)));
+                    let b = all.filter(|other| *other != server).collect();
+                    Fault::Partition { a: vec![server], b, lasts }
+                },
+            };
+            script.push((at(&mut rng), fault));
+        }
+        if self.crash {
+            let (worker, silent) = (rng.below(u64::from(self.workers)), rng.chance(0.3));
+            // By then all have joined: a group that never forms waits by design (law 5.7).
+            script.push((CRASH, Fault::Crash { worker, silent }));
+        }
+        script
+    }
+
+    fn run(&self) -> Outcome<u64> {
+        let links = if self.hostile { LinkProfile::hostile() } else { LinkProfile::normal() };
+        let mut builder = Cluster::builder(self.seed)
+            .servers(self.servers)
+            .links(links)
+            .switch(self.switch)
+            .wait_max(Duration::from_secs(60))
+            .deadline(Duration::from_secs(200));
+        for (spec, policy, hyper) in training::tables(self.local.clone()) {
+            builder = builder.table(spec, policy, hyper);
+        }
+        for (at, fault) in self.script() {
+            builder = builder.fault(at, fault);
+        }
+        let mut cluster = builder.group(self.workers).build().unwrap();
+        for worker in 0..self.workers {
+            let (dense, sparse) = (cluster.table(0).unwrap(), cluster.table(1).unwrap());
+            let cost = self.pace * (worker + 1);
+            cluster.spawn(GroupId(0), Duration::ZERO, async move |me| {
+                training::train(&me, (&dense, &sparse), TICKS, cost).await
+            });
+        }
+        cluster.run().unwrap()
+    }
+
+    fn sabotaged(mut self, sabotage: Sabotage) -> Self {
+        self.switch = Switch::on(sabotage);
+        self
+    }
+}
+
+fn judged(history: &History) -> Vec<Violation> {
+    let domains = training::tables(Bsp).map(|(spec, ..)| spec.domain);
+    check_all(history, &Expected { domains: domains.to_vec(), ..Expected::default() })
+}
+
+fn shown(found: &[Violation]) -> String {
+    found.iter().take(5).map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn the_laws_hold_under_faults_and_everybody_finishes_after_them() {
+    let mut cells = BTreeMap::new();
+    for seed in 0..SEEDS {
+        let case = Case::of(seed);
+        let outcome = case.run();
+        let found = judged(&outcome.history);
+        assert!(found.is_empty(), "seed {seed}: {}", shown(&found));
+        assert!(outcome.is_good(), "seed {seed}: {}", outcome.report());
+        for (cell, count) in &outcome.cells {
+            *cells.entry(*cell).or_insert(0) += count;
+        }
+    }
+    let lines: Vec<_> =
+        cells.iter().map(|((fault, step), hits)| format!("{fault} x {step}: {hits}")).collect();
+    println!("{} cells hit\n{}", lines.len(), lines.join("\n"));
+    for fault in ["break", "dropped", "duplicated", "reordered", "partition", "crash"] {
+        for step in ["push", "pull", "ticked", "push_answer", "pull_answer", "tick_answer"] {
+            assert!(cells.contains_key(&(fault, step)), "no {fault} has hit a {step}");
+        }
+    }
+}
+
+#[test]
+fn one_seed_names_one_run() {
+    for seed in [2, 7, 13] {
+        let (a, b) = (Case::of(seed).run(), Case::of(seed).run());
+        assert_eq!(a.history.digest(), b.history.digest(), "seed {seed}");
+        assert_eq!((a.time, a.events, a.bytes()), (b.time, b.events, b.bytes()), "seed {seed}");
+        assert_eq!(a.tables, b.tables, "seed {seed}");
+    }
+    let (a, b) = (Case::of(13).run(), Case::of(13 + 60).run());
+    assert_ne!(a.history.digest(), b.history.digest());
+}
+
+/// Some seed of a few shows the broken law.
+fn is_caught(law: u8, sabotage: Sabotage, case: impl Fn(u64) -> Case) {
+    let caught = (0..30).any(|seed| {
+        let outcome = case(seed).sabotaged(sabotage).run();
+        judged(&outcome.history).iter().any(|violation| violation.law == Law(law))
+    });
+    assert!(caught, "{sabotage:?} breaks law {law} unseen");
+}
+
+fn hostile(local: impl Into<Extension>) -> impl Fn(u64) -> Case {
+    let local = local.into();
+    move |seed| Case {
+        local: local.clone(),
+        hostile: true,
+        faults: true,
+        crash: false,
+        workers: 3,
+        servers: 2,
+        ..Case::of(seed)
+    }
+}
+
+#[test]
+fn law_1_is_seen_broken() {
+    let case = hostile(Ssp { staleness: 2 });
+    // Fast ticks: an old one is repeated when a later one has been counted.
+    let fast = |seed| Case { pace: Duration::from_micros(100), ..case(seed) };
+    is_caught(1, Sabotage::ClockGoesBack, fast);
+}
+
+#[test]
+fn law_2_is_seen_broken() {
+    is_caught(2, Sabotage::ForgetOutcomes, hostile(Eventual));
+}
+
+/// Digests by which two runs of the same training are compared.
+fn bits(outcome: &Outcome<u64>) -> Vec<u128> {
+    outcome.tables.iter().map(|table| table.digest).collect()
+}
+
+#[test]
+fn law_4_is_seen_broken() {
+    let run = |seed, switch| bits(&Case { switch, ..hostile(Bsp)(seed) }.run());
+    let by_rank = [run(1, Switch::NONE), run(2, Switch::NONE)];
+    assert_eq!(by_rank[0], by_rank[1]);
+    let arrival = Switch::on(Sabotage::FoldByArrival);
+    assert!((1..5).any(|seed| run(seed, arrival) != by_rank[0]));
+}
+
+#[test]
+fn law_5_is_seen_broken() {
+    is_caught(5, Sabotage::SspServesEarly, hostile(Ssp { staleness: 0 }));
+    is_caught(5, Sabotage::SspWaitsLonger, hostile(Ssp { staleness: 3 }));
+    // A tick that overtakes its data is late data of a tick that is counted: refused, or missing.
+    let overtaken = (0..12).any(|seed| {
+        let case = hostile(Bsp)(seed).sabotaged(Sabotage::TickOvertakesData);
+        let outcome = case.run();
+        !outcome.is_good() || !judged(&outcome.history).is_empty()
+    });
+    assert!(overtaken, "a tick overtakes its data unseen");
+}
+
+#[test]
+fn law_9_is_seen_broken() {
+    let crashed = |seed| Case { crash: true, faults: false, ..hostile(Bsp)(seed) };
+    is_caught(9, Sabotage::KeepTheDead, crashed);
+    let outcome = crashed(3).run();
+    assert!(outcome.is_good() && outcome.end == End::Done, "{}", outcome.report());
+}
+
+#[test]
+fn law_11_is_seen_broken() {
+    is_caught(11, Sabotage::DropLastKey, hostile(Bsp));
+}
+
+/// Workers that all push a whole table, larger than the bound of the stash.
+fn stash(seed: u64, switch: Switch) -> (Outcome<u64>, Vec<Violation>) {
+    let spec = TableSpec::dense("large", STASH_ROWS).block_elements(4096);
+    let policy = TablePolicy::local(Bsp).bsp_stash_bytes_max(STASH_BYTES);
+    let builder = Cluster::builder(seed).table(spec, policy, Hyper::default()).switch(switch);
+    let mut cluster = builder.group(5).build().unwrap();
+    let w = cluster.table(0).unwrap();
+    for _ in 0..5 {
+        let w = w.clone();
+        cluster.spawn(GroupId(0), Duration::ZERO, async move |me| {
+            let mut x = vec![0.0_f32; STASH_ROWS as usize];
+            for _ in 0..3 {
+                me.exchange(&w, .., &vec![1.0; STASH_ROWS as usize], &mut x).await?;
+            }
+            me.finish().await?;
+            assert!(x.iter().all(|x| *x == 15.0));
+            Ok(0)
+        });
+    }
+    let outcome = cluster.run().unwrap();
+    // What the worker next in order may add: one fold of the ranks before it, and its own pushes.
+    let stash_bytes_beyond = 2 * STASH_ROWS * 4;
+    let expected = Expected { stash_bytes_beyond, ..Expected::default() };
+    let found = check_all(&outcome.history, &expected);
+    (outcome, found)
+}
+
+#[test]
+fn law_12_is_seen_broken() {
+    for seed in 0..3 {
+        let (outcome, found) = stash(seed, Switch::NONE);
+        assert!(outcome.is_good(), "seed {seed}: {}", outcome.report());
+        assert!(found.is_empty(), "seed {seed}: {}", shown(&found));
+        let stats = outcome.tables[0].servers[0].stats;
+        assert!(stats.stash_bytes_peak > STASH_BYTES as u64 / 2 && stats.waits > 0);
+    }
+    let (_, found) = stash(1, Switch::on(Sabotage::UnboundedStash));
+    assert!(found.iter().any(|violation| violation.law == Law(12)));
+}
+
+const SEEDS: u64 = 60;
+const STASH_ROWS: u64 = 200_000;
+const STASH_BYTES: usize = 512 << 10;
+const CRASH: Duration = Duration::from_millis(300);
+const CALM: Duration = Duration::from_secs(2);
