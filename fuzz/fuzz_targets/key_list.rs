@@ -1,4 +1,4 @@
-//! The fuzz target `key_list`: libFuzzer's bytes for the function of that name; it checks nothing itself.
+//! The fuzz target `key_list`: libFuzzer's bytes for the function of that name.
 
 #![no_main]
 
