@@ -12,7 +12,7 @@ use archipelago::id::{GroupId, ServerId};
 use archipelago::node::Peer;
 use archipelago::node::sabotage::{Sabotage, Switch};
 use archipelago::rng::Rng;
-use archipelago::sim::{Cluster, End, Fault, LinkProfile, Outcome};
+use archipelago::sim::{Cluster, End, Fault, LinkProfile, Outcome, Trouble};
 use archipelago::time::Duration;
 use archipelago::{Bsp, Eventual, Extension, Hyper, Ssp, TablePolicy, TableSpec, Worker};
 
@@ -24,7 +24,7 @@ struct Case {
     servers: u32,
     workers: u32,
     local: Extension,
-    hostile: bool,
+    links: LinkProfile,
     /// Whether scripted faults strike too; a crash among them when `crash`.
     faults: bool,
     crash: bool,
@@ -40,16 +40,17 @@ impl Case {
             2 => Ssp { staleness: (seed / 4) % 3 }.into(),
             _ => Eventual.into(),
         };
+        let normal = LinkProfile::normal();
         Self {
             seed,
             servers: 1 + (seed / 2 % 4) as u32,
             workers: 2 + (seed / 3 % 3) as u32,
             local,
-            hostile: !seed.is_multiple_of(3),
+            links: if seed.is_multiple_of(3) { normal } else { LinkProfile::hostile() },
             faults: seed % 5 > 1,
             crash: seed % 7 > 4,
             switch: Switch::NONE,
-            pace: Duration::from_millis(10),
+            pace: Duration::from_millis(20),
         }
     }
 
@@ -57,7 +58,7 @@ impl Case {
     fn script(&self) -> Vec<(Duration, Fault)> {
         let mut rng = Rng::named(self.seed, "script");
         let mut script = vec![(CALM, Fault::Calm)];
-        let at = |rng: &mut Rng| Duration::from_millis(rng.below(500));
+        let at = |rng: &mut Rng| Duration::from_millis(150 + rng.below(500));
         for _ in 0..if self.faults { 8 } else { 0 } {
             let worker = rng.below(u64::from(self.workers));
             let server = Peer::Server(ServerId(rng.below(u64::from(self.servers)) as u32));
@@ -86,10 +87,9 @@ impl Case {
     }
 
     fn run(&self) -> Outcome<u64> {
-        let links = if self.hostile { LinkProfile::hostile() } else { LinkProfile::normal() };
         let mut builder = Cluster::builder(self.seed)
             .servers(self.servers)
-            .links(links)
+            .links(self.links)
             .switch(self.switch)
             .wait_max(Duration::from_secs(60))
             .deadline(Duration::from_secs(200));
@@ -173,7 +173,7 @@ fn hostile(local: impl Into<Extension>) -> impl Fn(u64) -> Case {
     let local = local.into();
     move |seed| Case {
         local: local.clone(),
-        hostile: true,
+        links: LinkProfile::hostile(),
         faults: true,
         crash: false,
         workers: 3,
@@ -185,8 +185,13 @@ fn hostile(local: impl Into<Extension>) -> impl Fn(u64) -> Case {
 #[test]
 fn law_1_is_seen_broken() {
     let case = hostile(Ssp { staleness: 2 });
-    // Fast ticks: an old one is repeated when a later one has been counted.
-    let fast = |seed| Case { pace: Duration::from_micros(100), ..case(seed) };
+    // Answers are lost and the connection stays up for some ticks more: when it is back, an old
+    // tick is repeated although a later one has been counted.
+    let breaks_within = Duration::from_millis(200);
+    let trouble =
+        Trouble { drops: 0.0002, control_times: 100.0, breaks_within, ..Trouble::default() };
+    let links = LinkProfile::normal().trouble(trouble);
+    let fast = |seed| Case { pace: Duration::from_micros(100), links, ..case(seed) };
     is_caught(1, Sabotage::ClockGoesBack, fast);
 }
 
@@ -250,7 +255,8 @@ fn stash(seed: u64, switch: Switch) -> (Outcome<u64>, Vec<Violation>) {
                 me.exchange(&w, .., &vec![1.0; STASH_ROWS as usize], &mut x).await?;
             }
             me.finish().await?;
-            assert!(x.iter().all(|x| *x == 15.0));
+            let wrong = x.iter().position(|x| *x != 15.0);
+            assert_eq!(wrong.map(|at| (at, x[at])), None, "seed {seed}");
             Ok(0)
         });
     }
@@ -278,5 +284,5 @@ fn law_12_is_seen_broken() {
 const SEEDS: u64 = 60;
 const STASH_ROWS: u64 = 200_000;
 const STASH_BYTES: usize = 512 << 10;
-const CRASH: Duration = Duration::from_millis(300);
+const CRASH: Duration = Duration::from_millis(400);
 const CALM: Duration = Duration::from_secs(2);

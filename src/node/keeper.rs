@@ -96,7 +96,11 @@ impl Keeper {
         let last = lives.map(|member| member.origin.incarnation).max().unwrap_or_default();
         let origin =
             Origin { group: self.record.group, rank, incarnation: Incarnation(last.0 + 1) };
-        let start = self.slowest_tick().next().max(closed.next());
+        // Nothing is read or closed before every rank has lived once, so that a founder's first
+        // tick does not depend on how far others have run ahead.
+        let founds = last == Incarnation::default();
+        let behind = self.slowest_tick().next().max(closed.next());
+        let start = if founds { Tick::FIRST } else { behind };
         self.record.members.retain(|member| member.origin.rank != rank);
         self.record.members.push(Member { origin, start, end: MemberEnd::Active });
         self.record.members.sort_by_key(|member| member.origin);

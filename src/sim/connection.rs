@@ -80,7 +80,7 @@ impl Connection {
         message: InFlight,
     ) -> (Fate, u64, Vec<Instant>) {
         let (way, rng) = (&mut self.ways[way], &mut self.rng);
-        let fate = way.fate(rng);
+        let fate = way.fate(rng, message.stream);
         let sent = way.serialise(now, message.stream, message.frame.len());
         let arrival = sent.after(way.profile.latency).after(below(rng, way.profile.jitter_max));
         let late = arrival.after(way.profile.latency).after(below(rng, way.profile.jitter_max));
@@ -161,8 +161,9 @@ impl Way {
         }
     }
 
-    fn fate(&self, rng: &mut Rng) -> Fate {
+    fn fate(&self, rng: &mut Rng, stream: Stream) -> Fate {
         let trouble = self.profile.trouble;
+        let times = if stream == Stream::Control { trouble.control_times } else { 1.0 };
         let kinds = [
             (trouble.breaks, Fate::Breaks),
             (trouble.drops, Fate::Dropped),
@@ -171,6 +172,7 @@ impl Way {
         ];
         let mut chance = rng.unit();
         for (probability, fate) in kinds {
+            let probability = probability * times;
             if chance < probability {
                 return fate;
             }

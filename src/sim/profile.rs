@@ -27,7 +27,7 @@ pub struct LinkProfile {
 
 /// Probabilities per message of what a connection never does by itself. Each is followed by a
 /// break of the connection within `breaks_within`, since nodes rely on connections.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Trouble {
     /// The connection breaks.
     pub breaks: f64,
@@ -37,8 +37,24 @@ pub struct Trouble {
     pub duplicates: f64,
     /// The message arrives late, behind others of its stream.
     pub reorders: f64,
+    /// How much more often all of this hits control messages, which are few.
+    pub control_times: f64,
     /// By when the connection breaks after a message that was dropped, repeated or late.
     pub breaks_within: Duration,
+}
+
+impl Default for Trouble {
+    /// None.
+    fn default() -> Self {
+        Self {
+            breaks: 0.0,
+            drops: 0.0,
+            duplicates: 0.0,
+            reorders: 0.0,
+            control_times: 1.0,
+            breaks_within: Duration::ZERO,
+        }
+    }
 }
 
 impl LinkProfile {
@@ -60,6 +76,7 @@ impl LinkProfile {
             drops: 0.001,
             duplicates: 0.001,
             reorders: 0.002,
+            control_times: 10.0,
             breaks_within: Duration::from_millis(30),
         };
         Self { jitter_max: Duration::from_millis(5), trouble, ..Self::normal() }
