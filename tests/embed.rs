@@ -6,8 +6,9 @@ use std::future::Future;
 use std::thread;
 
 use archipelago::embed::Config;
-use archipelago::error::{AccessError, Error, GroupError};
+use archipelago::error::{AccessError, Error, GroupError, WaitError, WaitFor};
 use archipelago::rules::{Adam, Momentum, Sgd};
+use archipelago::time::Duration;
 use archipelago::{
     AckLevel, Bsp, Combine, Eventual, Hyper, KeyList, Schedule, Ssp, Store, TablePolicy, TableSpec,
     Worker,
@@ -186,4 +187,114 @@ fn a_tick_waits_for_the_pulls_before_it() {
     a.tick().unwrap();
     a.pull(&w, .., &mut late).unwrap();
     assert_eq!(late, [1.0; 10]);
+}
+
+#[test]
+fn the_sum_of_a_round_is_the_written_one() {
+    let store = store(2);
+    let policy = TablePolicy::local(Bsp);
+    let w = store.ensure_table(TableSpec::dense("w", 1), policy, Hyper::default()).unwrap();
+    let group = store.group("g", 3).unwrap();
+    let members: Vec<_> = (0..3).map(|_| group.join_blocking().unwrap()).collect();
+    // Rounding tells orders apart: 1 is lost beside 2^24.
+    let big = 16_777_216.0_f32;
+    let pushes = [vec![1.0], vec![big], vec![1.0, -big]];
+    // Arrival is the reverse of rank.
+    for (member, values) in members.iter().zip(&pushes).rev() {
+        for value in values {
+            member.push(&w, .., &[*value]).unwrap();
+        }
+        member.tick().unwrap();
+    }
+    let mut x = [0.0_f32];
+    members[0].pull(&w, .., &mut x).unwrap();
+    let written = (1.0 + big) + (1.0 - big);
+    assert_eq!(x[0].to_bits(), (0.0 + written).to_bits());
+    let (flat, by_arrival) = (((1.0 + big) + 1.0) - big, ((1.0 - big) + big) + 1.0);
+    assert!(written != flat && written != by_arrival, "the order shows");
+}
+
+#[test]
+fn waits_end_at_their_deadline_and_say_why() {
+    let wait_max = Duration::from_millis(30);
+    let store = Store::with_config(Config { wait_max, ..Config::default() });
+    let policy = TablePolicy::local(Bsp);
+    let w = store.ensure_table(TableSpec::dense("w", 1), policy, Hyper::default()).unwrap();
+    let group = store.group("g", 2).unwrap();
+    let a = group.join_blocking().unwrap();
+    let mut x = [7.0_f32];
+    let waits = |error: Error| match error {
+        Error::Wait(WaitError::Deadline { reason, waited }) => {
+            assert!(waited >= wait_max, "{waited:?}");
+            (reason.what, reason.who.map(|rank| rank.0), reason.tick.0)
+        },
+        other => panic!("expected a deadline, found {other}"),
+    };
+    let forming = waits(a.pull(&w, .., &mut x).unwrap_err());
+    assert_eq!(forming, (WaitFor::GroupForming, None, 1));
+    let b = group.join_blocking().unwrap();
+    a.pull(&w, .., &mut x).unwrap();
+    a.tick().unwrap();
+    let slow = waits(a.pull(&w, .., &mut x).unwrap_err());
+    assert_eq!(slow, (WaitFor::MemberTick, Some(1), 1));
+    assert_eq!(x, [0.0], "a deadline serves nothing");
+    b.tick().unwrap();
+    a.pull(&w, .., &mut x).unwrap();
+    let stats = store.stats();
+    assert!(stats.waits.iter().all(|wait| wait.count > 0));
+}
+
+#[test]
+fn applied_means_that_the_rule_has_run() {
+    let store = store(3);
+    let policy = TablePolicy::local(Bsp);
+    let w = store.ensure_table(TableSpec::dense("w", 500), policy, Hyper::default()).unwrap();
+    let group = store.group("g", 2).unwrap();
+    let (a, b) = (group.join_blocking().unwrap(), group.join_blocking().unwrap());
+    let stamp = a.push(&w, .., &[1.0_f32; 500]).unwrap();
+    a.wait(stamp, AckLevel::Admitted).unwrap();
+    let mut x = [9.0_f32; 500];
+    store.read(&w, .., &mut x).unwrap();
+    assert_eq!(x, [0.0; 500], "admitted is not applied");
+    a.tick().unwrap();
+    thread::scope(|scope| {
+        scope.spawn(|| b.tick().unwrap());
+        a.wait(stamp, AckLevel::Applied).unwrap();
+        store.read(&w, .., &mut x).unwrap();
+    });
+    assert_eq!(x, [1.0; 500]);
+}
+
+#[test]
+fn the_stash_is_bounded_and_the_next_in_order_is_always_admitted() {
+    const ROWS: usize = 1 << 20;
+    let bound = 1 << 20;
+    let store = store(1);
+    let policy = TablePolicy::local(Bsp).bsp_stash_bytes_max(bound);
+    let spec = TableSpec::dense("w", ROWS as u64);
+    let w = store.ensure_table(spec, policy, Hyper::default()).unwrap();
+    let group = store.group("g", 3).unwrap();
+    let members: Vec<_> = (0..3).map(|_| group.join_blocking().unwrap()).collect();
+    thread::scope(|scope| {
+        for member in members.into_iter().rev() {
+            let w = &w;
+            scope.spawn(move || {
+                let g = vec![1.0_f32; ROWS];
+                for _ in 0..3 {
+                    member.push(w, .., &g).unwrap();
+                    member.tick().unwrap();
+                }
+                member.finish().unwrap();
+            });
+        }
+    });
+    let mut x = vec![0.0_f32; ROWS];
+    store.read(&w, .., &mut x).unwrap();
+    assert!(x.iter().all(|x| *x == 9.0));
+    let peak = store.stats().tables[0].shards.stash_bytes_peak;
+    // Beyond the bound: one fold of the ranks before, and the pushes of the one next in order.
+    let most = (bound + 2 * ROWS * 4) as u64;
+    assert!(peak <= most, "{peak} of {most}");
+    let waited = store.stats().waits.iter().any(|wait| wait.what == WaitFor::StashFull);
+    assert!(waited, "somebody had to wait with its data");
 }

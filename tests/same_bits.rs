@@ -1,6 +1,8 @@
 //! One training function ends with the same bits in one process over any number of shards, and in
 //! a cluster over any number of servers, over good links and bad ones (SPEC law 4).
 
+#[path = "same_bits/digits.rs"]
+mod digits;
 #[path = "training/mod.rs"]
 mod training;
 

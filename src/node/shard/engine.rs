@@ -245,17 +245,16 @@ impl<T: Element> ShardEngine<T> {
     ) -> Result<Answer, WaitReason> {
         let Header { origin, tick, .. } = request.header;
         let width = self.width();
-        let (unit, part) = match chunk {
+        let (unit, bytes) = match chunk {
             Chunk::Block { rows, values } => {
-                let unit = self.grid.block_range(rows.first()).first();
-                (unit, Part::Rows(vec![Segment { rows, values: values.to_vec() }]))
+                (self.grid.block_range(rows.first()).first(), size_of_val(values))
             },
             Chunk::Frame { keys, values } => {
-                (self.slot_unit(request.slot), Part::Keys(keys.to_vec(), values.to_vec()))
+                (self.slot_unit(request.slot), size_of_val(keys) + size_of_val(values))
             },
         };
         let bound = self.table.policy().bsp_stash_bytes_max;
-        let over = self.gathered.bytes() + part.bytes() > bound;
+        let over = self.gathered.bytes() + bytes > bound;
         if over && !self.place.switch.breaks(Sabotage::UnboundedStash) {
             let group = self.progress.group(origin.group);
             let open = group.map_or(Tick(0), |group| group.closed.next());
@@ -263,8 +262,16 @@ impl<T: Element> ShardEngine<T> {
             if next != Some(origin.rank) || tick != open {
                 return Err(wait(WaitFor::StashFull, next, tick, now));
             }
+            // What this block still holds of closed rounds goes first, then the ranks before.
+            self.force(unit);
             self.gathered.compact(unit, tick, origin.rank, width);
         }
+        let part = match chunk {
+            Chunk::Block { rows, values } => {
+                Part::Rows(vec![Segment { rows, values: values.to_vec() }])
+            },
+            Chunk::Frame { keys, values } => Part::Keys(keys.to_vec(), values.to_vec()),
+        };
         if self.place.switch.breaks(Sabotage::FoldByArrival) {
             self.gathered.add_by_arrival(unit, tick, part);
         } else {

@@ -1,0 +1,244 @@
+//! One server node, asked directly: repeated, stale, senseless and early requests.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use archipelago::consistency::{Bsp, Eventual};
+use archipelago::error::WaitFor;
+use archipelago::id::{GroupId, Incarnation, Origin, Sequence, ServerId, SlotIndex, TableId, Tick};
+use archipelago::key::{Key, KeyRange};
+use archipelago::node::server::{ServerNode, ServerOptions};
+use archipelago::node::{Input, Output, Peer, Plan, Registry};
+use archipelago::time::Instant;
+use archipelago::wire::{
+    Answer, Header, Message, Payload, PullRows, Refusal, RowsNamed, TickTable,
+};
+use archipelago::{Extension, Hyper, TablePolicy, TableSpec, limits};
+
+const TABLE: TableId = TableId(0);
+const WORKER: Peer = Peer::Worker(1);
+
+struct Asked {
+    node: ServerNode,
+    plan: Plan,
+    origin: Origin,
+}
+
+impl Asked {
+    /// Server 0 of `servers`, with one worker joined.
+    fn new(servers: u32, local: impl Into<Extension>) -> Self {
+        let ids: Vec<_> = (0..servers).map(ServerId).collect();
+        let spec = TableSpec::dense("w", 1024).block_elements(64);
+        let tables = vec![(spec, TablePolicy::local(local), Hyper::default())];
+        let plan = Plan::new(&ids, tables, &[1], &Registry::built_in()).unwrap();
+        let keeper = plan.keeper();
+        let options = ServerOptions::default();
+        let node = ServerNode::new(plan.clone(), keeper, Instant::EPOCH, options).unwrap();
+        let mut asked = Self { node, plan, origin: Origin::default() };
+        let group = GroupId(0);
+        let sent = asked.ask(Message::Join { group, token: 1 });
+        // The other servers are played here: they hold the record.
+        for server in ids.into_iter().filter(|server| *server != keeper) {
+            let Some(Message::Record(record)) = sent.iter().find_map(|message| match message {
+                Message::Record(_) => Some(message),
+                _ => None,
+            }) else {
+                panic!("a record for {server}")
+            };
+            let (version, closed) = (record.version, Tick(0));
+            asked.ask(Message::RecordHeld { group, version, server, closed });
+        }
+        let incarnation = Incarnation(1);
+        asked.origin = Origin { incarnation, ..Origin::default() };
+        asked
+    }
+
+    /// Sends a message and answers everything that the node sends.
+    fn ask(&mut self, message: Message) -> Vec<Message> {
+        self.node.handle(Instant::EPOCH, Input::Message { from: WORKER, message });
+        let mut sent = Vec::new();
+        loop {
+            match self.node.poll() {
+                Output::Idle => return sent,
+                Output::Send { message, .. } => sent.push(message),
+                Output::Event(_) | Output::WakeAt(_) | Output::Working => {},
+            }
+        }
+    }
+
+    fn slot(&self, owned: bool) -> SlotIndex {
+        let planned = self.plan.table(TABLE).unwrap();
+        let keeper = self.plan.keeper();
+        let mut slots = planned.grid.slots();
+        slots.find(|slot| (planned.assignment.owner(*slot) == Some(keeper)) == owned).unwrap()
+    }
+
+    fn rows(&self, slot: SlotIndex) -> KeyRange {
+        self.plan.table(TABLE).unwrap().grid.range(slot).unwrap()
+    }
+
+    fn header(&self, sequence: u64, settled_below: u64, tick: u64) -> Header {
+        let (sequence, settled_below) = (Sequence(sequence), Sequence(settled_below));
+        Header { origin: self.origin, sequence, settled_below, tick: Tick(tick) }
+    }
+
+    fn push(&mut self, header: Header, slot: SlotIndex, previous: Option<u64>) -> Message {
+        let rows = self.rows(slot);
+        let values = vec![1.0_f32; rows.count() as usize];
+        self.push_values(header, slot, previous, RowsNamed::Block(rows), &values)
+    }
+
+    fn push_values(
+        &mut self,
+        header: Header,
+        slot: SlotIndex,
+        previous: Option<u64>,
+        rows: RowsNamed,
+        values: &[f32],
+    ) -> Message {
+        let (previous, values) = (previous.map(Sequence), Payload::from_slice(values));
+        let message = Message::Push { table: TABLE, header, slot, previous, rows, values };
+        self.ask(message).pop().expect("an answer")
+    }
+
+    /// The first value of a slot.
+    fn value(&mut self, sequence: u64, tick: u64, slot: SlotIndex) -> f32 {
+        let header = self.header(sequence, sequence, tick);
+        let rows = PullRows::Block(self.rows(slot));
+        let message = Message::Pull { table: TABLE, header, slot, own: None, rows };
+        match self.ask(message).pop() {
+            Some(Message::PullAnswer { result: Ok(result), .. }) => {
+                result.values.elements::<f32>().unwrap()[0]
+            },
+            other => panic!("expected rows, found {other:?}"),
+        }
+    }
+}
+
+fn answer(message: Message) -> Answer {
+    match message {
+        Message::PushAnswer { answer, .. } => answer,
+        other => panic!("expected an answer, found {other:?}"),
+    }
+}
+
+fn refusal(message: Message) -> Refusal {
+    match answer(message) {
+        Answer::Refused(refusal) => refusal,
+        other => panic!("expected a refusal, found {other:?}"),
+    }
+}
+
+#[test]
+fn a_repeated_push_gets_its_stored_answer() {
+    let mut asked = Asked::new(1, Eventual);
+    let slot = asked.slot(true);
+    for _ in 0..3 {
+        let header = asked.header(1, 1, 1);
+        assert_eq!(answer(asked.push(header, slot, None)), Answer::Applied);
+    }
+    let header = asked.header(2, 2, 1);
+    assert_eq!(answer(asked.push(header, slot, Some(1))), Answer::Applied);
+    let header = asked.header(1, 1, 1);
+    assert_eq!(answer(asked.push(header, slot, None)), Answer::Settled);
+    assert_eq!(asked.value(3, 1, slot), 2.0);
+}
+
+#[test]
+fn a_stale_incarnation_is_refused() {
+    let mut asked = Asked::new(1, Eventual);
+    let slot = asked.slot(true);
+    asked.node.handle(Instant::EPOCH, Input::PeerDown(WORKER));
+    asked.ask(Message::Join { group: GroupId(0), token: 2 });
+    let header = asked.header(1, 1, 1);
+    let current = Incarnation(2);
+    assert_eq!(refusal(asked.push(header, slot, None)), Refusal::StaleWorker { current });
+    asked.origin.incarnation = current;
+    assert_eq!(asked.value(1, 1, slot), 0.0, "nothing was applied");
+}
+
+#[test]
+fn a_chunk_waits_at_its_worker_until_its_predecessor_came() {
+    let mut asked = Asked::new(1, Eventual);
+    let slot = asked.slot(true);
+    let early = asked.header(2, 1, 1);
+    let Message::Deferred { reason, .. } = asked.push(early, slot, Some(1)) else {
+        panic!("executed out of order")
+    };
+    assert_eq!(reason.what, WaitFor::EarlierPush);
+    assert_eq!(asked.node.waiting(), 1, "its name is held, not its data");
+    let rows = RowsNamed::Block(asked.rows(slot));
+    let values = Payload::from_slice(&vec![1.0_f32; asked.rows(slot).count() as usize]);
+    let header = asked.header(1, 1, 1);
+    let message = Message::Push { table: TABLE, header, slot, previous: None, rows, values };
+    let sent = asked.ask(message);
+    assert!(sent.contains(&Message::Resume { table: TABLE, sequence: Sequence(2) }), "{sent:?}");
+    assert_eq!(answer(asked.push(early, slot, Some(1))), Answer::Applied);
+}
+
+#[test]
+fn a_foreign_slot_is_refused() {
+    let mut asked = Asked::new(3, Eventual);
+    let slot = asked.slot(false);
+    let header = asked.header(1, 1, 1);
+    assert_eq!(refusal(asked.push(header, slot, None)), Refusal::NotOwned { slot });
+}
+
+#[test]
+fn senseless_messages_change_nothing() {
+    let mut asked = Asked::new(1, Eventual);
+    let slot = asked.slot(true);
+    let before = asked.node.digests(TABLE);
+    let header = asked.header(1, 1, 1);
+    let rows = asked.rows(slot);
+    let all = RowsNamed::Block(rows);
+    let short = asked.push_values(header, slot, None, all.clone(), &[1.0]);
+    assert!(matches!(refusal(short), Refusal::Shape { expected: 64, found: 1 }));
+    let outside = RowsNamed::Block(KeyRange::single(Key(u64::MAX)));
+    let header = asked.header(2, 1, 1);
+    let outside = asked.push_values(header, slot, Some(1), outside, &[1.0]);
+    assert!(matches!(refusal(outside), Refusal::OutsideDomain { .. }));
+    let header = asked.header(3, 1, 1);
+    let keys = asked.push_values(header, slot, Some(2), RowsNamed::Keys(vec![Key(1)]), &[1.0]);
+    assert!(matches!(refusal(keys), Refusal::Shape { .. }));
+    let values = Payload::from_slice(&[1_i64; 64]);
+    let (table, previous) = (TABLE, Some(Sequence(3)));
+    let header = asked.header(4, 1, 1);
+    let wrong = Message::Push { table, header, slot, previous, rows: all, values };
+    let wrong = asked.ask(wrong).pop().unwrap();
+    assert!(matches!(refusal(wrong), Refusal::DType { .. }));
+    let mut stranger = asked.header(1, 1, 1);
+    stranger.origin.rank.0 = 77;
+    assert_eq!(refusal(asked.push(stranger, slot, None)), Refusal::UnknownWorker);
+    let table = TableId(9);
+    let rows = PullRows::Block(rows);
+    let unknown = Message::Pull { table, header, slot, own: None, rows };
+    let unknown = asked.ask(unknown).pop().unwrap();
+    let expected = Err(Refusal::UnknownTable { table });
+    assert!(matches!(unknown, Message::PullAnswer { result, .. } if result == expected));
+    assert_eq!(asked.node.digests(TABLE), before);
+}
+
+#[test]
+fn ticks_count_in_order_behind_their_data_and_only_so_many_wait() {
+    let mut asked = Asked::new(1, Bsp);
+    let slot = asked.slot(true);
+    let tick = |asked: &mut Asked, tick: u64, touched: &[(SlotIndex, Sequence)]| {
+        let (origin, settled_below) = (asked.origin, Sequence(1));
+        let table = TickTable { table: TABLE, weight: Some(1.0), touched: touched.to_vec() };
+        let (tick, tables) = (Tick(tick), vec![table]);
+        let sent = asked.ask(Message::Ticked { origin, tick, settled_below, tables });
+        let answered = sent.into_iter().find_map(|message| match message {
+            Message::TickAnswer { result, .. } => Some(result),
+            _ => None,
+        });
+        answered.unwrap()
+    };
+    assert_eq!(tick(&mut asked, 1, &[(slot, Sequence(1))]), Ok(()));
+    assert_eq!(asked.node.stats(TABLE).unwrap().rounds, 0, "the tick is ahead of its data");
+    let most = limits::TICKS_PENDING_MAX as u64;
+    let refused = tick(&mut asked, most + 1, &[]);
+    assert!(matches!(refused, Err(Refusal::TickBackwards { .. })), "{refused:?}");
+    let header = asked.header(1, 1, 1);
+    assert_eq!(answer(asked.push(header, slot, None)), Answer::Admitted);
+    assert_eq!(asked.value(2, 2, slot), 1.0);
+}
