@@ -55,7 +55,7 @@ fn main() -> Outcome {
     gathered::rows(&mut report, options.smoke)?;
     sparse::rows(&mut report, options.smoke)?;
     resident::rows(&mut report, options.smoke)?;
-    simulated::rows(&mut report)?;
+    simulated::rows(&mut report, options.smoke)?;
     report.finish();
     Ok(())
 }
