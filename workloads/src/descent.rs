@@ -95,3 +95,32 @@ pub(crate) fn score(model: &mut impl DenseModel, values: &[f32], data: &DenseDat
     }
     tally.scores(area_under_curve(scored))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::softmax;
+    use crate::testing::{Bench, run_all, scattered};
+    use archipelago::Extension;
+
+    /// Five rows over two workers make batches of 3 and 2: only right weights give the same mean.
+    #[test]
+    fn two_workers_step_like_one_with_the_batches_of_both() {
+        let data = DenseData::new(4, 3, scattered(20, 1), vec![0, 2, 1, 2, 0]).unwrap();
+        let mut config = softmax::Config { rule: Extension::new("sgd/1"), ..Default::default() };
+        config.pace = Pace { iterations: Some(3), ..Pace::new(9, 0) };
+        let trained = |workers| {
+            let bench = Bench::new(config.tables(4, 3, workers), workers);
+            let share = |rank| Share::strided(&data, rank, workers).unwrap();
+            let shares: Vec<_> = (0..workers).map(share).collect();
+            let members: Vec<_> = (0..workers).map(|rank| bench.member(rank)).collect();
+            let pairs = members.iter().zip(&shares);
+            let run = |(me, share)| softmax::train(me, bench.tables(), share, &config, &|_| {});
+            assert!(run_all(pairs.map(run).collect()).iter().all(Result::is_ok));
+            bench.values()
+        };
+        let (one, two) = (trained(1), trained(2));
+        assert!(one.iter().zip(&two).all(|(a, b)| (a - b).abs() < 1e-6), "{one:?} {two:?}");
+        assert!(one.iter().any(|value| value.abs() > 1e-3));
+    }
+}
