@@ -298,3 +298,24 @@ fn the_stash_is_bounded_and_the_next_in_order_is_always_admitted() {
     let waited = store.stats().waits.iter().any(|wait| wait.what == WaitFor::StashFull);
     assert!(waited, "somebody had to wait with its data");
 }
+
+#[test]
+fn a_pull_reports_the_ticks_that_it_reflects() {
+    let store = store(2);
+    let policy = TablePolicy::local(Ssp { staleness: 5 });
+    let w = store.ensure_table(TableSpec::dense("w", 1), policy, Hyper::default()).unwrap();
+    let group = store.group("g", 2).unwrap();
+    let (a, b) = (group.join_blocking().unwrap(), group.join_blocking().unwrap());
+    let mut x = [0.0_f32];
+    for _ in 0..3 {
+        a.push(&w, .., &[1.0_f32]).unwrap();
+        a.tick().unwrap();
+    }
+    b.push(&w, .., &[10.0_f32]).unwrap();
+    let seen = a.pull(&w, .., &mut x).unwrap();
+    assert_eq!((x[0], seen.oldest.0, seen.newest.0), (13.0, 0, 3));
+    b.tick().unwrap();
+    a.push(&w, .., &[100.0_f32]).unwrap();
+    let seen = b.pull(&w, .., &mut x).unwrap();
+    assert_eq!((x[0], seen.oldest.0, seen.newest.0), (113.0, 1, 4));
+}
