@@ -285,7 +285,7 @@ fn law_12_is_seen_broken() {
     assert!(found.iter().any(|violation| violation.law == Law(12)));
 }
 
-const SEEDS: u64 = 60;
+const SEEDS: u64 = 45;
 const STASH_ROWS: u64 = 200_000;
 const STASH_BYTES: usize = 512 << 10;
 const CRASH: Duration = Duration::from_millis(400);
