@@ -1,6 +1,8 @@
 //! One training function ends with the same bits in one process over any number of shards, and in
 //! a cluster over any number of servers, over good links and bad ones (SPEC law 4).
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 #[path = "same_bits/digits.rs"]
 mod digits;
 #[path = "training/mod.rs"]

@@ -208,3 +208,83 @@ fn below(rng: &mut Rng, bound: Duration) -> Duration {
     let bound = u64::try_from(bound.as_nanos()).unwrap_or(u64::MAX);
     Duration::from_nanos(rng.below(bound))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::Trouble;
+
+    fn connection(seed: u64, profile: LinkProfile) -> Connection {
+        let mut connection = Connection::new(seed, "link", profile);
+        connection.come_up(Instant(0));
+        connection
+    }
+
+    fn send(connection: &mut Connection, at: u64, stream: Stream, bytes: usize) -> (u64, Instant) {
+        let message = InFlight { stream, step: "push", frame: vec![0; bytes] };
+        let (_, number, arrivals) = connection.send(Instant(at), 0, message);
+        (number, arrivals[0])
+    }
+
+    #[test]
+    fn streams_keep_their_order_and_overtake_each_other() {
+        let mut overtaken = 0;
+        for seed in 0..20 {
+            let mut link = connection(seed, LinkProfile::normal());
+            let (mut last, mut first) = (Instant(0), Instant(u64::MAX));
+            for at in 0..50 {
+                let (_, data) = send(&mut link, at, Stream::Data(1), 1000);
+                assert!(data >= last, "seed {seed}");
+                (last, first) = (data, first.min(data));
+            }
+            // Control goes ahead of the data that has not left yet.
+            overtaken += u32::from(send(&mut link, 50, Stream::Control, 10).1 < last);
+        }
+        assert!(overtaken > 10, "control waits behind data");
+    }
+
+    #[test]
+    fn bandwidth_spaces_frames() {
+        let profile = LinkProfile::normal().jitter_max(Duration::ZERO).bytes_per_second(1_000_000);
+        let mut link = connection(1, profile);
+        let (_, a) = send(&mut link, 0, Stream::Data(1), 1000);
+        let (_, b) = send(&mut link, 0, Stream::Data(2), 1000);
+        assert_eq!(a, Instant::EPOCH.after(profile.latency).after(Duration::from_millis(1)));
+        assert_eq!(b.since(a), Duration::from_millis(1));
+    }
+
+    #[test]
+    fn a_break_loses_a_suffix_of_each_stream_and_a_return_the_rest() {
+        let mut kinds = [0; 2];
+        for seed in 0..40 {
+            let mut link = connection(seed, LinkProfile::normal());
+            let numbers: Vec<_> =
+                (0..9).map(|i| send(&mut link, 0, Stream::Data(i % 2), 10).0).collect();
+            let lost = link.break_up().len();
+            for stream in 0..2 {
+                let of_stream = numbers.iter().filter(|number| **number % 2 == stream);
+                let kept: Vec<_> =
+                    of_stream.map(|n| link.ways[0].in_flight.contains_key(n)).collect();
+                assert!(kept.is_sorted_by(|a, b| a >= b), "seed {seed}: {kept:?}");
+            }
+            kinds[usize::from(lost == 0)] += 1;
+            link.arrive(0, numbers[0], true);
+            link.come_up(Instant(1));
+            assert!(numbers.iter().all(|number| link.arrive(0, *number, true).is_none()));
+        }
+        assert!(kinds[0] > 20);
+    }
+
+    #[test]
+    fn trouble_strikes_as_often_as_told() {
+        let trouble = Trouble { drops: 0.1, control_times: 3.0, ..Trouble::default() };
+        let way = Way::new(LinkProfile::normal().trouble(trouble));
+        let mut rng = Rng::new(1);
+        let mut share = |stream| {
+            let fates = (0..10_000).filter(|_| way.fate(&mut rng, stream) == Fate::Dropped);
+            fates.count() / 100
+        };
+        assert!((9..=11).contains(&share(Stream::Data(0))));
+        assert!((29..=31).contains(&share(Stream::Control)));
+    }
+}

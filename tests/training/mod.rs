@@ -49,7 +49,8 @@ pub(crate) async fn train<W: Worker>(
         let tick = me.current_tick().0;
         let options = PushOptions { weight: Some(f64::from(rank) + 0.5), after: &[] };
         // A strided part, so that blocks are touched in pieces and by some workers only.
-        let rows = (0..ROWS as u64).filter(|row| (row * 7 + tick) % (u64::from(rank) + 2) != 0);
+        let rows =
+            (0..ROWS as u64).filter(|row| !(row * 7 + tick).is_multiple_of(u64::from(rank) + 2));
         let rows = KeyList::new(rows.collect())?;
         let mut x = vec![0.0_f32; rows.len() * WIDTH];
         me.pull(dense, &rows, &mut x).await?;
