@@ -1,6 +1,6 @@
 //! One server node, asked directly: repeated, stale, senseless and early requests.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use archipelago::consistency::{Bsp, Eventual};
 use archipelago::error::WaitFor;
@@ -38,12 +38,8 @@ impl Asked {
         let sent = asked.ask(Message::Join { group, token: 1 });
         // The other servers are played here: they hold the record.
         for server in ids.into_iter().filter(|server| *server != keeper) {
-            let Some(Message::Record(record)) = sent.iter().find_map(|message| match message {
-                Message::Record(_) => Some(message),
-                _ => None,
-            }) else {
-                panic!("a record for {server}")
-            };
+            let record = sent.iter().find(|message| matches!(message, Message::Record(_)));
+            let Some(Message::Record(record)) = record else { panic!("a record for {server}") };
             let (version, closed) = (record.version, Tick(0));
             asked.ask(Message::RecordHeld { group, version, server, closed });
         }

@@ -49,6 +49,9 @@ pub(crate) fn race<'a>(
     Ok(track.medians())
 }
 
+/// When a thread began and ended.
+type Lap = (Instant, Instant);
+
 /// Where the threads of a race meet.
 struct Track {
     threads: usize,
@@ -58,7 +61,7 @@ struct Track {
     /// Calls of one round, per contestant; set by thread 0.
     calls: Mutex<Vec<u32>>,
     /// Start and end of each thread, per round and contestant.
-    laps: Mutex<Vec<Vec<Vec<(Instant, Instant)>>>>,
+    laps: Mutex<Vec<Vec<Vec<Lap>>>>,
 }
 
 impl Track {

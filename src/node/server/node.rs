@@ -268,8 +268,11 @@ impl ServerNode {
                 if read.told.is_none() {
                     self.began(&read.header, table, read.slot, reason);
                 }
-                if read.told != Some(reason) {
-                    read.told = Some(reason);
+                // Who is slowest may change with every tick; what is waited for seldom does.
+                // Telling only the latter keeps messages flat in the number of workers.
+                let tell = read.told.is_none_or(|told| told.what != reason.what);
+                read.told = Some(reason);
+                if tell {
                     self.send(read.from, Message::Deferred { table, sequence, reason });
                 }
                 if let Some(held) = self.tables.get_mut(&table) {

@@ -170,6 +170,7 @@ impl RemoteWorker {
                 let mut under_way = UnderWay::new(self);
                 let rows_max = limits::FRAME_KEYS_MAX as u32;
                 let rows = PullRows::Walk { range, rows_max };
+                self.until(|node| node.has_room().then_some(())).await?;
                 under_way.begin(table.id(), slot, Some(rows), 0..0)?;
                 let (result, _) = under_way.next(table.name()).await?;
                 append(&result, &range, &mut keys, &mut values)?;
@@ -205,6 +206,7 @@ impl RemoteWorker {
         };
         for slot in slots.into_iter().filter(|_| gathers) {
             let mut under_way = UnderWay::new(self);
+            self.until(|node| node.has_room().then_some(())).await?;
             under_way.begin(stamp.table, slot, None, 0..0)?;
             under_way.next("").await?;
         }
