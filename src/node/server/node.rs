@@ -166,10 +166,12 @@ impl ServerNode {
                 self.post(letters);
             },
             Message::Heartbeat { origin } => self.heard(origin),
-            Message::Record(_)
-            | Message::RecordHeld { .. }
-            | Message::Fence { .. }
-            | Message::Fenced { .. } => self.on_keeping(from, message),
+            Message::Record(record) => self.on_record(from, &record),
+            Message::RecordHeld { group, version, server, closed } => {
+                self.on_record_held(group, version, server, closed);
+            },
+            Message::Fence { origin } => self.on_fence(from, origin),
+            Message::Fenced { origin, server, last } => self.on_fenced(origin, server, &last),
             // Answers are for workers; a server that gets one was confused with another process.
             Message::Joined { .. }
             | Message::Attached { .. }

@@ -3,38 +3,37 @@
 use super::{Held, ServerNode};
 use crate::error::Loss;
 use crate::history::Event;
-use crate::id::{GroupId, Origin, TableId};
+use crate::id::{GroupId, Origin, RecordVersion, ServerId, TableId, Tick};
 use crate::node::sabotage::Sabotage;
 use crate::node::{Output, Peer};
 use crate::spec::GroupRecord;
 use crate::wire::{Message, Refusal};
 
 impl ServerNode {
-    /// What servers tell each other about groups.
-    pub(super) fn on_keeping(&mut self, from: Peer, message: Message) {
-        match message {
-            Message::Record(record) => self.on_record(from, &record),
-            Message::RecordHeld { group, version, server, closed } => {
-                let kept = self.groups.get_mut(&group);
-                let letters = kept.map(|kept| kept.record_held(server, version, closed));
-                self.post(letters.unwrap_or_default());
-            },
-            Message::Fence { origin } => {
-                let tables = self.tables.iter_mut();
-                let fence = |(table, held): (&TableId, &mut Held)| {
-                    Some((*table, held.shard.fence(origin)?))
-                };
-                let last = tables.filter_map(fence).collect();
-                let server = self.server;
-                self.send(from, Message::Fenced { origin, server, last });
-            },
-            Message::Fenced { origin, server, last } => {
-                let kept = self.groups.get_mut(&origin.group);
-                let letters = kept.map(|kept| kept.fenced(origin, server, &last));
-                self.post(letters.unwrap_or_default());
-            },
-            _ => {},
-        }
+    pub(super) fn on_record_held(
+        &mut self,
+        group: GroupId,
+        version: RecordVersion,
+        server: ServerId,
+        closed: Tick,
+    ) {
+        let kept = self.groups.get_mut(&group);
+        let letters = kept.map(|kept| kept.record_held(server, version, closed));
+        self.post(letters.unwrap_or_default());
+    }
+
+    pub(super) fn on_fence(&mut self, from: Peer, origin: Origin) {
+        let fence =
+            |(table, held): (&TableId, &mut Held)| Some((*table, held.shard.fence(origin)?));
+        let last = self.tables.iter_mut().filter_map(fence).collect();
+        let server = self.server;
+        self.send(from, Message::Fenced { origin, server, last });
+    }
+
+    pub(super) fn on_fenced(&mut self, origin: Origin, server: ServerId, last: &[(TableId, Tick)]) {
+        let kept = self.groups.get_mut(&origin.group);
+        let letters = kept.map(|kept| kept.fenced(origin, server, last));
+        self.post(letters.unwrap_or_default());
     }
 
     pub(super) fn on_join(&mut self, group: GroupId, token: u64) {

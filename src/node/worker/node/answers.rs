@@ -32,7 +32,21 @@ impl WorkerNode {
                     *answer = Some(result);
                 }
             },
-            other => tracing::debug!(%from, ?other, "a worker ignores a message"),
+            Message::Joined { .. }
+            | Message::Join { .. }
+            | Message::Attach { .. }
+            | Message::Push { .. }
+            | Message::Pull { .. }
+            | Message::Await { .. }
+            | Message::Ticked { .. }
+            | Message::Leave { .. }
+            | Message::Heartbeat { .. }
+            | Message::Record(_)
+            | Message::RecordHeld { .. }
+            | Message::Fence { .. }
+            | Message::Fenced { .. } => {
+                tracing::debug!(%from, "a worker ignores what is not for it");
+            },
         }
         self.wake_all();
     }
