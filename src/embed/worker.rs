@@ -163,9 +163,8 @@ impl EmbedWorker {
             let answer = wire::pull_answer_bytes(None, None, T::DTYPE, place.elements);
             let size = place.keys().map_or(RowsSize::Block, RowsSize::Keys);
             let mut pull = Pull::begin(self, &held, place.slot, began, size);
-            let served = poll_fn(|context| {
-                pull.poll(place.read(&mut *part), Some(&step), answer, context)
-            });
+            let served =
+                poll_fn(|context| pull.poll(place.read(&mut *part), Some(&step), answer, context));
             seen = Some(merged(seen, served.await?.0));
         }
         seen.ok_or(Error::Access(AccessError::EmptyRange))

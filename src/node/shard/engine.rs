@@ -291,24 +291,18 @@ impl<T: Element> ShardEngine<T> {
     ) -> Result<Answer, WaitReason> {
         let Header { origin, tick, .. } = request.header;
         let width = self.width();
-        let (unit, part) = match chunk {
-            Chunk::Block { rows, values } => {
-                let unit = self.grid.block_range(rows.first()).first();
-                (
-                    unit,
-                    Part::Rows(vec![Segment {
-                        rows,
-                        values: values.to_vec(),
-                    }]),
-                )
-            },
+        let (unit, bytes) = match chunk {
+            Chunk::Block { rows, values } => (
+                self.grid.block_range(rows.first()).first(),
+                size_of_val(values),
+            ),
             Chunk::Frame { keys, values } => (
                 self.slot_unit(request.slot),
-                Part::Keys(keys.to_vec(), values.to_vec()),
+                size_of_val(keys) + size_of_val(values),
             ),
         };
         let bound = self.table.policy().bsp_stash_bytes_max;
-        let over = self.gathered.bytes() + part.bytes() > bound;
+        let over = self.gathered.bytes() + bytes > bound;
         if over && !self.place.switch.breaks(Sabotage::UnboundedStash) {
             let group = self.progress.group(origin.group);
             let open = group.map_or(Tick(0), |group| group.closed.next());
@@ -318,6 +312,14 @@ impl<T: Element> ShardEngine<T> {
             }
             self.gathered.compact(unit, tick, origin.rank, width);
         }
+        // Copied last: a contribution that has to wait is not copied at each of its tries.
+        let part = match chunk {
+            Chunk::Block { rows, values } => Part::Rows(vec![Segment {
+                rows,
+                values: self.gathered.copy(values),
+            }]),
+            Chunk::Frame { keys, values } => Part::Keys(keys.to_vec(), values.to_vec()),
+        };
         if self.place.switch.breaks(Sabotage::FoldByArrival) {
             self.gathered.add_by_arrival(unit, tick, part);
         } else {
@@ -483,7 +485,9 @@ impl<T: Element> ShardEngine<T> {
             rate: closing.rate,
             denominator,
         };
-        self.rows.fold(update, slot, parts);
+        let gathered = &mut self.gathered;
+        self.rows
+            .fold(update, slot, parts, |buffer| gathered.recycle(buffer));
         // The stash has shrunk: whoever waits for room may try again.
         self.changed |= std::mem::take(&mut self.room_awaited);
     }

@@ -27,7 +27,14 @@ pub(super) struct Gathered<T> {
     closing: BTreeMap<Tick, Closing>,
     bytes: usize,
     bytes_peak: usize,
+    /// Buffers of parts that have been folded, to be filled again.
+    spare: Vec<Vec<T>>,
+    spare_bytes: usize,
 }
+
+/// Bytes of empty buffers that a shard keeps: a page that is given back to the system and asked
+/// for again costs more than filling it.
+const SPARE_BYTES_MAX: usize = 16 << 20;
 
 /// One worker's subtotal, or the fold of all ranks up to this one.
 #[derive(Debug)]
@@ -55,6 +62,26 @@ impl<T: Element> Gathered<T> {
             closing: BTreeMap::new(),
             bytes: 0,
             bytes_peak: 0,
+            spare: Vec::new(),
+            spare_bytes: 0,
+        }
+    }
+
+    /// A copy of `values`, in a buffer that was used before if there is one.
+    pub(super) fn copy(&mut self, values: &[T]) -> Vec<T> {
+        let mut buffer = self.spare.pop().unwrap_or_default();
+        self.spare_bytes -= buffer.capacity() * size_of::<T>();
+        buffer.extend_from_slice(values);
+        buffer
+    }
+
+    /// Keeps the buffer of a part that has been folded.
+    pub(super) fn recycle(&mut self, mut buffer: Vec<T>) {
+        let bytes = buffer.capacity() * size_of::<T>();
+        if bytes > 0 && self.spare_bytes + bytes <= SPARE_BYTES_MAX {
+            buffer.clear();
+            self.spare.push(buffer);
+            self.spare_bytes += bytes;
         }
     }
 
