@@ -30,6 +30,9 @@ pub const TICKS_PENDING_MAX: usize = 16;
 pub const CLOCK_RANGES_MAX: usize = 65_536;
 /// Bytes that a Bsp shard stashes for workers that are not next in fold order.
 pub const BSP_STASH_BYTES_MAX: usize = 256 << 20;
+/// Bytes of empty stash buffers that a shard keeps to fill again: a page that is given back to the
+/// system and asked for anew costs more than filling it.
+pub const BSP_SPARE_BYTES_MAX: usize = 16 << 20;
 /// Bytes of one wire frame, header included: the largest block with its keys, and some.
 pub const FRAME_BYTES_MAX: usize = 1 << 20;
 /// Servers in a static list.

@@ -266,9 +266,10 @@ impl<T: Element> ShardEngine<T> {
             self.force(unit);
             self.gathered.compact(unit, tick, origin.rank, width);
         }
+        // Copied last: a contribution that has to wait is not copied at each of its tries.
         let part = match chunk {
             Chunk::Block { rows, values } => {
-                Part::Rows(vec![Segment { rows, values: values.to_vec() }])
+                Part::Rows(vec![Segment { rows, values: self.gathered.copy(values) }])
             },
             Chunk::Frame { keys, values } => Part::Keys(keys.to_vec(), values.to_vec()),
         };

@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, VecDeque};
 use super::part::Part;
 use crate::id::{Rank, Tick};
 use crate::key::Key;
+use crate::limits::BSP_SPARE_BYTES_MAX;
 use crate::vector::Element;
 
 /// A block (dense) or slot (sparse), named by its first key: the unit of a close step.
@@ -27,6 +28,9 @@ pub(super) struct Gathered<T> {
     closing: BTreeMap<Tick, Closing>,
     bytes: usize,
     bytes_peak: usize,
+    /// Buffers of parts that have been folded, to be filled again.
+    spare: Vec<Vec<T>>,
+    spare_bytes: usize,
 }
 
 /// One worker's subtotal, or the fold of all ranks up to this one.
@@ -55,6 +59,26 @@ impl<T: Element> Gathered<T> {
             closing: BTreeMap::new(),
             bytes: 0,
             bytes_peak: 0,
+            spare: Vec::new(),
+            spare_bytes: 0,
+        }
+    }
+
+    /// A copy of `values`, in a buffer that was used before if there is one.
+    pub(super) fn copy(&mut self, values: &[T]) -> Vec<T> {
+        let mut buffer = self.spare.pop().unwrap_or_default();
+        self.spare_bytes -= buffer.capacity() * size_of::<T>();
+        buffer.extend_from_slice(values);
+        buffer
+    }
+
+    /// Keeps the buffer of a part that has been folded.
+    pub(super) fn recycle(&mut self, mut buffer: Vec<T>) {
+        let bytes = buffer.capacity() * size_of::<T>();
+        if bytes > 0 && self.spare_bytes + bytes <= BSP_SPARE_BYTES_MAX {
+            buffer.clear();
+            self.spare.push(buffer);
+            self.spare_bytes += bytes;
         }
     }
 

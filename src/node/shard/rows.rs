@@ -73,12 +73,22 @@ impl<T: Element> ShardRows<T> {
         }
     }
 
-    /// Folds the parts of a closed round, in order, and applies the aggregate.
-    pub(super) fn fold(&mut self, update: Update<'_>, slot: SlotIndex, parts: Vec<Part<T>>) {
+    /// Folds the parts of a closed round, in order, and applies the aggregate. The buffers of the
+    /// parts, as far as they are still needed by nobody, go to `recycle`.
+    pub(super) fn fold(
+        &mut self,
+        update: Update<'_>,
+        slot: SlotIndex,
+        parts: Vec<Part<T>>,
+        mut recycle: impl FnMut(Vec<T>),
+    ) {
         match &mut self.layout {
             Rows::Dense(store) => {
                 let parts: Vec<_> = parts.into_iter().filter_map(Part::into_rows).collect();
                 fold_rows(store, update, slot, &parts, self.width, &mut self.tile);
+                for segment in parts.into_iter().flatten() {
+                    recycle(segment.values);
+                }
             },
             Rows::Sparse(store) => {
                 let mut parts = parts.into_iter();

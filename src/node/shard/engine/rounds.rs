@@ -30,7 +30,8 @@ impl<T: Element> ShardEngine<T> {
         };
         let slot = self.grid.slot_of(unit);
         let update = Update { rule: &*self.code.rule, rate: closing.rate, denominator };
-        self.rows.fold(update, slot, parts);
+        let gathered = &mut self.gathered;
+        self.rows.fold(update, slot, parts, |buffer| gathered.recycle(buffer));
         // The stash has shrunk: whoever waits for room may try again.
         self.changed |= std::mem::take(&mut self.room_awaited);
     }
