@@ -33,6 +33,14 @@ pub const BSP_STASH_BYTES_MAX: usize = 256 << 20;
 /// Bytes of empty stash buffers that a shard keeps to fill again: a page that is given back to the
 /// system and asked for anew costs more than filling it.
 pub const BSP_SPARE_BYTES_MAX: usize = 16 << 20;
+/// The least weight of a contribution: what is divided by it still fits an f32.
+pub const WEIGHT_MIN: f64 = 1e-30;
+/// The largest weight of a contribution.
+pub const WEIGHT_MAX: f64 = 1e30;
+/// Tables of one store.
+pub const TABLES_MAX: usize = 4_096;
+/// Groups of one store, finished ones included.
+pub const GROUPS_MAX: usize = 4_096;
 /// Bytes of one wire frame, header included: the largest block with its keys, and some.
 pub const FRAME_BYTES_MAX: usize = 1 << 20;
 /// Servers in a static list.

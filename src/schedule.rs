@@ -52,7 +52,7 @@ impl Schedule {
         match *self {
             Self::Constant(value) => value.is_finite(),
             Self::InverseSqrt { initial } => initial.is_finite(),
-            Self::Linear { from, to, .. } => from.is_finite() && to.is_finite(),
+            Self::Linear { from, to, .. } => from.is_finite() && (to - from).is_finite(),
         }
     }
 }

@@ -147,8 +147,8 @@ fn a_table_has_one_writing_group() {
     let mut x = [0.0_f32; 10];
     reader.pull(&w, .., &mut x).unwrap();
     assert_eq!(x[1], 3.0);
-    reader.push(&w, 1..2, &[3.0_f32]).unwrap();
-    let taken = reader.tick().unwrap_err();
+    // Another shard than the one that was written, and still the same table.
+    let taken = reader.push(&w, 9..10, &[3.0_f32]).unwrap_err();
     assert!(matches!(taken, Error::Access(AccessError::WriterTaken { .. })), "{taken}");
 }
 
@@ -318,4 +318,123 @@ fn a_pull_reports_the_ticks_that_it_reflects() {
     a.push(&w, .., &[100.0_f32]).unwrap();
     let seen = b.pull(&w, .., &mut x).unwrap();
     assert_eq!((x[0], seen.oldest.0, seen.newest.0), (113.0, 1, 4));
+}
+
+#[test]
+fn a_push_to_one_shard_is_applied_everywhere_it_matters() {
+    let store = store(4);
+    let spec = TableSpec::dense("w", 1000).block_elements(64);
+    let w = store.ensure_table(spec, TablePolicy::local(Bsp), Hyper::default()).unwrap();
+    let me = store.group("g", 1).unwrap().join_blocking().unwrap();
+    let stamp = me.push(&w, 0..1, &[1.0_f32]).unwrap();
+    me.tick().unwrap();
+    me.wait(stamp, AckLevel::Applied).unwrap();
+}
+
+#[test]
+fn a_joiner_starts_at_its_own_groups_tick() {
+    let store = store(2);
+    let policy = TablePolicy::local(Bsp);
+    let spec = |name| TableSpec::dense(name, 10);
+    let w1 = store.ensure_table(spec("w1"), policy.clone(), Hyper::default()).unwrap();
+    let w2 = store.ensure_table(spec("w2"), policy, Hyper::default()).unwrap();
+    let a = store.group("a", 1).unwrap().join_blocking().unwrap();
+    let group = store.group("b", 2).unwrap();
+    let (b0, b1) = (group.join_blocking().unwrap(), group.join_blocking().unwrap());
+    for _ in 0..100 {
+        a.push(&w1, .., &[1.0_f32; 10]).unwrap();
+        a.tick().unwrap();
+    }
+    for b in [&b0, &b1] {
+        b.push(&w2, .., &[1.0_f32; 10]).unwrap();
+        b.tick().unwrap();
+    }
+    drop(b1);
+    let b1 = group.join_blocking().unwrap();
+    assert_eq!((b0.current_tick().0, b1.current_tick().0), (2, 2));
+    b1.pull(&w2, .., &mut [0.0_f32; 10]).unwrap();
+}
+
+#[test]
+fn pushes_that_time_out_leave_no_gap() {
+    let wait_max = Duration::from_millis(50);
+    let store = Store::with_config(Config { shards: 1, wait_max, ..Config::default() });
+    let policy = TablePolicy::local(Bsp).bsp_stash_bytes_max(512 * 1024);
+    let spec = TableSpec::dense("w", 196_608);
+    let w = store.ensure_table(spec, policy, Hyper::default()).unwrap();
+    let group = store.group("g", 3).unwrap();
+    let members: Vec<_> = (0..3).map(|_| group.join_blocking().unwrap()).collect();
+    let [a, b, c] = &members[..] else { panic!("three members") };
+    c.push(&w, 0..131_072, &vec![1.0_f32; 131_072]).unwrap();
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| b.push(&w, 0..64, &[1.0_f32; 64]).unwrap_err());
+        }
+    });
+    for member in [a, b, c] {
+        member.tick().unwrap();
+    }
+    let mut x = [0.0_f32; 64];
+    a.pull(&w, 0..64, &mut x).unwrap();
+    assert_eq!(x, [1.0; 64]);
+    b.push(&w, 0..64, &[1.0_f32; 64]).unwrap();
+    for member in [a, b, c] {
+        member.tick().unwrap();
+    }
+    a.pull(&w, 0..64, &mut x).unwrap();
+    assert_eq!(x, [2.0; 64]);
+}
+
+#[test]
+fn a_tick_that_waits_for_an_unpolled_pull_ends_at_its_deadline() {
+    let wait_max = Duration::from_millis(30);
+    let store = Store::with_config(Config { wait_max, ..Config::default() });
+    let policy = TablePolicy::local(Bsp);
+    let w = store.ensure_table(TableSpec::dense("w", 1), policy, Hyper::default()).unwrap();
+    let group = store.group("g", 2).unwrap();
+    let (a, _b) = (group.join_blocking().unwrap(), group.join_blocking().unwrap());
+    a.tick().unwrap();
+    let mut x = [0.0_f32];
+    let mut pull = Box::pin(a.worker().pull(&w, .., &mut x));
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    assert!(pull.as_mut().poll(&mut context).is_pending());
+    let late = a.tick().unwrap_err();
+    let expected = matches!(late, Error::Wait(WaitError::Deadline { reason, .. })
+        if reason.what == WaitFor::Answer && reason.who == Some(a.origin().rank));
+    assert!(expected, "{late}");
+}
+
+#[test]
+fn a_handle_of_another_store_is_refused() {
+    let (one, two) = (store(1), store(1));
+    let policy = TablePolicy::local(Eventual);
+    let ensure = |store: &Store, name| {
+        let spec = TableSpec::dense(name, 10);
+        store.ensure_table(spec, policy.clone(), Hyper::default()).unwrap()
+    };
+    let foreign = ensure(&one, "w");
+    ensure(&two, "other");
+    ensure(&two, "w");
+    let me = two.group("g", 1).unwrap().join_blocking().unwrap();
+    let refused = me.push(&foreign, .., &[1.0_f32; 10]).unwrap_err();
+    assert!(matches!(refused, Error::Access(AccessError::UnknownTable { .. })), "{refused}");
+}
+
+#[test]
+fn empty_lists_are_no_rows_in_every_operation() {
+    let store = store(2);
+    let policy = TablePolicy::local(Bsp);
+    let spec = TableSpec::sparse("w", 1).combine(Combine::WeightedMean { round_weight: 1.0 });
+    let w = store.ensure_table(spec, policy, Hyper::default()).unwrap();
+    let group = store.group("g", 2).unwrap();
+    let (a, b) = (group.join_blocking().unwrap(), group.join_blocking().unwrap());
+    let none = KeyList::default();
+    let one = KeyList::new(vec![7]).unwrap();
+    a.push(&w, &none, &[0.0_f32; 0]).unwrap();
+    b.push(&w, &one, &[2.0_f32]).unwrap();
+    b.tick().unwrap();
+    a.exchange(&w, &none, &[0.0_f32; 0], &mut []).unwrap();
+    let mut x = [0.0_f32];
+    a.pull(&w, &one, &mut x).unwrap();
+    assert_eq!(x, [2.0], "a worker without rows does not weigh");
 }

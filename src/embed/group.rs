@@ -77,7 +77,8 @@ impl Inner {
         // before it knows of the newcomer.
         let mut cells: Vec<_> =
             tables.iter().flat_map(|held| held.shards()).map(Mutex::lock).collect();
-        let closed = cells.iter().map(|cell| cell.shard.closed()).max().unwrap_or_default();
+        let id = keeper.record().group;
+        let closed = cells.iter().map(|cell| cell.shard.closed(id)).max().unwrap_or_default();
         let grant = keeper.join(now, token, closed).map_err(|refusal| full(group, &refusal))?;
         for cell in &mut cells {
             cell.shard.hold_record(now, keeper.record());

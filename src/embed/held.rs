@@ -3,7 +3,7 @@
 use std::task::Waker;
 
 use crate::error::SpecError;
-use crate::id::{Origin, Sequence, ServerId, SlotIndex, Tick};
+use crate::id::{GroupId, Origin, Sequence, ServerId, SlotIndex, Tick};
 use crate::node::registry::Code;
 use crate::node::sabotage::Switch;
 use crate::node::shard::{Place, Shard, ShardStats, Work, digest_of, new_shard};
@@ -22,6 +22,8 @@ pub(super) struct Held {
     pub(super) gathers: bool,
     shards: Vec<Mutex<Cell>>,
     slots_per_shard: u32,
+    /// The group that writes the table, bound for all shards at its first push.
+    writer: Mutex<Option<GroupId>>,
 }
 
 /// One shard, under its lock.
@@ -56,7 +58,23 @@ impl Held {
             cells.push(Mutex::new(Cell { shard, wakers: Vec::new(), bytes_up: 0, bytes_down: 0 }));
         }
         let gathers = code.policy.gathers();
-        Ok(Self { table, grid, gathers, shards: cells, slots_per_shard })
+        Ok(Self { table, grid, gathers, shards: cells, slots_per_shard, writer: Mutex::new(None) })
+    }
+
+    /// Binds the group that writes the table: once, for all shards.
+    pub(super) fn bind(&self, group: GroupId) -> Result<(), Refusal> {
+        let mut writer = self.writer.lock();
+        match *writer {
+            Some(bound) if bound == group => Ok(()),
+            Some(writer) => Err(Refusal::WriterTaken { writer }),
+            None => {
+                for cell in &self.shards {
+                    cell.lock().shard.bind(group)?;
+                }
+                *writer = Some(group);
+                Ok(())
+            },
+        }
     }
 
     /// The shard that holds a slot.

@@ -6,7 +6,7 @@ use super::group::{Group, GroupState};
 use super::held::Held;
 use super::stats::{StoreStats, TableStats, WaitCounters};
 use super::timer::Timer;
-use crate::error::{AccessError, Error, GroupError, Result, SpecError};
+use crate::error::{AccessError, GroupError, Result, SpecError};
 use crate::id::{GroupId, Origin, Sequence, TableId, Tick};
 use crate::key::Selection;
 use crate::limits;
@@ -123,6 +123,7 @@ impl Store {
             same(&held.table, &spec, &policy, &hyper)?;
             return Ok(held.table.clone());
         }
+        check_count("tables", tables.len(), limits::TABLES_MAX)?;
         let id = TableId(u32::try_from(tables.len()).unwrap_or(u32::MAX));
         let table = Table::new(id, spec, policy, hyper);
         let config = &self.inner.config;
@@ -156,6 +157,7 @@ impl Store {
         if tables.is_empty() {
             return Err(GroupError::NeedsTable { group: name.into() }.into());
         }
+        check_count("groups", self.inner.groups.len(), limits::GROUPS_MAX)?;
         let next = GroupId(u32::try_from(self.inner.groups.len()).unwrap_or(u32::MAX));
         let entry = self.inner.groups.entry(name.into());
         let state = entry.or_insert_with(|| Arc::new(GroupState::new(next, name, size))).clone();
@@ -193,7 +195,7 @@ impl Store {
                 .0;
             seen = Some(seen.map_or(one, |before| before.merge(one)));
         }
-        seen.ok_or(Error::Access(AccessError::EmptyRange))
+        Ok(seen.unwrap_or_else(|| Seen::nothing(Tick(0))))
     }
 
     /// A digest of all values and state of a table, equal for equal tables whatever the number
@@ -220,6 +222,8 @@ impl Inner {
     /// The shards of a table of this store.
     pub(super) fn held(&self, table: &Table) -> Result<Arc<Held>> {
         let held = self.by_name.get(table.name()).map(|held| Arc::clone(&held));
+        // A handle of another store may have the same name and mean something else.
+        let held = held.filter(|held| held.table.is(table));
         held.ok_or_else(|| AccessError::UnknownTable { table: table.name().into() }.into())
     }
 }
@@ -249,6 +253,13 @@ impl Drop for Inner {
 fn push_answer_bytes() -> u64 {
     let (table, sequence, answer) = (TableId(0), Sequence(0), Answer::Applied);
     wire::encoded_len(&Message::PushAnswer { table, sequence, answer }) as u64
+}
+
+fn check_count(what: &'static str, held: usize, limit: usize) -> Result<(), SpecError> {
+    if held < limit {
+        return Ok(());
+    }
+    Err(SpecError::Limit { what, limit: limit as u64, found: held as u64 + 1 })
 }
 
 fn check_group(name: &str, size: u32) -> Result<(), SpecError> {

@@ -18,7 +18,7 @@ use crate::node::shard::{PushOutcome, PushRequest, ReadRows, ShardEngine};
 use crate::node::worker::{Line, PushOptions, Rows, Seen, Stamp, Target, Worker};
 use crate::spec::{AckLevel, Table};
 use crate::sync::{Arc, AtomicBool, Mutex, Ordering};
-use crate::time::Duration;
+use crate::time::{Duration, Instant};
 use crate::vector::Element;
 use crate::wire::{self, Answer, Header, JoinGrant, RowsSize};
 
@@ -36,11 +36,16 @@ pub struct EmbedWorker {
 #[derive(Debug)]
 struct Turn {
     line: Line,
-    open_pulls: usize,
     wakers: Vec<Waker>,
 }
 
 impl Turn {
+    fn park(&mut self, waker: &Waker) {
+        if !self.wakers.iter().any(|held| held.will_wake(waker)) {
+            self.wakers.push(waker.clone());
+        }
+    }
+
     /// A request has ended: a tick or a full window may go on.
     fn moved_on(&mut self) {
         for waker in self.wakers.drain(..) {
@@ -52,22 +57,31 @@ impl Turn {
 impl EmbedWorker {
     pub(super) fn new(store: Arc<Inner>, group: Arc<GroupState>, grant: &JoinGrant) -> Self {
         let line = Line::new(grant.origin, grant.start);
-        let turn = Mutex::new(Turn { line, open_pulls: 0, wakers: Vec::new() });
+        let turn = Mutex::new(Turn { line, wakers: Vec::new() });
         Self { store, group, origin: grant.origin, turn, finished: AtomicBool::new(false) }
     }
 
-    /// Waits until `ready` answers. What it waits for are requests of this very worker, each of
-    /// which has a deadline of its own.
-    async fn in_turn<R>(&self, mut ready: impl FnMut(&mut Turn) -> Option<R>) -> R {
+    /// Waits until `ready` answers, for requests of this very worker to end.
+    async fn in_turn<R>(&self, mut ready: impl FnMut(&mut Turn) -> Option<R>) -> Result<R> {
+        let mut wait = Wait::default();
         poll_fn(|context| {
             let mut turn = self.turn.lock();
             if let Some(answer) = ready(&mut turn) {
-                return Poll::Ready(answer);
+                return Poll::Ready(Ok(answer));
             }
-            turn.wakers.push(context.waker().clone());
-            Poll::Pending
+            let (who, tick) = (Some(self.origin.rank), turn.line.tick());
+            let reason = WaitReason { who, tick, since: Instant::EPOCH, what: WaitFor::Answer };
+            let polled = wait.until(self, reason, context);
+            if polled.is_pending() {
+                turn.park(context.waker());
+            }
+            polled
         })
         .await
+    }
+
+    fn tick_now(&self) -> Tick {
+        self.turn.lock().line.tick()
     }
 
     fn check_open(&self) -> Result<()> {
@@ -90,10 +104,14 @@ impl EmbedWorker {
         }
         let held = self.store.held(table)?;
         let target = Target::new(table, rows, values.len(), T::DTYPE)?;
-        let weight = options.weight.unwrap_or(1.0);
+        held.bind(self.origin.group)
+            .map_err(|refusal| refusal.into_error(table.name(), self.origin, self.tick_now()))?;
         let (first, tick) = {
             let line = &mut self.turn.lock().line;
-            line.weigh(table, weight)?;
+            // A push without rows contributes nothing, unless its weight is said.
+            if let Some(weight) = options.weight.or((!values.is_empty()).then_some(1.0)) {
+                line.weigh(table, weight)?;
+            }
             (line.next_sequence(), line.tick())
         };
         let mut last = first;
@@ -116,15 +134,16 @@ impl EmbedWorker {
         values: &[T],
     ) -> Result<Sequence> {
         let place = step.place;
-        self.in_turn(|turn| turn.line.has_room().then_some(())).await;
+        self.in_turn(|turn| turn.line.has_room().then_some(())).await?;
         let begun = Begun::push(self, held.table.id(), place.slot);
-        let request =
-            PushRequest { header: begun.header, slot: place.slot, previous: begun.previous };
-        let bytes = wire::push_bytes(request.previous, place.keys(), T::DTYPE, values.len());
+        let (header, slot) = (begun.header, place.slot);
+        let bytes = wire::push_bytes(begun.previous, place.keys(), T::DTYPE, values.len());
         let mut wait = Wait::default();
         let answer = poll_fn(|context| {
             let now = wait.now(self, step.began);
-            let mut cell = held.shard_of(place.slot).lock();
+            let previous = begun.previous_now(&wait, context.waker());
+            let request = PushRequest { header, slot, previous };
+            let mut cell = held.shard_of(slot).lock();
             let engine = engine::<T>(&mut cell, &held.table)?;
             step.ask_ahead(held, engine);
             let outcome = engine.push(now, &request, place.push(values));
@@ -175,7 +194,7 @@ impl EmbedWorker {
                 poll_fn(|context| pull.poll(place.read(&mut *part), Some(&step), answer, context));
             seen = Some(merged(seen, served.await?.0));
         }
-        seen.ok_or(Error::Access(AccessError::EmptyRange))
+        Ok(seen.unwrap_or_else(|| Seen::nothing(self.tick_now())))
     }
 
     async fn walk<T: Element>(
@@ -226,7 +245,7 @@ impl EmbedWorker {
             poll_fn(|context| {
                 let now = self.store.clock.now();
                 let mut cell = shard.lock();
-                if cell.shard.closed() >= stamp.tick {
+                if cell.shard.closed(self.origin.group) >= stamp.tick {
                     return Poll::Ready(Ok(()));
                 }
                 let (what, tick) = (WaitFor::MemberTick, stamp.tick);
@@ -242,10 +261,10 @@ impl EmbedWorker {
     /// Ends the tick once all pulls of it are answered (SPEC law 5).
     async fn end_tick(&self) -> Result<Tick> {
         let ended = self.in_turn(|turn| {
-            let idle = turn.open_pulls == 0;
+            let idle = turn.line.unanswered() == 0;
             idle.then(|| turn.line.take_failure().map(|()| turn.line.end_tick()))
         });
-        let (ended, mut pushed) = ended.await?;
+        let (ended, mut pushed) = ended.await??;
         let tables = self.store.ticking(&self.group, self.origin, ended);
         let now = self.store.clock.now();
         for held in &tables {
@@ -271,7 +290,7 @@ impl Worker for EmbedWorker {
     }
 
     fn current_tick(&self) -> Tick {
-        self.turn.lock().line.tick()
+        self.tick_now()
     }
 
     fn pull<'a, T: Element>(
@@ -342,6 +361,7 @@ impl Worker for EmbedWorker {
         if self.turn.lock().line.has_pushed() {
             self.end_tick().await?;
         }
+        self.in_turn(|turn| (turn.line.unanswered() == 0).then_some(())).await?;
         self.finished.store(true, Ordering::Release);
         let last = self.turn.lock().line.tick().back(1);
         self.store.leave(&self.group, self.origin, last)

@@ -256,16 +256,27 @@ impl TableSpec {
     fn check_numbers(&self) -> Result<(), SpecError> {
         let finite = match self.init {
             Init::Zero => true,
-            Init::Constant(value) => value.is_finite(),
-            Init::Uniform { low, high, .. } => low.is_finite() && high.is_finite() && low <= high,
+            Init::Constant(value) => self.holds(value),
+            Init::Uniform { low, high, .. } => {
+                self.holds(low) && self.holds(high) && low <= high && (high - low).is_finite()
+            },
         };
         let found = format!("{:?}", self.init);
-        self.field(finite, "init", "finite numbers, low <= high", found)?;
+        self.field(finite, "init", "numbers that the type holds, low <= high", found)?;
         if let Combine::WeightedMean { round_weight } = self.combine {
-            let positive = round_weight.is_finite() && round_weight > 0.0;
-            self.field(positive, "round_weight", "finite and > 0", round_weight)?;
+            let fits = (limits::WEIGHT_MIN..=limits::WEIGHT_MAX).contains(&round_weight);
+            self.field(fits, "round_weight", "between 1e-30 and 1e30", round_weight)?;
         }
         Ok(())
+    }
+
+    /// Whether a number is finite in the table's type, and whole where that is whole.
+    fn holds(&self, value: f64) -> bool {
+        match self.dtype {
+            DType::F32 => (value as f32).is_finite(),
+            DType::F64 => value.is_finite(),
+            DType::I64 => value.is_finite() && value.fract() == 0.0,
+        }
     }
 
     fn field(
@@ -308,6 +319,11 @@ struct TableInner {
 }
 
 impl Table {
+    /// Whether both are handles of the very same table, not only of one with the same name.
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
+
     /// A handle; stores make these when a table is created.
     pub fn new(id: TableId, spec: TableSpec, policy: TablePolicy, hyper: Hyper) -> Self {
         Self { inner: Arc::new(TableInner { id, spec, policy, hyper }) }

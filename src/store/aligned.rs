@@ -18,12 +18,13 @@ pub(super) struct Aligned<T> {
 }
 
 impl<T: Element> Aligned<T> {
-    /// `len` zeroes. Large ones are the system's untouched pages: they cost memory when written.
-    pub(super) fn zeroed(len: usize) -> Self {
+    /// `len` zeroes; `None` when the system has not that much memory. Large ones are the system's
+    /// untouched pages: they cost memory when written.
+    pub(super) fn zeroed(len: usize) -> Option<Self> {
         let spare = LINE_BYTES / size_of::<T>();
-        let buffer = bytemuck::allocation::zeroed_vec::<T>(len + spare);
+        let buffer = bytemuck::allocation::try_zeroed_vec::<T>(len.checked_add(spare)?).ok()?;
         let start = buffer.as_ptr().align_offset(LINE_BYTES).min(spare);
-        Self { buffer, start, len }
+        Some(Self { buffer, start, len })
     }
 
     /// Bytes allocated.
@@ -55,7 +56,7 @@ mod tests {
     #[test]
     fn the_first_element_is_on_a_line() {
         for len in [0, 1, 15, 1000, 100_000] {
-            let buffer = Aligned::<f32>::zeroed(len);
+            let buffer = Aligned::<f32>::zeroed(len).unwrap();
             assert_eq!(buffer.as_ptr().addr() % LINE_BYTES, 0);
             assert_eq!(*buffer, vec![0.0; len]);
         }

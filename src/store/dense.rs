@@ -71,11 +71,17 @@ impl<T: Element> DenseStore<T> {
         held::check::<T>(spec, lanes)?;
         let (held, ranges) = Held::new(slots);
         let slots = ranges.into_iter().map(|range| Slot::new(spec, lanes, range));
+        let slots = slots.collect::<Option<_>>().ok_or_else(|| SpecError::Field {
+            table: spec.name.clone(),
+            field: "domain",
+            expected: "rows that fit this machine's memory".into(),
+            found: format!("{} rows of {} elements", spec.domain.count(), spec.width),
+        })?;
         Ok(Self {
             domain_first: spec.domain.first(),
             block_rows: spec.block_rows(),
             width: spec.width as usize,
-            slots: slots.collect(),
+            slots,
             held,
         })
     }
@@ -149,7 +155,8 @@ impl<T: Element> DenseStore<T> {
 }
 
 impl<T: Element> Slot<T> {
-    fn new(spec: &TableSpec, lanes: usize, range: KeyRange) -> Self {
+    /// `None` when the system has not that much memory.
+    fn new(spec: &TableSpec, lanes: usize, range: KeyRange) -> Option<Self> {
         let block_rows = spec.block_rows();
         assert!(
             spec.domain.covers(&range)
@@ -161,16 +168,16 @@ impl<T: Element> Slot<T> {
         );
         let rows = range.last().0 - range.first().0 + 1;
         let elements = rows as usize * spec.width as usize;
-        let mut values = Aligned::zeroed(elements);
+        let mut values = Aligned::zeroed(elements)?;
         if spec.init != Init::Zero {
             spec.fill_init(range.first(), &mut values);
         }
-        Self {
+        Some(Self {
             range,
             values,
-            lanes: (0..lanes).map(|_| Aligned::zeroed(elements)).collect(),
+            lanes: (0..lanes).map(|_| Aligned::zeroed(elements)).collect::<Option<_>>()?,
             steps: vec![0; rows.div_ceil(block_rows) as usize],
-        }
+        })
     }
 
     /// Where the rows lie in `values` and in the lanes.

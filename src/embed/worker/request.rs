@@ -1,6 +1,6 @@
 //! Requests and waits under way. Each puts its worker's line in order again when it is dropped.
 
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use super::{EmbedWorker, engine};
 use crate::embed::held::{Cell, Held};
@@ -39,8 +39,6 @@ impl Step<'_> {
 /// caller that lost interest) it leaves the line as if it had never begun.
 pub(super) struct Begun<'a> {
     worker: &'a EmbedWorker,
-    table: TableId,
-    slot: SlotIndex,
     pub(super) header: Header,
     pub(super) previous: Option<Sequence>,
     answered: bool,
@@ -49,7 +47,18 @@ pub(super) struct Begun<'a> {
 impl<'a> Begun<'a> {
     pub(super) fn push(worker: &'a EmbedWorker, table: TableId, slot: SlotIndex) -> Self {
         let (header, previous) = worker.turn.lock().line.begin_push(table, slot);
-        Self { worker, table, slot, header, previous, answered: false }
+        Self { worker, header, previous, answered: false }
+    }
+
+    /// The push before it to the same slot. While it waits, an earlier one may be taken back;
+    /// then it is woken, since nothing changes at the shard.
+    pub(super) fn previous_now(&self, wait: &Wait, waker: &Waker) -> Option<Sequence> {
+        if wait.began.is_none() {
+            return self.previous;
+        }
+        let mut turn = self.worker.turn.lock();
+        turn.park(waker);
+        turn.line.previous(self.header.sequence)
     }
 
     pub(super) fn answered(mut self) -> Header {
@@ -62,9 +71,10 @@ impl Drop for Begun<'_> {
     fn drop(&mut self) {
         let mut turn = self.worker.turn.lock();
         turn.moved_on();
-        turn.line.answered(self.header.sequence);
-        if !self.answered {
-            turn.line.abandon_push(self.table, self.slot, self.header.sequence, self.previous);
+        if self.answered {
+            turn.line.answered(self.header.sequence);
+        } else {
+            turn.line.abandon_push(self.header.sequence);
         }
     }
 }
@@ -87,11 +97,7 @@ impl<'a> Pull<'a> {
         began: Instant,
         size: RowsSize<'_>,
     ) -> Self {
-        let (header, own) = {
-            let mut turn = worker.turn.lock();
-            turn.open_pulls += 1;
-            turn.line.begin_pull(held.table.id(), slot)
-        };
+        let (header, own) = worker.turn.lock().line.begin_pull(held.table.id(), slot);
         let request = PullRequest { header, slot, own };
         let request_bytes = wire::pull_bytes(own, size);
         Self { worker, held, request, began, request_bytes, wait: Wait::default() }
@@ -134,7 +140,6 @@ impl<'a> Pull<'a> {
 impl Drop for Pull<'_> {
     fn drop(&mut self) {
         let mut turn = self.worker.turn.lock();
-        turn.open_pulls -= 1;
         turn.moved_on();
         turn.line.answered(self.request.header.sequence);
     }
@@ -156,12 +161,26 @@ impl Wait {
         worker.store.clock.now()
     }
 
-    /// Waits on, or ends the wait at its deadline.
+    /// Waits on at a shard, or ends the wait at its deadline.
     pub(super) fn go_on<R>(
         &mut self,
         worker: &EmbedWorker,
         reason: WaitReason,
         cell: &mut Cell,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<R>> {
+        let polled = self.until(worker, reason, context);
+        if polled.is_pending() {
+            cell.park(context.waker());
+        }
+        polled
+    }
+
+    /// Asks to be woken at the deadline, or ends the wait there.
+    pub(super) fn until<R>(
+        &mut self,
+        worker: &EmbedWorker,
+        reason: WaitReason,
         context: &mut Context<'_>,
     ) -> Poll<Result<R>> {
         let store = &worker.store;
@@ -172,7 +191,6 @@ impl Wait {
             let (reason, waited) = (WaitReason { since, ..reason }, now.since(since));
             return Poll::Ready(Err(WaitError::Deadline { reason, waited }.into()));
         }
-        cell.park(context.waker());
         // Registered anew at each poll: the task may have moved to another waker.
         self.deadline = Some(store.timer.wake_at(until, context.waker()));
         Poll::Pending

@@ -8,6 +8,7 @@ use std::any::Any;
 use std::collections::BTreeMap;
 
 use super::face::{Place, Shard, ShardStats, Work};
+use checks::checked_weight;
 use reads::Halt;
 
 use super::gather::Gathered;
@@ -332,6 +333,9 @@ impl<T: Element> Shard for ShardEngine<T> {
         }
         let early = self.place.switch.breaks(Sabotage::TickOvertakesData);
         let touched = if early { &[] } else { touched };
+        // Only a gathered round has a denominator of its own.
+        let weight = weight.map(checked_weight).transpose()?;
+        let weight = weight.filter(|_| self.code.policy.gathers());
         let counted = self.progress.ticked(origin, tick, weight, touched, &self.grid)?;
         self.after_counting(now, origin, counted);
         Ok(())
@@ -369,8 +373,8 @@ impl<T: Element> Shard for ShardEngine<T> {
         }
     }
 
-    fn closed(&self) -> Tick {
-        self.progress.writing().map_or(Tick(0), |group| group.closed)
+    fn closed(&self, group: GroupId) -> Tick {
+        self.progress.group(group).map_or(Tick(0), |group| group.closed)
     }
 
     fn keys(&self) -> &RangeSet {

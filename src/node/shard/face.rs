@@ -108,8 +108,8 @@ pub trait Shard: Debug + Send {
     /// Counters.
     fn stats(&self) -> ShardStats;
 
-    /// The last round closed (0 unless the policy gathers).
-    fn closed(&self) -> Tick;
+    /// The last round of a group that has closed here (0 unless the policy gathers).
+    fn closed(&self, group: GroupId) -> Tick;
 
     /// The keys held.
     fn keys(&self) -> &RangeSet;

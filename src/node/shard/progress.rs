@@ -152,9 +152,6 @@ impl Progress {
         touched: &[(SlotIndex, Sequence)],
         grid: &SlotGrid,
     ) -> Result<Counted, Refusal> {
-        if weight.is_some_and(|weight| !(weight.is_finite() && weight > 0.0)) {
-            return Err(Refusal::Weight { found: weight.unwrap_or(f64::NAN) });
-        }
         let Some(member) = self.member(origin)? else {
             return Err(Refusal::UnknownWorker);
         };

@@ -18,10 +18,25 @@ pub struct Line {
     origin: Origin,
     tick: Tick,
     next: Sequence,
-    /// Ascending.
-    unanswered: Vec<Sequence>,
+    /// Ascending by sequence.
+    unanswered: Vec<Unanswered>,
     tables: BTreeMap<TableId, TableLine>,
     failed: Option<Error>,
+}
+
+/// A request without an answer.
+#[derive(Clone, Copy, Debug)]
+struct Unanswered {
+    sequence: Sequence,
+    push: Option<OpenPush>,
+}
+
+/// A push that may still be taken back.
+#[derive(Clone, Copy, Debug)]
+struct OpenPush {
+    table: TableId,
+    slot: SlotIndex,
+    previous: Option<Sequence>,
 }
 
 #[derive(Debug, Default)]
@@ -93,31 +108,36 @@ impl Line {
         if before.is_none_or(|(_, tick)| tick < header.tick) {
             line.touched.push(slot);
         }
-        (header, before.map(|(sequence, _)| sequence))
+        let previous = before.map(|(sequence, _)| sequence);
+        if let Some(last) = self.unanswered.last_mut() {
+            last.push = Some(OpenPush { table, slot, previous });
+        }
+        (header, previous)
     }
 
-    /// Takes back a push that was begun but never executed. A later push to the same slot that
-    /// has begun meanwhile names it as its predecessor; then it stays.
-    pub fn abandon_push(
-        &mut self,
-        table: TableId,
-        slot: SlotIndex,
-        sequence: Sequence,
-        previous: Option<Sequence>,
-    ) {
-        let Some(line) = self.tables.get_mut(&table) else {
-            return;
-        };
-        let Some(head) = line.heads.get_mut(slot.0 as usize) else {
-            return;
-        };
+    /// The push before an unanswered one to the same slot. It changes when an earlier push is
+    /// taken back.
+    pub fn previous(&self, sequence: Sequence) -> Option<Sequence> {
+        let at = self.place(sequence)?;
+        self.unanswered[at].push?.previous
+    }
+
+    /// Takes back a push that was begun but never executed: later ones follow its predecessor.
+    pub fn abandon_push(&mut self, sequence: Sequence) {
+        let Some(at) = self.place(sequence) else { return };
+        let Some(gone) = self.unanswered.remove(at).push else { return };
+        for later in self.unanswered.iter_mut().filter_map(|request| request.push.as_mut()) {
+            let follows = later.table == gone.table && later.slot == gone.slot;
+            if follows && later.previous == Some(sequence) {
+                later.previous = gone.previous;
+            }
+        }
+        let Some(line) = self.tables.get_mut(&gone.table) else { return };
+        let Some(head) = line.heads.get_mut(gone.slot.0 as usize) else { return };
         if head.is_some_and(|(held, _)| held == sequence) {
             // A chunk that was executed before is older than this tick at worst: naming its slot
             // again in the tick does no harm.
-            *head = previous.map(|previous| (previous, self.tick.back(1)));
-            if previous.is_none() {
-                line.touched.retain(|touched| *touched != slot);
-            }
+            *head = gone.previous.map(|previous| (previous, self.tick.back(1)));
         }
     }
 
@@ -131,14 +151,14 @@ impl Line {
 
     /// Notes that a request was answered.
     pub fn answered(&mut self, sequence: Sequence) {
-        if let Ok(at) = self.unanswered.binary_search(&sequence) {
+        if let Some(at) = self.place(sequence) {
             self.unanswered.remove(at);
         }
     }
 
     /// The lowest sequence without an answer.
     pub fn settled_below(&self) -> Sequence {
-        self.unanswered.first().copied().unwrap_or(self.next)
+        self.unanswered.first().map_or(self.next, |request| request.sequence)
     }
 
     /// Whether another request may begin: windows keep outcomes from the lowest unanswered
@@ -179,10 +199,14 @@ impl Line {
         (ended, tables)
     }
 
+    fn place(&self, sequence: Sequence) -> Option<usize> {
+        self.unanswered.binary_search_by_key(&sequence, |request| request.sequence).ok()
+    }
+
     fn begin(&mut self) -> Header {
         let sequence = self.next;
         self.next = Sequence(sequence.0 + 1);
-        self.unanswered.push(sequence);
+        self.unanswered.push(Unanswered { sequence, push: None });
         let settled_below = self.settled_below();
         Header { origin: self.origin, sequence, settled_below, tick: self.tick }
     }
@@ -214,5 +238,21 @@ mod tests {
         assert_eq!(tables[0].touched, vec![(slot, Sequence(2))]);
         line.weigh(&table, 3.0).unwrap();
         assert!(line.end_tick().1[0].touched.is_empty());
+    }
+
+    #[test]
+    fn pushes_that_are_taken_back_leave_no_gap() {
+        let (table, slot) = (TableId(0), SlotIndex(1));
+        let mut line = Line::new(Origin::default(), Tick(1));
+        for sequence in 1..=4 {
+            assert_eq!(line.begin_push(table, slot).0.sequence, Sequence(sequence));
+        }
+        line.answered(Sequence(1));
+        line.abandon_push(Sequence(2));
+        assert_eq!(line.previous(Sequence(3)), Some(Sequence(1)));
+        line.abandon_push(Sequence(3));
+        assert_eq!(line.previous(Sequence(4)), Some(Sequence(1)));
+        line.abandon_push(Sequence(4));
+        assert_eq!(line.begin_push(table, slot).1, Some(Sequence(1)));
     }
 }

@@ -21,6 +21,7 @@ pub use target::{ChunkPlace, Target};
 use crate::error::{AccessError, Result};
 use crate::id::{Origin, Sequence, TableId, Tick};
 use crate::key::{KeyList, Selection};
+use crate::limits;
 use crate::spec::{AckLevel, Table};
 use crate::time::Duration;
 use crate::vector::Element;
@@ -35,6 +36,12 @@ pub struct Seen {
 }
 
 impl Seen {
+    /// What a pull of no rows at `tick` reflects: all of nothing, so nothing is missing.
+    #[must_use]
+    pub fn nothing(tick: Tick) -> Self {
+        Self { oldest: tick.back(1), newest: tick.back(1) }
+    }
+
     /// What both parts of one pull reflect together.
     #[must_use]
     pub fn merge(self, other: Self) -> Self {
@@ -153,11 +160,11 @@ pub trait Worker: Send + Sync {
 /// Checks a weight.
 ///
 /// # Errors
-/// `Weight` when it is not finite or not > 0.
+/// `Weight` when it is not finite, not > 0, or so small or large that an f32 divided by it is not.
 pub fn check_weight(table: &Table, tick: Tick, weight: f64) -> Result<f64, AccessError> {
-    if weight.is_finite() && weight > 0.0 {
+    if (limits::WEIGHT_MIN..=limits::WEIGHT_MAX).contains(&weight) {
         return Ok(weight);
     }
-    let problem = "must be finite and > 0";
+    let problem = "must lie between 1e-30 and 1e30";
     Err(AccessError::Weight { table: table.name().into(), tick, found: weight, problem })
 }

@@ -101,7 +101,10 @@ impl RemoteWorker {
         let (first, tick) = {
             let mut node = self.node.lock();
             let line = node.line();
-            line.weigh(table, options.weight.unwrap_or(1.0))?;
+            // A push without rows contributes nothing, unless its weight is said.
+            if let Some(weight) = options.weight.or((!values.is_empty()).then_some(1.0)) {
+                line.weigh(table, weight)?;
+            }
             (line.next_sequence(), line.tick())
         };
         let mut last = first;
@@ -152,7 +155,7 @@ impl RemoteWorker {
             let answer = under_way.next(table.name()).await?;
             seen = Some(take(answer, seen, out)?);
         }
-        seen.ok_or(Error::Access(AccessError::EmptyRange))
+        Ok(seen.unwrap_or_else(|| Seen::nothing(self.current_tick())))
     }
 
     async fn walk<T: Element>(

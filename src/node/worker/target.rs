@@ -89,7 +89,12 @@ impl<'a> Target<'a> {
         check_dtype(table, dtype)?;
         let spec = table.spec();
         let Selection::Range { from, to } = rows else {
-            return Err(AccessError::EmptyRange);
+            return Err(AccessError::Layout {
+                table: table.name().into(),
+                operation: "pull_rows of a list of keys",
+                expected: "range of a sparse",
+                found: "asked for keys",
+            });
         };
         if spec.layout != Layout::Sparse {
             return Err(AccessError::Layout {

@@ -37,7 +37,7 @@ impl ServerNode {
     }
 
     pub(super) fn on_join(&mut self, group: GroupId, token: u64) {
-        let closed = self.tables.values().map(|held| held.shard.closed()).max();
+        let closed = self.tables.values().map(|held| held.shard.closed(group)).max();
         let letters = match self.groups.get_mut(&group) {
             Some(kept) => kept.join(self.now, token, closed.unwrap_or_default()),
             None => {
@@ -63,7 +63,8 @@ impl ServerNode {
             let record = record.clone();
             self.outputs.push_back(Output::Event(Event::RecordHeld { record }));
         }
-        let closed = self.tables.values().map(|held| held.shard.closed()).max().unwrap_or_default();
+        let closed = self.tables.values().map(|held| held.shard.closed(record.group));
+        let closed = closed.max().unwrap_or_default();
         let (group, version, server) = (record.group, record.version, self.server);
         self.send(from, Message::RecordHeld { group, version, server, closed });
     }

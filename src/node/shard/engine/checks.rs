@@ -3,6 +3,7 @@
 use super::ShardEngine;
 use crate::id::SlotIndex;
 use crate::key::{Key, KeyRange};
+use crate::limits;
 use crate::node::shard::gather::Unit;
 use crate::node::shard::{Chunk, PushRequest, ReadRows};
 use crate::spec::Layout;
@@ -122,4 +123,12 @@ fn check_finite<T: Element>(
     };
     let element = u32::try_from(at % width).unwrap_or(u32::MAX);
     Err(Refusal::NonFinite { key, element, bits: values[at].to_f64().to_bits() })
+}
+
+/// Refuses weights that no honest worker sends.
+pub(super) fn checked_weight(weight: f64) -> Result<f64, Refusal> {
+    if (limits::WEIGHT_MIN..=limits::WEIGHT_MAX).contains(&weight) {
+        return Ok(weight);
+    }
+    Err(Refusal::Weight { found: weight })
 }

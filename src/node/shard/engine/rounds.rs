@@ -5,7 +5,6 @@ use crate::consistency::RoundView;
 use crate::history::Event;
 use crate::id::{Origin, Rank, Tick};
 use crate::limits;
-use crate::node::shard::Shard;
 use crate::node::shard::gather::{Closing, Unit};
 use crate::node::shard::part::Part;
 use crate::node::shard::progress::Counted;
@@ -17,7 +16,7 @@ use crate::vector::Element;
 impl<T: Element> ShardEngine<T> {
     /// Does the close steps that a unit still waits for.
     pub(super) fn force(&mut self, unit: Unit) {
-        let closed = self.closed();
+        let closed = self.progress.writing().map_or(Tick(0), |group| group.closed);
         while let Some((closing, parts)) = self.gathered.step_of(unit, closed) {
             self.step(unit, closing, parts);
         }
@@ -86,8 +85,9 @@ impl<T: Element> ShardEngine<T> {
     pub(super) fn close_unbound(&mut self) {
         for group in self.progress.groups_mut().filter(|group| group.formed()) {
             let reached = group.slowest().map_or(group.last_round(), |(tick, _)| tick);
-            if reached > group.closed {
-                group.closed = reached;
+            while group.closed < reached {
+                group.closed = group.closed.next();
+                group.take_weights(group.closed);
                 self.changed = true;
             }
         }
