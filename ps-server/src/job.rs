@@ -48,6 +48,7 @@ impl Job<'_> {
             let policy = TablePolicy::local(self.local);
             tables.push(store.ensure_table(spec, policy, hyper)?);
         }
+        check_size(&tables)?;
         let ticks = self.model.iterations(self.workers)?;
         let bar = self.bar(ticks);
         let clock = Clock::start();
@@ -112,6 +113,21 @@ impl Job<'_> {
         bar.enable_steady_tick(Duration::from_millis(100));
         bar
     }
+}
+
+/// The most values of a model that is read back whole to be scored: 1 GiB of f32.
+const MODEL_VALUES_MAX: u128 = 1 << 28;
+
+/// A data file may name a feature so high that the model would not fit memory.
+fn check_size(tables: &[Table]) -> anyhow::Result<()> {
+    let values = |table: &Table| table.spec().domain.count() * u128::from(table.spec().width);
+    let values: u128 = tables.iter().map(values).sum();
+    anyhow::ensure!(
+        values <= MODEL_VALUES_MAX,
+        "the data asks for a model of {values} values, at most {MODEL_VALUES_MAX} can be scored: \
+         is a feature number wrong?"
+    );
+    Ok(())
 }
 
 /// All values of a model's tables, one after the other.

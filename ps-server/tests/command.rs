@@ -60,6 +60,13 @@ fn complaints_say_what_to_do() {
     assert!(complaint(&options).contains("--embedded"));
     let missing = complaint(&[&options[..], &["--embedded"]].concat());
     assert!(missing.contains("/nowhere"), "{missing}");
+    let huge = std::env::temp_dir().join(format!("archipelago-huge-{}", std::process::id()));
+    std::fs::write(&huge, "1 4000000000:1\n-1 1:1\n").expect("written");
+    let file = huge.to_str().expect("UTF-8");
+    let files = ["train", "--model", "sparse-lr", "--train", file, "--test", file, "--embedded"];
+    let size = complaint(&files);
+    assert!(size.contains("4000000001 values"), "{size}");
+    std::fs::remove_file(huge).expect("removed");
     let policy = complaint(&[&options[..], &["--embedded", "--local", "ssp"]].concat());
     assert!(policy.contains("expected bsp, ssp:N or eventual, found \"ssp\""), "{policy}");
 }
