@@ -118,9 +118,8 @@ impl<'a> Turns<'a> {
                 }
                 self.pass();
             }
-            let ends = threads.into_iter().map(std::thread::ScopedJoinHandle::join);
-            ends.map(|end| end.unwrap_or_else(|_| Err("a thread panicked".into())))
-                .collect()
+            let mut ends = threads.into_iter().map(std::thread::ScopedJoinHandle::join);
+            ends.try_for_each(|end| end.unwrap_or_else(|_| Err("a thread panicked".into())))
         })
     }
 
