@@ -30,9 +30,6 @@ pub const TICKS_PENDING_MAX: usize = 16;
 pub const CLOCK_RANGES_MAX: usize = 65_536;
 /// Bytes that a Bsp shard stashes for workers that are not next in fold order.
 pub const BSP_STASH_BYTES_MAX: usize = 256 << 20;
-/// Bytes of empty stash buffers that a shard keeps to fill again: a page that is given back to the
-/// system and asked for anew costs more than filling it.
-pub const BSP_SPARE_BYTES_MAX: usize = 16 << 20;
 /// The least weight of a contribution: what is divided by it still fits an f32.
 pub const WEIGHT_MIN: f64 = 1e-30;
 /// The largest weight of a contribution.

@@ -49,8 +49,8 @@ pub(crate) fn race<'a>(
     Ok(track.medians())
 }
 
-/// When a thread began and ended.
-type Lap = (Instant, Instant);
+/// Start and end of each thread in one round.
+type Lap = Vec<(Instant, Instant)>;
 
 /// Where the threads of a race meet.
 struct Track {
@@ -60,8 +60,8 @@ struct Track {
     failed: AtomicBool,
     /// Calls of one round, per contestant; set by thread 0.
     calls: Mutex<Vec<u32>>,
-    /// Start and end of each thread, per round and contestant.
-    laps: Mutex<Vec<Vec<Vec<Lap>>>>,
+    /// Per contestant and round.
+    laps: Mutex<Vec<Vec<Lap>>>,
 }
 
 impl Track {
@@ -150,7 +150,7 @@ impl Track {
 
     fn medians(&self) -> Vec<f64> {
         let (laps, calls) = (self.laps.lock(), self.calls.lock());
-        let of = |(rounds, calls): (&Vec<Vec<(Instant, Instant)>>, &u32)| {
+        let of = |(rounds, calls): (&Vec<Lap>, &u32)| {
             let seconds = rounds.iter().map(|laps| span(laps) / f64::from(*calls));
             median(seconds.collect())
         };
