@@ -438,3 +438,24 @@ fn empty_lists_are_no_rows_in_every_operation() {
     a.pull(&w, &one, &mut x).unwrap();
     assert_eq!(x, [2.0], "a worker without rows does not weigh");
 }
+
+#[test]
+fn a_member_that_finishes_early_leaves_its_place_empty_for_founders_only() {
+    let store = store(2);
+    let policy = TablePolicy::local(Bsp);
+    let spec = TableSpec::dense("w", 4).combine(Combine::WeightedMean { round_weight: 1.0 });
+    let w = store.ensure_table(spec, policy, Hyper::default()).unwrap();
+    let group = store.group("g", 2).unwrap();
+    let a = group.join_blocking().unwrap();
+    a.push(&w, .., &[3.0_f32; 4]).unwrap();
+    a.finish().unwrap();
+    let b = group.join_blocking().unwrap();
+    assert_eq!(b.origin().rank.0, 1, "the group still needs its second founder");
+    b.push(&w, .., &[5.0_f32; 4]).unwrap();
+    b.tick().unwrap();
+    let mut x = [0.0_f32; 4];
+    b.pull(&w, .., &mut x).unwrap();
+    assert_eq!(x, [4.0; 4]);
+    let again = group.join_blocking().unwrap();
+    assert_eq!((again.origin().rank.0, again.current_tick().0), (0, 2));
+}

@@ -62,16 +62,16 @@ impl Held {
     }
 
     /// Binds the group that writes the table: once, for all shards.
-    pub(super) fn bind(&self, group: GroupId) -> Result<(), Refusal> {
+    pub(super) fn bind(&self, origin: Origin) -> Result<(), Refusal> {
         let mut writer = self.writer.lock();
         match *writer {
-            Some(bound) if bound == group => Ok(()),
+            Some(bound) if bound == origin.group => Ok(()),
             Some(writer) => Err(Refusal::WriterTaken { writer }),
             None => {
                 for cell in &self.shards {
-                    cell.lock().shard.bind(group)?;
+                    cell.lock().shard.bind(origin)?;
                 }
-                *writer = Some(group);
+                *writer = Some(origin.group);
                 Ok(())
             },
         }
@@ -96,20 +96,21 @@ impl Held {
         weight: Option<f64>,
         touched: &[(SlotIndex, Sequence)],
     ) -> Result<(), Refusal> {
-        let mut rest = touched;
+        let (mut rest, mut answer) = (touched, Ok(()));
         for (index, cell) in self.shards.iter().enumerate() {
             let end = (index as u64 + 1) * u64::from(self.slots_per_shard);
             let here = rest.partition_point(|(slot, _)| u64::from(slot.0) < end);
             let (mine, later) = rest.split_at(here);
             rest = later;
             let mut cell = cell.lock();
+            // Every shard hears of the tick, also when one refuses it.
             let ticked = cell.shard.ticked(now, origin, tick, weight, mine);
             cell.wake();
             drop(cell);
-            ticked?;
+            answer = answer.and(ticked);
         }
         self.work();
-        Ok(())
+        answer
     }
 
     /// Tells every shard about a group's record.

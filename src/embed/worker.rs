@@ -10,17 +10,17 @@ use request::{Begun, Pull, Step, Wait};
 
 use super::held::{Cell, Held};
 use super::store::Inner;
-use crate::error::{AccessError, Error, GroupError, Loss, Result, WaitError, WaitFor, WaitReason};
+use crate::error::{AccessError, Error, GroupError, Loss, Result, WaitFor, WaitReason};
 use crate::id::{Origin, Sequence, Tick};
-use crate::key::{Key, KeyList, KeyRange, Selection};
+use crate::key::{KeyList, KeyRange, Selection};
 use crate::limits;
 use crate::node::shard::{PushOutcome, PushRequest, ReadRows, ShardEngine};
-use crate::node::worker::{Line, PushOptions, Rows, Seen, Stamp, Target, Worker};
+use crate::node::worker::{Line, PushOptions, Rows, Seen, Stamp, Target, Worker, interrupted};
 use crate::spec::{AckLevel, Table};
 use crate::sync::{Arc, AtomicBool, Mutex, Ordering};
 use crate::time::{Duration, Instant};
 use crate::vector::Element;
-use crate::wire::{self, Answer, Header, JoinGrant, RowsSize};
+use crate::wire::{self, Answer, Header, JoinGrant, Refusal, RowsSize};
 
 /// A worker of this process. Dropped without [`finish`](Worker::finish) it counts as lost.
 #[derive(Debug)]
@@ -104,7 +104,7 @@ impl EmbedWorker {
         }
         let held = self.store.held(table)?;
         let target = Target::new(table, rows, values.len(), T::DTYPE)?;
-        held.bind(self.origin.group)
+        held.bind(self.origin)
             .map_err(|refusal| refusal.into_error(table.name(), self.origin, self.tick_now()))?;
         let (first, tick) = {
             let line = &mut self.turn.lock().line;
@@ -267,16 +267,19 @@ impl EmbedWorker {
         let (ended, mut pushed) = ended.await??;
         let tables = self.store.ticking(&self.group, self.origin, ended);
         let now = self.store.clock.now();
+        let mut answer = Ok(());
         for held in &tables {
             let id = held.table.id();
             let at = pushed.iter().position(|table| table.table == id);
             let table = at.map(|at| pushed.swap_remove(at));
             let weight = table.as_ref().and_then(|table| table.weight);
             let touched = table.as_ref().map_or(&[][..], |table| &table.touched);
-            held.ticked(now, self.origin, ended, weight, touched)
-                .map_err(|refusal| refusal.into_error(held.table.name(), self.origin, ended))?;
+            let ticked = held.ticked(now, self.origin, ended, weight, touched);
+            let named =
+                |refusal: Refusal| refusal.into_error(held.table.name(), self.origin, ended);
+            answer = answer.and(ticked.map_err(named));
         }
-        Ok(ended.next())
+        answer.map(|()| ended.next())
     }
 }
 
@@ -387,15 +390,6 @@ pub(super) fn engine<'a, T: Element>(
         let (expected, found) = (table.spec().dtype.name(), T::DTYPE.name());
         AccessError::DType { table: table.name().into(), expected, found }.into()
     })
-}
-
-fn interrupted(error: Error, first: Key) -> Error {
-    match error {
-        Error::Wait(WaitError::Deadline { reason, waited }) => {
-            WaitError::Interrupted { reason, waited, first: first.0 }.into()
-        },
-        other => other,
-    }
 }
 
 fn merged(before: Option<Seen>, one: Seen) -> Seen {

@@ -88,8 +88,11 @@ impl Keeper {
             return Ok(JoinGrant { origin, size: self.record.size, start });
         }
         let size = self.record.size;
-        let free = (0..size).map(Rank).find(|rank| self.active(*rank).is_none());
-        let Some(rank) = free.filter(|rank| !self.removals.contains_key(rank)) else {
+        // A rank that never lived comes first, or the group would never be complete.
+        let lived = |rank: &Rank| self.record.members.iter().any(|m| m.origin.rank == *rank);
+        let fresh = (0..size).map(Rank).find(|rank| !lived(rank));
+        let free = || (0..size).map(Rank).find(|rank| self.active(*rank).is_none());
+        let Some(rank) = fresh.or_else(free) else {
             return Err(Refusal::GroupFull { size });
         };
         let lives = self.record.members.iter().filter(|member| member.origin.rank == rank);
@@ -99,7 +102,9 @@ impl Keeper {
         // Nothing is read or closed before every rank has lived once, so that a founder's first
         // tick does not depend on how far others have run ahead.
         let founds = last == Incarnation::default();
-        let behind = self.slowest_tick().next().max(closed.next());
+        // Behind its own former life too: one life of a rank contributes to a round.
+        let before = self.seats.get(&rank).map_or(Tick(0), |seat| seat.ticked);
+        let behind = self.slowest_tick().max(closed).max(before).next();
         let start = if founds { Tick::FIRST } else { behind };
         self.record.members.retain(|member| member.origin.rank != rank);
         self.record.members.push(Member { origin, start, end: MemberEnd::Active });
@@ -188,6 +193,10 @@ impl Keeper {
 
     /// Takes a server's answer to a fence. True when the record has changed: the worker is out.
     pub fn fenced(&mut self, origin: Origin, server: ServerId, last: &[(TableId, Tick)]) -> bool {
+        // A late answer may speak of an earlier life of the rank.
+        if !self.is_active(origin) {
+            return false;
+        }
         let Some(removal) = self.removals.get_mut(&origin.rank) else {
             return false;
         };

@@ -194,8 +194,12 @@ impl ServerNode {
         if expected != found {
             return Err(Refusal::SpecMismatch { expected, found });
         }
+        let slot = SlotIndex(0);
+        if self.plan.owner(table, slot) != Some(self.server) {
+            return Err(Refusal::NotOwned { slot });
+        }
         let held = self.tables.get_mut(&table).ok_or(Refusal::UnknownTable { table })?;
-        held.shard.bind(origin.group)
+        held.shard.bind(origin)
     }
 
     fn on_push(
@@ -300,15 +304,17 @@ impl ServerNode {
         if let Some(kept) = self.groups.get_mut(&origin.group) {
             kept.keeper.ticked(self.now, origin, tick);
         }
+        let mut answer = Ok(());
         for (id, held) in &mut self.tables {
             let named = tables.iter().find(|table| table.table == *id);
             let weight = named.and_then(|table| table.weight);
             let touched = named.map_or(&[][..], |table| &table.touched);
             let owned = |(slot, _): &&(SlotIndex, Sequence)| held.slots.binary_search(slot).is_ok();
             let touched: Vec<_> = touched.iter().filter(owned).copied().collect();
-            held.shard.ticked(self.now, origin, tick, weight, &touched)?;
+            // Every table hears of the tick, also when one refuses it.
+            answer = answer.and(held.shard.ticked(self.now, origin, tick, weight, &touched));
         }
-        Ok(())
+        answer
     }
 
     /// Tries again what waits at shards that have changed, and collects their events.

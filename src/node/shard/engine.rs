@@ -145,7 +145,7 @@ impl<T: Element> ShardEngine<T> {
     ) -> Result<(Seen, Option<Key>), Refusal> {
         self.check_read(slot, &rows)?;
         let range = self.owned(slot)?;
-        let oldest = match self.progress.writing() {
+        let oldest = match self.progress.writing().filter(|group| group.formed()) {
             Some(group) if self.code.policy.gathers() => group.closed,
             Some(group) => group.slowest_in(&range).map_or(group.last_round(), |(tick, _)| tick),
             None => Tick(0),
@@ -161,6 +161,8 @@ impl<T: Element> ShardEngine<T> {
         chunk: Chunk<'_, T>,
     ) -> Result<PushOutcome, Refusal> {
         let Header { origin, sequence, settled_below, tick } = request.header;
+        // Before the window: a peer may not make it grow by slots that are not here.
+        self.owned(request.slot)?;
         let Some(member) = self.progress.member(origin)? else {
             return Ok(self.hold(wait(WaitFor::GroupForming, None, tick, now)));
         };
@@ -311,8 +313,11 @@ impl<T: Element> Shard for ShardEngine<T> {
         self.close_rounds(now);
     }
 
-    fn bind(&mut self, group: GroupId) -> Result<(), Refusal> {
-        self.progress.bind(group)
+    fn bind(&mut self, origin: Origin) -> Result<(), Refusal> {
+        if self.progress.member(origin)?.is_none() {
+            return Err(Refusal::UnknownWorker);
+        }
+        self.progress.bind(origin.group)
     }
 
     fn dtype(&self) -> DType {

@@ -70,11 +70,11 @@ pub trait Shard: Debug + Send {
     /// that the record names for this shard.
     fn hold_record(&mut self, now: Instant, record: &GroupRecord);
 
-    /// Binds the writing group, once.
+    /// Binds a member's group as the writing one, once.
     ///
     /// # Errors
-    /// `WriterTaken` when another group writes the table.
-    fn bind(&mut self, group: GroupId) -> Result<(), Refusal>;
+    /// `WriterTaken` when another group writes the table; an unknown or stale worker.
+    fn bind(&mut self, origin: Origin) -> Result<(), Refusal>;
 
     /// The type of the elements.
     fn dtype(&self) -> DType;

@@ -136,6 +136,9 @@ impl Progress {
         group.record = record.clone();
         let mut removed = Vec::new();
         for member in &record.members {
+            // A new life says that the one before has ended, also where the record that said so
+            // was never seen: what it had not ticked by then does not count.
+            removed.extend(group.ended_by(member));
             if let Some(last) = group.hold_member(member, server, table) {
                 removed.push((member.origin.rank, last));
             }
@@ -265,6 +268,13 @@ impl GroupProgress {
     /// Outcomes held by all windows, for the limits.
     pub(super) fn window_outcomes(&self) -> usize {
         self.members.values().map(|member| member.window.len()).max().unwrap_or(0)
+    }
+
+    /// The life that a member's new one replaces, when no record has ended it here.
+    fn ended_by(&self, named: &Member) -> Option<(Rank, Tick)> {
+        let old = self.members.get(&named.origin.rank)?;
+        let replaced = old.origin.incarnation < named.origin.incarnation;
+        (replaced && old.end == MemberEnd::Active).then_some((named.origin.rank, old.counted))
     }
 
     fn hold_member(&mut self, named: &Member, server: ServerId, table: TableId) -> Option<Tick> {
@@ -421,7 +431,8 @@ impl MemberProgress {
         match &self.end {
             MemberEnd::Removed { why, .. } => Err(Refusal::Removed { why: *why }),
             MemberEnd::Active if self.fenced => Err(Refusal::Removed { why: Loss::Silent }),
-            MemberEnd::Active | MemberEnd::Left { .. } => Ok(true),
+            MemberEnd::Active => Ok(true),
+            MemberEnd::Left { .. } => Err(Refusal::Finished),
         }
     }
 

@@ -18,9 +18,9 @@ pub use node::{WorkerNode, WorkerOptions};
 pub use remote::{Notify, RemoteWorker};
 pub use target::{ChunkPlace, Target};
 
-use crate::error::{AccessError, Result};
+use crate::error::{AccessError, Error, Result, WaitError};
 use crate::id::{Origin, Sequence, TableId, Tick};
-use crate::key::{KeyList, Selection};
+use crate::key::{Key, KeyList, Selection};
 use crate::limits;
 use crate::spec::{AckLevel, Table};
 use crate::time::Duration;
@@ -167,4 +167,14 @@ pub fn check_weight(table: &Table, tick: Tick, weight: f64) -> Result<f64, Acces
     }
     let problem = "must lie between 1e-30 and 1e30";
     Err(AccessError::Weight { table: table.name().into(), tick, found: weight, problem })
+}
+
+/// A deadline between two chunks of a push: which rows are left.
+pub(crate) fn interrupted(error: Error, first: Key) -> Error {
+    match error {
+        Error::Wait(WaitError::Deadline { reason, waited }) => {
+            WaitError::Interrupted { reason, waited, first: first.0 }.into()
+        },
+        other => other,
+    }
 }

@@ -58,7 +58,10 @@ pub struct WorkerNode {
     up: BTreeSet<ServerId>,
     outputs: VecDeque<Output>,
     wakers: Vec<Waker>,
-    timers: BTreeSet<Instant>,
+    /// The sequence after the last of each tick that a server may not have counted.
+    tick_ends: VecDeque<Sequence>,
+    /// The earliest deadline of a wait; when it comes, everybody looks and asks anew.
+    timer: Option<Instant>,
     wake_at: Option<Instant>,
     keeper_heard: Instant,
 }
@@ -108,7 +111,8 @@ impl WorkerNode {
             up: BTreeSet::new(),
             outputs: VecDeque::new(),
             wakers: Vec::new(),
-            timers: BTreeSet::new(),
+            tick_ends: VecDeque::new(),
+            timer: None,
             wake_at: None,
             keeper_heard: now,
         }
@@ -170,7 +174,7 @@ impl WorkerNode {
         if !self.wakers.iter().any(|held| held.will_wake(waker)) {
             self.wakers.push(waker.clone());
         }
-        self.timers.insert(until);
+        self.timer = Some(self.timer.map_or(until, |earlier| earlier.min(until)));
     }
 
     /// Asks for a place; the answer, once it is there.
@@ -273,9 +277,16 @@ impl WorkerNode {
         !earlier.any(|(_, request)| matches!(request.message, Message::Push { .. }))
     }
 
-    /// Whether a tick may be sent: no pull is unanswered, and not too many ticks are.
-    pub(super) fn may_tick(&self) -> bool {
-        self.ticks.len() < limits::TICKS_PENDING_MAX && !self.requests.values().any(is_open_pull)
+    /// Whether a tick may be sent: no pull is unanswered, and not too many ticks are uncounted. A
+    /// tick counts when its data has arrived, so it is under way until its pushes are answered.
+    pub(super) fn may_tick(&mut self) -> bool {
+        let settled_below = self.line.settled_below();
+        while self.tick_ends.front().is_some_and(|end| *end <= settled_below) {
+            self.tick_ends.pop_front();
+        }
+        let most = limits::TICKS_PENDING_MAX;
+        let room = self.ticks.len() < most && self.tick_ends.len() < most;
+        room && !self.requests.values().any(is_open_pull)
     }
 
     /// Ends the tick: one message per server.
@@ -299,6 +310,7 @@ impl WorkerNode {
             unanswered.insert(server, message);
         }
         self.ticks.insert(ended, unanswered);
+        self.tick_ends.push_back(self.line.next_sequence());
         ended.next()
     }
 
@@ -337,8 +349,8 @@ impl WorkerNode {
     }
 
     fn on_time(&mut self) {
-        if self.timers.first().is_some_and(|first| *first <= self.now) {
-            self.timers = self.timers.split_off(&Instant(self.now.0.saturating_add(1)));
+        if self.timer.is_some_and(|first| first <= self.now) {
+            self.timer = None;
             self.wake_all();
         }
         let active = matches!(self.joined, Some(Ok(_))) && !self.closed;
@@ -353,7 +365,7 @@ impl WorkerNode {
     fn ask_to_wake(&mut self) {
         let active = matches!(self.joined, Some(Ok(_))) && !self.closed;
         let heartbeat = active.then(|| self.keeper_heard.after(limits::HEARTBEAT_INTERVAL));
-        let next = self.timers.first().copied().into_iter().chain(heartbeat).min();
+        let next = self.timer.into_iter().chain(heartbeat).min();
         if next.is_some() && next != self.wake_at {
             self.outputs.extend(next.map(Output::WakeAt));
         }

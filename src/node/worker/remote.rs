@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::task::{Context, Poll};
 
 use super::node::{WorkerNode, finished};
-use super::{ChunkPlace, PushOptions, Rows, Seen, Stamp, Target, Worker};
+use super::{ChunkPlace, PushOptions, Rows, Seen, Stamp, Target, Worker, interrupted};
 use crate::error::{AccessError, Error, FrameError, Result, WaitError};
 use crate::id::{Origin, Sequence, SlotIndex, TableId, Tick};
 use crate::key::{Key, KeyList, KeyRange, Selection};
@@ -119,7 +119,9 @@ impl RemoteWorker {
                     node.begin_push(table.id(), place.slot, rows, values)
                 })
             };
-            last = self.until(begin).await?.ok_or(not_owned(place.slot))?;
+            let begun = self.until(begin).await;
+            let begun = begun.map_err(|error| interrupted(error, place.first_key()))?;
+            last = begun.ok_or(not_owned(place.slot))?;
         }
         Ok(Stamp { origin: self.grant.origin, table: table.id(), tick, first, last })
     }

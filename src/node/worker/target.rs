@@ -136,16 +136,18 @@ impl<'a> Target<'a> {
     }
 
     fn check_length(&self, table: &Table, elements: usize) -> Result<(), AccessError> {
-        let (rows, named) = match self.rows {
-            Named::Range(range) => (range.count(), range.to_string()),
-            Named::Runs(keys) | Named::Keys(keys) => {
-                (keys.len() as u128, format!("{} keys", keys.len()))
-            },
+        let rows = match self.rows {
+            Named::Range(range) => range.count(),
+            Named::Runs(keys) | Named::Keys(keys) => keys.len() as u128,
         };
         let expected = rows * self.width as u128;
         if expected == elements as u128 {
             return Ok(());
         }
+        let named = match self.rows {
+            Named::Range(range) => range.to_string(),
+            Named::Runs(keys) | Named::Keys(keys) => format!("{} keys", keys.len()),
+        };
         Err(AccessError::Length {
             table: table.name().into(),
             rows: named,

@@ -66,6 +66,8 @@ impl<T: Element> ShardEngine<T> {
         while let Some(group) = self.progress.group_mut(writer) {
             let round = group.closed.next();
             let complete = match group.slowest() {
+                // A round that a member may still push to is never closed, whatever a policy says.
+                Some((tick, _)) if tick < round => false,
                 slowest @ Some(_) => self.code.policy.close(&RoundView { round, slowest, now }),
                 None => round <= group.last_round(),
             };
