@@ -238,3 +238,20 @@ fn ticks_count_in_order_behind_their_data_and_only_so_many_wait() {
     assert_eq!(answer(asked.push(header, slot, None)), Answer::Admitted);
     assert_eq!(asked.value(2, 2, slot), 1.0);
 }
+
+#[test]
+fn only_so_many_requests_wait() {
+    let mut asked = Asked::new(1, Bsp);
+    let slot = asked.slot(true);
+    let rows = PullRows::Block(asked.rows(slot));
+    let most = limits::INFLIGHT_MAX as u64;
+    for sequence in 1..=most + 1 {
+        let header = asked.header(sequence, 1, 5);
+        let rows = rows.clone();
+        let message = Message::Pull { table: TABLE, header, slot, own: None, rows };
+        let sent = asked.ask(message).pop().unwrap();
+        let refused = matches!(sent, Message::PullAnswer { result: Err(Refusal::Limit), .. });
+        assert_eq!(refused, sequence > most, "{sent:?}");
+    }
+    assert_eq!(asked.node.waiting(), limits::INFLIGHT_MAX);
+}

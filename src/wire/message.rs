@@ -72,7 +72,7 @@ pub enum Message {
         tick: Tick,
         /// The lowest sequence that is not answered yet.
         settled_below: Sequence,
-        /// The tables that the origin has attached at this server.
+        /// The tables that the origin pushed to in this tick.
         tables: Vec<TickTable>,
     },
     /// The worker has finished.

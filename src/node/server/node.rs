@@ -11,6 +11,7 @@ use crate::error::WaitReason;
 use crate::history::{Event, WaitOutcome};
 use crate::id::{GroupId, Origin, Sequence, ServerId, SlotIndex, TableId, Tick};
 use crate::key::Key;
+use crate::limits;
 use crate::node::plan::{Plan, Planned};
 use crate::node::sabotage::{Sabotage, Switch};
 use crate::node::shard::{Place, PushOutcome, PushRequest, Shard, ShardStats, Work, new_shard};
@@ -41,6 +42,8 @@ pub struct ServerNode {
     outputs: VecDeque<Output>,
     now: Instant,
     wake_at: Option<Instant>,
+    /// Requests that may wait at one table.
+    waiting_max: usize,
 }
 
 #[derive(Debug)]
@@ -82,7 +85,20 @@ impl ServerNode {
             .map(|(group, size)| (group, KeptGroup::new(group, size, plan.servers())))
             .collect();
         let workers = BTreeMap::new();
-        Ok(Self { server, options, tables, groups, workers, outputs, now, wake_at: None, plan })
+        let members: usize = plan.groups().map(|(_, size)| size as usize).sum();
+        let waiting_max = members * limits::INFLIGHT_MAX;
+        Ok(Self {
+            server,
+            options,
+            tables,
+            groups,
+            workers,
+            outputs,
+            now,
+            wake_at: None,
+            plan,
+            waiting_max,
+        })
     }
 
     /// Takes one input. Time never runs backwards.
@@ -223,6 +239,9 @@ impl ServerNode {
         };
         match outcome {
             PushOutcome::Answered(answer) => self.answer_push(from, table, request, answer),
+            PushOutcome::Wait(_) if !held.waiting.has_room(self.waiting_max) => {
+                self.answer_push(from, table, request, Answer::Refused(Refusal::Limit));
+            },
             PushOutcome::Wait(reason) => {
                 held.waiting.hold_push(from, &header);
                 self.began(&header, table, request.slot, reason);
@@ -268,6 +287,10 @@ impl ServerNode {
                 self.answer_read(table, &read, Err(refusal));
             },
             Pulled::Settled => self.ended(&read, table, WaitOutcome::Refused),
+            Pulled::Wait(_) if !held.waiting.has_room(self.waiting_max) => {
+                self.ended(&read, table, WaitOutcome::Refused);
+                self.answer_read(table, &read, Err(Refusal::Limit));
+            },
             Pulled::Wait(reason) => {
                 let reason =
                     WaitReason { since: read.told.map_or(self.now, |t| t.since), ..reason };

@@ -7,8 +7,8 @@ use crate::id::{Origin, Sequence, SlotIndex};
 use crate::node::Peer;
 use crate::wire::{Header, PullRows};
 
-/// Who waits at one table's shard. Bounded: an origin has at most `inflight_max` unanswered
-/// requests, and windows refuse more.
+/// Who waits at one table's shard. Bounded by what all workers of the plan may have unanswered;
+/// the node refuses requests beyond [`has_room`](Self::has_room) (SPEC law 12).
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
     reads: BTreeMap<(Origin, Sequence), WaitingRead>,
@@ -29,6 +29,11 @@ pub(super) struct WaitingRead {
 }
 
 impl Waiting {
+    /// Whether another request may wait, when honest workers have at most `limit` unanswered.
+    pub(super) fn has_room(&self, limit: usize) -> bool {
+        self.len() < limit
+    }
+
     pub(super) fn hold_read(&mut self, read: WaitingRead) {
         self.reads.insert((read.header.origin, read.header.sequence), read);
     }

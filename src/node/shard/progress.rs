@@ -88,7 +88,7 @@ impl Progress {
         self.groups.get(&self.writer?)
     }
 
-    /// Binds the writing group at the table's first push; other groups are forgotten then.
+    /// Binds the writing group at the table's first push.
     pub(super) fn bind(&mut self, group: GroupId) -> Result<(), Refusal> {
         match self.writer {
             None => {
