@@ -34,6 +34,11 @@ pub const BSP_STASH_BYTES_MAX: usize = 256 << 20;
 pub const WEIGHT_MIN: f64 = 1e-30;
 /// The largest weight of a contribution.
 pub const WEIGHT_MAX: f64 = 1e30;
+/// Whether a weight lies within [`WEIGHT_MIN`] and [`WEIGHT_MAX`]; NaN does not.
+pub fn allows_weight(weight: f64) -> bool {
+    (WEIGHT_MIN..=WEIGHT_MAX).contains(&weight)
+}
+
 /// Tables of one store.
 pub const TABLES_MAX: usize = 4_096;
 /// Groups of one store, finished ones included.

@@ -193,7 +193,7 @@ impl Store {
                 .peek(chunk.slot, chunk.read(part))
                 .map_err(|refusal| refusal.into_error(table.name(), Origin::default(), Tick(0)))?
                 .0;
-            seen = Some(seen.map_or(one, |before| before.merge(one)));
+            seen = Some(one.joined(seen));
         }
         Ok(seen.unwrap_or_else(|| Seen::nothing(Tick(0))))
     }

@@ -15,7 +15,9 @@ use crate::id::{Origin, Sequence, Tick};
 use crate::key::{KeyList, KeyRange, Selection};
 use crate::limits;
 use crate::node::shard::{PushOutcome, PushRequest, ReadRows, ShardEngine};
-use crate::node::worker::{Line, PushOptions, Rows, Seen, Stamp, Target, Worker, interrupted};
+use crate::node::worker::{
+    Line, PushOptions, Rows, Seen, Stamp, Target, Worker, check_stamp, interrupted,
+};
 use crate::spec::{AckLevel, Table};
 use crate::sync::{Arc, AtomicBool, Mutex, Ordering};
 use crate::time::{Duration, Instant};
@@ -192,7 +194,7 @@ impl EmbedWorker {
             let mut pull = Pull::begin(self, &held, place.slot, began, size);
             let served =
                 poll_fn(|context| pull.poll(place.read(&mut *part), Some(&step), answer, context));
-            seen = Some(merged(seen, served.await?.0));
+            seen = Some(served.await?.0.joined(seen));
         }
         Ok(seen.unwrap_or_else(|| Seen::nothing(self.tick_now())))
     }
@@ -223,7 +225,7 @@ impl EmbedWorker {
                 let elements = found.len() * table.spec().width as usize;
                 let bytes = wire::pull_answer_bytes(Some(found), next, T::DTYPE, elements);
                 held.shard_of(slot).lock().bytes_down += bytes as u64;
-                seen = Some(merged(seen, one));
+                seen = Some(one.joined(seen));
                 from = next;
             }
         }
@@ -323,27 +325,9 @@ impl Worker for EmbedWorker {
         self.push_chunks(table, rows.into(), values, options)
     }
 
-    fn exchange<'a, T: Element>(
-        &'a self,
-        table: &'a Table,
-        rows: impl Into<Selection<'a>>,
-        values: &'a [T],
-        out: &'a mut [T],
-    ) -> impl Future<Output = Result<Seen>> + Send {
-        let rows = rows.into();
-        async move {
-            self.push_chunks(table, rows, values, PushOptions::default()).await?;
-            self.end_tick().await?;
-            self.pull_chunks(table, rows, out).await
-        }
-    }
-
     async fn wait(&self, stamp: Stamp, level: AckLevel) -> Result<()> {
         self.check_open()?;
-        if stamp.origin != self.origin {
-            let (expected, found) = (self.origin, stamp.origin);
-            return Err(AccessError::ForeignStamp { expected, found }.into());
-        }
+        check_stamp(&stamp, self.origin)?;
         self.turn.lock().line.take_failure()?;
         match level {
             AckLevel::Admitted => Ok(()),
@@ -390,8 +374,4 @@ pub(super) fn engine<'a, T: Element>(
         let (expected, found) = (table.spec().dtype.name(), T::DTYPE.name());
         AccessError::DType { table: table.name().into(), expected, found }.into()
     })
-}
-
-fn merged(before: Option<Seen>, one: Seen) -> Seen {
-    before.map_or(one, |before| before.merge(one))
 }

@@ -264,7 +264,7 @@ impl TableSpec {
         let found = format!("{:?}", self.init);
         self.field(finite, "init", "numbers that the type holds, low <= high", found)?;
         if let Combine::WeightedMean { round_weight } = self.combine {
-            let fits = (limits::WEIGHT_MIN..=limits::WEIGHT_MAX).contains(&round_weight);
+            let fits = limits::allows_weight(round_weight);
             self.field(fits, "round_weight", "between 1e-30 and 1e30", round_weight)?;
         }
         Ok(())

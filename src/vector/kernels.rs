@@ -3,7 +3,6 @@
 //! Each runs in the widest instruction set of the machine, and at the speed of the memory once
 //! the data has left the caches. None allocates.
 
-pub use super::streaming::{STREAMING_BYTES_MIN, copy_streaming};
 use super::widest::{Kernel, on_widest};
 use super::{DType, Element, Real};
 
@@ -34,7 +33,7 @@ pub fn divide<T: Element>(y: &mut [T], denominator: f64) {
     on_widest(Each { y, change: |y: &mut T| *y = y.divided(denominator) });
 }
 
-/// `target = source`, by the C library's `memcpy`. See [`copy_streaming`] for large pulls.
+/// `target = source`, by the C library's `memcpy`.
 ///
 /// # Panics
 /// When the lengths differ.

@@ -49,6 +49,14 @@ impl Seen {
     }
 }
 
+impl Seen {
+    /// This and what earlier parts of the same pull reflect, together.
+    #[must_use]
+    pub(crate) fn joined(self, before: Option<Self>) -> Self {
+        before.map_or(self, |before| before.merge(self))
+    }
+}
+
 /// The receipt of one push: which requests carried it. Plain data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {
@@ -140,7 +148,14 @@ pub trait Worker: Send + Sync {
         rows: impl Into<Selection<'a>>,
         values: &'a [T],
         out: &'a mut [T],
-    ) -> impl Future<Output = Result<Seen>> + Send;
+    ) -> impl Future<Output = Result<Seen>> + Send {
+        let rows = rows.into();
+        async move {
+            self.push(table, rows, values).await?;
+            self.tick().await?;
+            self.pull(table, rows, out).await
+        }
+    }
 
     /// Waits until a push has reached a level. Waiting before `tick` for a level that only the
     /// round's close brings is an error.
@@ -162,7 +177,7 @@ pub trait Worker: Send + Sync {
 /// # Errors
 /// `Weight` when it is not finite, not > 0, or so small or large that an f32 divided by it is not.
 pub fn check_weight(table: &Table, tick: Tick, weight: f64) -> Result<f64, AccessError> {
-    if (limits::WEIGHT_MIN..=limits::WEIGHT_MAX).contains(&weight) {
+    if limits::allows_weight(weight) {
         return Ok(weight);
     }
     let problem = "must lie between 1e-30 and 1e30";
@@ -177,4 +192,12 @@ pub(crate) fn interrupted(error: Error, first: Key) -> Error {
         },
         other => other,
     }
+}
+
+/// Checks that a stamp is this worker's own.
+pub(crate) fn check_stamp(stamp: &Stamp, expected: Origin) -> Result<(), AccessError> {
+    if stamp.origin == expected {
+        return Ok(());
+    }
+    Err(AccessError::ForeignStamp { expected, found: stamp.origin })
 }

@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::task::{Context, Poll};
 
 use super::node::{WorkerNode, finished};
-use super::{ChunkPlace, PushOptions, Rows, Seen, Stamp, Target, Worker, interrupted};
+use super::{ChunkPlace, PushOptions, Rows, Seen, Stamp, Target, Worker, check_stamp, interrupted};
 use crate::error::{AccessError, Error, FrameError, Result, WaitError};
 use crate::id::{Origin, Sequence, SlotIndex, TableId, Tick};
 use crate::key::{Key, KeyList, KeyRange, Selection};
@@ -272,27 +272,9 @@ impl Worker for RemoteWorker {
         self.push_chunks(table, rows.into(), values, options)
     }
 
-    fn exchange<'a, T: Element>(
-        &'a self,
-        table: &'a Table,
-        rows: impl Into<Selection<'a>>,
-        values: &'a [T],
-        out: &'a mut [T],
-    ) -> impl Future<Output = Result<Seen>> + Send {
-        let rows = rows.into();
-        async move {
-            self.push_chunks(table, rows, values, PushOptions::default()).await?;
-            self.end_tick().await?;
-            self.pull_chunks(table, rows, out).await
-        }
-    }
-
     async fn wait(&self, stamp: Stamp, level: AckLevel) -> Result<()> {
         self.check_open()?;
-        if stamp.origin != self.grant.origin {
-            let (expected, found) = (self.grant.origin, stamp.origin);
-            return Err(AccessError::ForeignStamp { expected, found }.into());
-        }
+        check_stamp(&stamp, self.grant.origin)?;
         self.until(|node| node.pushed_through(stamp.last).then_some(())).await?;
         self.node.lock().line().take_failure()?;
         match level {
@@ -460,8 +442,7 @@ fn append<T: Element>(
 }
 
 fn merged(before: Option<Seen>, result: &PullResult) -> Seen {
-    let one = Seen { oldest: result.oldest, newest: result.newest };
-    before.map_or(one, |before| before.merge(one))
+    Seen { oldest: result.oldest, newest: result.newest }.joined(before)
 }
 
 fn not_owned(slot: SlotIndex) -> Error {

@@ -45,13 +45,6 @@ impl ServerNode {
                 vec![(Peer::Worker(token), Message::Joined { token, result })]
             },
         };
-        for (peer, message) in &letters {
-            if let (Peer::Worker(token), Message::Joined { result: Ok(grant), .. }) =
-                (peer, message)
-            {
-                self.workers.insert(*token, grant.origin);
-            }
-        }
         self.post(letters);
     }
 

@@ -127,7 +127,7 @@ fn check_finite<T: Element>(
 
 /// Refuses weights that no honest worker sends.
 pub(super) fn checked_weight(weight: f64) -> Result<f64, Refusal> {
-    if (limits::WEIGHT_MIN..=limits::WEIGHT_MAX).contains(&weight) {
+    if limits::allows_weight(weight) {
         return Ok(weight);
     }
     Err(Refusal::Weight { found: weight })
