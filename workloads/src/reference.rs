@@ -1,7 +1,7 @@
 //! Scores on real data against those of a converged solver.
 //!
-//! The files are not part of the crate: `ARCHIPELAGO_DATA` names the directory that holds them.
-//! `ARCHIPELAGO_DATA=.. cargo test -p archipelago-workloads reference -- --ignored --nocapture`
+//! The files are not part of the crate: `ARCHIPELAGO_DATA_FOLDER` names the folder with them. Run
+//! with `cargo test --workspace --lib reference -- --ignored --nocapture`; `.ci/run` does.
 
 use std::path::PathBuf;
 
@@ -11,8 +11,8 @@ use crate::testing::{Bench, Member, run_all};
 use crate::{mlp, sparse_lr};
 
 fn file(name: &str) -> PathBuf {
-    let directory = std::env::var("ARCHIPELAGO_DATA").expect("ARCHIPELAGO_DATA names a directory");
-    PathBuf::from(directory).join(name)
+    let folder = std::env::var_os("ARCHIPELAGO_DATA_FOLDER");
+    PathBuf::from(folder.expect("ARCHIPELAGO_DATA_FOLDER names a folder")).join(name)
 }
 
 fn members<'a, D: Examples>(
@@ -41,27 +41,27 @@ fn compare(names: (&str, &str), features: u64, config: &sparse_lr::Config, expec
 }
 
 #[test]
-#[ignore = "needs ARCHIPELAGO_DATA"]
+#[ignore = "needs ARCHIPELAGO_DATA_FOLDER"]
 fn a9a() {
     compare(("a9a.gz", "a9a.t.gz"), 123, &sparse_lr::Config::default(), (0.8499, 0.9022));
 }
 
 #[test]
-#[ignore = "needs ARCHIPELAGO_DATA"]
+#[ignore = "needs ARCHIPELAGO_DATA_FOLDER"]
 fn newsgroups() {
     let names = ("20news.binary.train.svm.gz", "20news.binary.test.svm.gz");
     compare(names, 61_188, &sparse_lr::Config::unit_rows(), (0.9392, 0.9834));
 }
 
 #[test]
-#[ignore = "needs ARCHIPELAGO_DATA"]
+#[ignore = "needs ARCHIPELAGO_DATA_FOLDER"]
 fn flights() {
     let names = ("flights.train.svm.gz", "flights.test.svm.gz");
     compare(names, 38_537, &sparse_lr::Config::default(), (0.7471, 0.6715));
 }
 
 #[test]
-#[ignore = "needs ARCHIPELAGO_DATA"]
+#[ignore = "needs ARCHIPELAGO_DATA_FOLDER"]
 fn mnist() {
     let open =
         |images: &str, labels: &str| DenseData::open_idx(file(images), file(labels)).unwrap();
