@@ -6,12 +6,15 @@
 //! authenticated workers, so that it need not be secret.
 
 use std::hint::select_unpredictable;
+use std::num::NonZeroU64;
 
 use super::aligned::LINE_BYTES;
 use crate::key::Key;
 use crate::rng;
 use crate::vector::prefetch;
 
+/// Keys looked up together, so that their misses overlap.
+pub(super) const GROUP: usize = 64;
 /// Lines of the smallest index that holds anything.
 const LINES_MIN: usize = 2;
 const LINE_ENTRIES: usize = LINE_BYTES / size_of::<Entry>();
@@ -56,6 +59,22 @@ impl Line {
     }
 }
 
+/// The number of a row, in a word also where there may be none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Row(NonZeroU64);
+
+impl Row {
+    #[inline(always)]
+    pub(super) fn number(self) -> u64 {
+        self.0.get() - 1
+    }
+
+    #[inline(always)]
+    fn of_taken(taken: u64) -> Option<Self> {
+        NonZeroU64::new(taken).map(Self)
+    }
+}
+
 /// The hash of a key.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Hash(u64);
@@ -74,28 +93,46 @@ impl Index {
         prefetch(&self.lines, self.home(hash));
     }
 
-    /// The row of the key.
+    /// Looks up at most [`GROUP`] keys, whose hashes are given. `rows` of further places stay.
+    ///
+    /// First all homes without a branch on what is found, then the few keys that found theirs
+    /// full: a wrong guess about one key would stop the misses of all behind it.
     #[inline(always)]
-    pub(super) fn find(&self, hash: Hash, key: Key) -> Option<u64> {
-        let lines = self.lines.as_slice();
-        let mask = lines.len().checked_sub(1)?;
-        let mut at = self.home(hash);
-        loop {
-            let line = &lines[at & mask];
-            let taken = line.taken(key);
-            if taken != 0 {
-                return Some(taken - 1);
-            }
-            if !line.is_full() {
-                return None;
-            }
-            at += 1;
+    pub(super) fn find_group(
+        &self,
+        keys: &[Key],
+        hashes: &[Hash; GROUP],
+        rows: &mut [Option<Row>; GROUP],
+    ) {
+        let mut open = [0_u8; GROUP];
+        let mut open_count = 0;
+        for (at, ((row, key), hash)) in rows.iter_mut().zip(keys).zip(hashes).enumerate() {
+            let taken = self.lines.get(self.home(*hash)).map_or(0, |line| line.taken(*key));
+            *row = Row::of_taken(taken);
+            open[open_count % GROUP] = at as u8;
+            open_count += usize::from(taken == 0);
         }
+        for at in open[..open_count].iter().map(|at| usize::from(*at)) {
+            rows[at] = self.find_further(hashes[at], keys[at]);
+        }
+    }
+
+    /// The row of a key that is not in its home.
+    fn find_further(&self, hash: Hash, key: Key) -> Option<Row> {
+        let mask = self.lines.len().checked_sub(1)?;
+        let mut at = self.home(hash);
+        while self.lines[at & mask].is_full() {
+            at += 1;
+            let taken = self.lines[at & mask].taken(key);
+            if taken != 0 {
+                return Row::of_taken(taken);
+            }
+        }
+        None
     }
 
     /// Adds a key that is not in the index.
     pub(super) fn insert(&mut self, hash: Hash, key: Key, row: u64) {
-        debug_assert!(self.find(hash, key).is_none());
         if (self.len + 1) * 5 > self.lines.len() * LINE_ENTRIES * 4 {
             self.grow();
         }

@@ -115,7 +115,8 @@ impl<T: Element> Slab<T> {
         let (chunk, at) = self.place(row);
         let chunk = &self.chunks[chunk];
         let first = at * size_of::<T>() / LINE_BYTES;
-        for line in 0..lines {
+        prefetch(chunk, first);
+        for line in 1..lines {
             prefetch(chunk, first + line);
         }
     }

@@ -4,9 +4,10 @@
 //! the rows of all, then, with the next group's index lines on their way, touch them. So the
 //! misses of a group overlap, which is worth a factor of three over one key after the other.
 
+use super::aligned::LINE_BYTES;
 use super::digest::Digest;
 use super::held::{self, Held};
-use super::index::{Hash, Index};
+use super::index::{GROUP, Hash, Index};
 use super::run::Run;
 use super::slab::Slab;
 use crate::error::SpecError;
@@ -14,9 +15,6 @@ use crate::id::SlotIndex;
 use crate::key::{Key, KeyRange};
 use crate::spec::{Init, TableSpec};
 use crate::vector::{Element, Lanes, prefetch};
-
-/// Keys whose misses overlap.
-const GROUP: usize = 64;
 
 /// The rows of some slots of a sparse table.
 ///
@@ -112,15 +110,28 @@ impl<T: Element> SparseStore<T> {
         let slot = &self.slots[self.held.place(slot)?];
         let width = self.spec.width as usize;
         assert_eq!(out.len(), keys.len() * width, "{} keys", keys.len());
+        const LINE: usize = LINE_BYTES;
+        Some(match width * size_of::<T>() {
+            LINE => self.read_groups::<1>(slot, keys, out),
+            _ => self.read_groups::<0>(slot, keys, out),
+        })
+    }
+
+    fn read_groups<const LINES: usize>(
+        &self,
+        slot: &Slot<T>,
+        keys: &[Key],
+        out: &mut [T],
+    ) -> usize {
         let mut found = 0;
         let mut hashes = slot.ask(keys);
         let mut rest = keys;
-        for out in out.chunks_mut(GROUP * width) {
+        for out in out.chunks_mut(GROUP * self.spec.width as usize) {
             let (group, later) = rest.split_at(rest.len().min(GROUP));
             rest = later;
-            found += self.read_group(slot, (group, &mut hashes), rest, out);
+            found += self.read_group::<LINES>(slot, (group, &mut hashes), rest, out);
         }
-        Some(found)
+        found
     }
 
     /// Asks for what the search for these keys will touch first, so that it is near when they are
@@ -133,7 +144,8 @@ impl<T: Element> SparseStore<T> {
 
     /// Reads a group, whose hashes are given and whose index lines have been asked for; leaves the
     /// hashes of the next, asked for.
-    fn read_group(
+    #[inline(always)]
+    fn read_group<const LINES: usize>(
         &self,
         slot: &Slot<T>,
         (keys, hashes): (&[Key], &mut [Hash; GROUP]),
@@ -143,18 +155,16 @@ impl<T: Element> SparseStore<T> {
         let width = self.spec.width as usize;
         let lines = slot.slab.lines_ahead(width);
         let mut rows = [None; GROUP];
-        for ((row, key), hash) in rows.iter_mut().zip(keys).zip(&*hashes) {
-            *row = slot.index.find(*hash, *key);
-            if let Some(row) = *row {
-                slot.slab.prefetch(row, lines);
-            }
+        slot.index.find_group(keys, hashes, &mut rows);
+        for row in rows.iter().flatten() {
+            slot.slab.prefetch(row.number(), lines);
         }
         *hashes = slot.hash_group(next);
         let mut found = 0;
         for ((row, key), out) in rows.iter().zip(keys).zip(out.chunks_exact_mut(width)) {
             match row {
                 Some(row) => {
-                    out.copy_from_slice(&slot.slab.record(*row)[..width]);
+                    copy_row::<LINES, T>(out, &slot.slab.record(row.number())[..width]);
                     found += 1;
                 },
                 None => self.spec.fill_init(*key, out),
@@ -319,9 +329,11 @@ impl<T: Element> Slot<T> {
         rows: &mut [u64; GROUP],
     ) {
         let lines = self.slab.lines_ahead(self.slab.record_elements());
-        for ((row, key), hash) in rows.iter_mut().zip(keys).zip(hashes) {
-            *row = match self.index.find(*hash, *key) {
-                Some(row) => row,
+        let mut found = [None; GROUP];
+        self.index.find_group(keys, hashes, &mut found);
+        for (((row, found), key), hash) in rows.iter_mut().zip(found).zip(keys).zip(hashes) {
+            *row = match found {
+                Some(row) => row.number(),
                 None => self.add(*hash, *key, spec, counts_steps),
             };
             self.slab.prefetch(*row, lines);
@@ -367,5 +379,17 @@ impl<T: Element> Slot<T> {
         let order = self.order.as_ref().map_or(0, Vec::capacity) * size_of::<(Key, u64)>();
         let steps = self.steps.capacity() * size_of::<u64>();
         self.index.memory_bytes() + self.slab.memory_bytes() + steps + order
+    }
+}
+
+/// Copies a row, of `LINES` cache lines or, with 0, of any length: calling the C library for a
+/// line or two costs more than what it does.
+#[inline(always)]
+fn copy_row<const LINES: usize, T: Element>(target: &mut [T], source: &[T]) {
+    let (lines, _) = bytemuck::cast_slice_mut::<T, u8>(target).as_chunks_mut::<LINE_BYTES>();
+    let (held, _) = bytemuck::cast_slice::<T, u8>(source).as_chunks::<LINE_BYTES>();
+    match (lines.first_chunk_mut::<LINES>(), held.first_chunk::<LINES>()) {
+        (Some(lines), Some(held)) if LINES > 0 => *lines = *held,
+        _ => target.copy_from_slice(source),
     }
 }

@@ -3,6 +3,8 @@
 //! Each runs in the widest instruction set of the machine, and at the speed of the memory once
 //! the data has left the caches. None allocates.
 
+use std::ops::Range;
+
 use super::widest::{Kernel, on_widest};
 use super::{DType, Element, Real};
 
@@ -42,22 +44,32 @@ pub fn copy<T: Element>(target: &mut [T], source: &[T]) {
     target.copy_from_slice(source);
 }
 
-/// `out = ((p0 + p1) + p2) + ..`, element by element and in the order of `parts`, so that the
-/// bits are those of whole additions one after the other; zero when there are no parts.
+/// `out = ((p0 + p1) + p2) + ..` over the elements `range` of each part, element by element and in
+/// the order of `parts`, so that the bits are those of whole additions one after the other; zero
+/// when there are no parts.
 ///
 /// # Panics
-/// When a part is not as long as `out`.
-pub fn sum_into<T: Element>(out: &mut [T], parts: &[&[T]]) {
-    assert!(parts.iter().all(|part| part.len() == out.len()));
+/// When `range` is not as long as `out`, or leaves a part.
+pub fn sum_into<T: Element>(out: &mut [T], parts: &[&[T]], range: Range<usize>) {
+    assert!(range.len() == out.len() && parts.iter().all(|part| part.len() >= range.end));
     let Some((first, rest)) = parts.split_first() else {
         return out.fill(T::default());
     };
-    on_widest(Sum { out, first, rest });
+    on_widest(Sum { out, first: &first[range.clone()], rest, start: range.start });
 }
 
 /// Whether no element is NaN or infinite; always true for integers. Reads everything: no branch.
 pub fn all_finite<T: Element>(values: &[T]) -> bool {
     T::DTYPE == DType::I64 || on_widest(AllFinite { values })
+}
+
+/// `target = source`, and whether no element is NaN or infinite: one pass for both.
+///
+/// # Panics
+/// When the lengths differ.
+pub fn copy_finite<T: Element>(target: &mut [T], source: &[T]) -> bool {
+    assert_eq!(target.len(), source.len());
+    on_widest(CopyFinite { target, source })
 }
 
 /// The index of the first NaN or infinity.
@@ -176,6 +188,8 @@ struct Sum<'a, T> {
     out: &'a mut [T],
     first: &'a [T],
     rest: &'a [&'a [T]],
+    /// Where the elements to sum begin in each of the `rest`.
+    start: usize,
 }
 
 impl<T: Element> Kernel for Sum<'_, T> {
@@ -187,7 +201,8 @@ impl<T: Element> Kernel for Sum<'_, T> {
         let tiles = self.out.chunks_mut(tile).zip(self.first.chunks(tile));
         for (index, (out, first)) in tiles.enumerate() {
             out.copy_from_slice(first);
-            let range = index * tile..index * tile + out.len();
+            let start = self.start + index * tile;
+            let range = start..start + out.len();
             let (groups, left) = self.rest.as_chunks::<PARTS_AT_ONCE>();
             for [a, b, c] in groups {
                 let parts = a[range.clone()].iter().zip(&b[range.clone()]);
@@ -219,6 +234,24 @@ impl<T: Element> Kernel for AllFinite<'_, T> {
     }
 }
 
+struct CopyFinite<'a, T> {
+    target: &'a mut [T],
+    source: &'a [T],
+}
+
+impl<T: Element> Kernel for CopyFinite<'_, T> {
+    type Output = bool;
+
+    #[inline(always)]
+    fn run(self) -> bool {
+        let finite = |ok: bool, (target, value): (&mut T, &T)| {
+            *target = *value;
+            ok & value.is_finite()
+        };
+        self.target.iter_mut().zip(self.source).fold(true, finite)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -228,12 +261,13 @@ mod tests {
     #[test]
     fn one_bad_element_is_found_wherever_it_is() {
         for len in 1..150 {
-            let mut values = vec![f32::MAX; len];
+            let (mut values, mut copy) = (vec![f32::MAX; len], vec![0.0; len]);
             assert!(all_finite(&values) && first_non_finite(&values).is_none());
+            assert!(copy_finite(&mut copy, &values) && copy == values);
             for at in 0..len {
                 for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
                     values[at] = bad;
-                    assert!(!all_finite(&values));
+                    assert!(!all_finite(&values) && !copy_finite(&mut copy, &values));
                     assert_eq!(first_non_finite(&values), Some(at));
                 }
                 values[at] = f32::MIN_POSITIVE;
@@ -262,7 +296,11 @@ mod tests {
             let parts: Vec<Vec<f32>> = parts.iter().map(part).collect();
             let lent: Vec<&[f32]> = parts.iter().map(Vec::as_slice).collect();
             let mut out = vec![f32::NAN; len];
-            sum_into(&mut out, &lent);
+            sum_into(&mut out, &lent, 0..len);
+            let from = len / 3;
+            let mut end = vec![f32::NAN; len - from];
+            sum_into(&mut end, &lent, from..len);
+            prop_assert!(end.iter().zip(&out[from..]).all(|(a, b)| a.to_bits() == b.to_bits()));
             for (at, out) in out.iter().enumerate() {
                 let sum = parts.iter().map(|part| part[at]).reduce(|sum, x| sum + x);
                 prop_assert_eq!(out.to_bits(), sum.unwrap_or(0.0).to_bits());

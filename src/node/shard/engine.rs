@@ -185,10 +185,7 @@ impl<T: Element> ShardEngine<T> {
             },
         }
         let answer = match self.check_chunk(request, &chunk) {
-            Err(refusal) => {
-                self.stats.refusals += 1;
-                Answer::Refused(refusal)
-            },
+            Err(refusal) => self.refused(refusal),
             Ok(()) if self.code.policy.gathers() => match self.gather(now, request, chunk) {
                 Ok(answer) => answer,
                 Err(reason) => return Ok(self.hold(reason)),
@@ -270,11 +267,12 @@ impl<T: Element> ShardEngine<T> {
             self.gathered.compact(unit, tick, origin.rank, width);
         }
         // Copied last: a contribution that has to wait is not copied at each of its tries.
+        let Some(copy) = self.gathered.copy(chunk.values(), !self.table.policy().non_finite) else {
+            return Ok(self.refused(self.non_finite(&chunk)));
+        };
         let part = match chunk {
-            Chunk::Block { rows, values } => {
-                Part::Rows(vec![Segment { rows, values: self.gathered.copy(values) }])
-            },
-            Chunk::Frame { keys, values } => Part::Keys(keys.to_vec(), values.to_vec()),
+            Chunk::Block { rows, .. } => Part::Rows(vec![Segment { rows, values: copy }]),
+            Chunk::Frame { keys, .. } => Part::Keys(keys.to_vec(), copy),
         };
         if self.place.switch.breaks(Sabotage::FoldByArrival) {
             self.gathered.add_by_arrival(unit, tick, part);
@@ -285,6 +283,11 @@ impl<T: Element> ShardEngine<T> {
             self.record_held("stash bytes", self.gathered.bytes(), bound);
         }
         Ok(Answer::Admitted)
+    }
+
+    fn refused(&mut self, refusal: Refusal) -> Answer {
+        self.stats.refusals += 1;
+        Answer::Refused(refusal)
     }
 
     fn hold(&mut self, reason: WaitReason) -> PushOutcome {

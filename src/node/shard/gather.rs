@@ -15,6 +15,7 @@ use super::part::Part;
 use crate::id::{Rank, Tick};
 use crate::key::Key;
 use crate::vector::Element;
+use crate::vector::kernels::{copy, copy_finite};
 
 /// A block (dense) or slot (sparse), named by its first key: the unit of a close step.
 pub(super) type Unit = Key;
@@ -64,21 +65,28 @@ impl<T: Element> Gathered<T> {
         }
     }
 
-    /// A copy of `values`, in a buffer that was used before if there is one.
-    pub(super) fn copy(&mut self, values: &[T]) -> Vec<T> {
+    /// A copy of `values`, in a buffer that was used before if there is one. `None` when it must
+    /// be `finite` and is not: checked in the pass that copies, which would otherwise be two.
+    pub(super) fn copy(&mut self, values: &[T], finite: bool) -> Option<Vec<T>> {
         let mut buffer = self.spare.pop().unwrap_or_default();
         self.spare_bytes -= buffer.capacity() * size_of::<T>();
-        buffer.extend_from_slice(values);
-        buffer
+        buffer.resize(values.len(), T::default());
+        if finite && !copy_finite(&mut buffer, values) {
+            self.recycle(buffer);
+            return None;
+        }
+        if !finite {
+            copy(&mut buffer, values);
+        }
+        Some(buffer)
     }
 
     /// Keeps the buffer of a part that has been folded: a page that is given back to the system
     /// and asked for again costs more than filling it. Keeping only some was measured to be
     /// slower than keeping none.
-    pub(super) fn recycle(&mut self, mut buffer: Vec<T>) {
+    pub(super) fn recycle(&mut self, buffer: Vec<T>) {
         let bytes = buffer.capacity() * size_of::<T>();
         if bytes > 0 && self.bytes + self.spare_bytes + bytes <= self.bytes_peak {
-            buffer.clear();
             self.spare.push(buffer);
             self.spare_bytes += bytes;
         }
@@ -215,7 +223,7 @@ mod tests {
         let rows = KeyRange::from_count(Key(0), 64).unwrap();
         for round in 1..20 {
             for rank in 0..3 {
-                let values = gathered.copy(&[rank as f32; 64]);
+                let values = gathered.copy(&[rank as f32; 64], true).unwrap();
                 let part = Part::Rows(vec![Segment { rows, values }]);
                 gathered.add(Key(0), Tick(round), Rank(rank), part, 1);
             }

@@ -56,36 +56,33 @@ impl<T: Element> Part<T> {
     }
 }
 
+/// Cost: a search, and the segments that overlap; those behind move up when there are new ones.
 fn merge_segment<T: Element>(held: &mut Vec<Segment<T>>, later: Segment<T>, width: usize) {
-    let mut rest = Some(later.rows);
+    let from = held.partition_point(|segment| segment.rows.last() < later.rows.first());
+    let overlapping =
+        held[from..].partition_point(|segment| segment.rows.first() <= later.rows.last());
+    if overlapping == 0 {
+        return held.insert(from, later);
+    }
     let of = |rows: &KeyRange| {
         let start = later.rows.offset(rows.first()) as usize * width;
         &later.values[start..start + row_count(rows) * width]
     };
-    let mut fresh = Vec::new();
-    for segment in held.iter_mut() {
-        let Some(open) = rest else { break };
-        let Some(both) = segment.rows.intersect(&open) else {
-            continue;
-        };
-        if let Some(before) = before(&open, &both) {
-            fresh.push(Segment { rows: before, values: of(&before).to_vec() });
+    let mut merged = Vec::with_capacity(2 * overlapping + 1);
+    let mut rest = Some(later.rows);
+    for mut segment in held.drain(from..from + overlapping) {
+        let open = rest.and_then(|open| Some((open, segment.rows.intersect(&open)?)));
+        if let Some((open, both)) = open {
+            let fresh = before(&open, &both);
+            merged.extend(fresh.map(|rows| Segment { rows, values: of(&rows).to_vec() }));
+            let start = segment.rows.offset(both.first()) as usize * width;
+            add_assign(&mut segment.values[start..start + row_count(&both) * width], of(&both));
+            rest = after(&open, &both);
         }
-        let start = segment.rows.offset(both.first()) as usize * width;
-        add_assign(&mut segment.values[start..start + row_count(&both) * width], of(&both));
-        rest = after(&open, &both);
+        merged.push(segment);
     }
-    if let Some(rows) = rest {
-        if rows == later.rows {
-            fresh.push(later);
-        } else {
-            fresh.push(Segment { rows, values: of(&rows).to_vec() });
-        }
-    }
-    if !fresh.is_empty() {
-        held.append(&mut fresh);
-        held.sort_unstable_by_key(|segment| segment.rows);
-    }
+    merged.extend(rest.map(|rows| Segment { rows, values: of(&rows).to_vec() }));
+    held.splice(from..from, merged);
 }
 
 fn merge_keys<T: Element>(

@@ -36,6 +36,15 @@ pub enum Chunk<'a, T> {
     },
 }
 
+impl<'a, T> Chunk<'a, T> {
+    /// The contributions, row after row.
+    pub fn values(&self) -> &'a [T] {
+        match self {
+            Self::Block { values, .. } | Self::Frame { values, .. } => values,
+        }
+    }
+}
+
 /// What became of a push.
 #[derive(Clone, Debug, PartialEq)]
 pub enum PushOutcome {

@@ -98,6 +98,7 @@ impl<T: Element> ShardRows<T> {
                 }
                 if let Part::Keys(keys, values) = sum {
                     apply_keys(store, update, slot, (&keys, &values), self.width, &mut self.tile);
+                    recycle(values);
                 }
             },
         }
@@ -171,11 +172,20 @@ fn fold_rows<T: Element>(
 ) {
     let mut step = None;
     let mut slices = Vec::with_capacity(parts.len());
+    // Runs and each part's segments ascend, so that one walk over all of them finds every cover.
+    let mut rests: Vec<_> = parts.iter().map(Vec::as_slice).collect();
     for rows in runs(parts) {
         slices.clear();
-        for segment in parts.iter().flatten().filter(|segment| segment.rows.covers(&rows)) {
-            let start = segment.rows.offset(rows.first()) as usize * width;
-            slices.push(&segment.values[start..start + row_count(&rows) * width]);
+        for rest in &mut rests {
+            while let Some((_, later)) =
+                rest.split_first().filter(|(segment, _)| segment.rows.last() < rows.first())
+            {
+                *rest = later;
+            }
+            if let Some(segment) = rest.first().filter(|segment| segment.rows.covers(&rows)) {
+                let start = segment.rows.offset(rows.first()) as usize * width;
+                slices.push(&segment.values[start..start + row_count(&rows) * width]);
+            }
         }
         if slices.is_empty() {
             continue;
@@ -231,14 +241,11 @@ fn apply_run<T: Element>(
     if let ([only], None) = (parts, update.denominator) {
         return update.rule.apply(&context, &mut run.rows(only));
     }
-    let mut slices = Vec::with_capacity(parts.len());
     let mut start = 0;
     while start < run.values.len() {
         let end = run.values.len().min(start + tile.len());
         let sum = &mut tile[..end - start];
-        slices.clear();
-        slices.extend(parts.iter().map(|part| &part[start..end]));
-        sum_into(sum, &slices);
+        sum_into(sum, parts, start..end);
         if let Some(denominator) = update.denominator {
             divide(sum, denominator);
         }

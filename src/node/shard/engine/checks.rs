@@ -37,10 +37,23 @@ impl<T: Element> ShardEngine<T> {
             let (expected, found) = (counted.next(), request.header.tick);
             return Err(Refusal::TickBackwards { expected, found });
         }
-        if self.table.policy().non_finite {
+        // A gathering shard checks the elements while it copies them.
+        if self.table.policy().non_finite || self.code.policy.gathers() || all_finite(values) {
             return Ok(());
         }
-        check_finite(chunk, values, self.width())
+        Err(self.non_finite(chunk))
+    }
+
+    /// Why a chunk with an element that is not finite is refused: where the first one is.
+    pub(super) fn non_finite(&self, chunk: &Chunk<'_, T>) -> Refusal {
+        let (values, width) = (chunk.values(), self.width());
+        let at = first_non_finite(values).unwrap_or_default();
+        let key = match chunk {
+            Chunk::Block { rows, .. } => Key(rows.first().0 + (at / width) as u64),
+            Chunk::Frame { keys, .. } => keys[at / width],
+        };
+        let element = u32::try_from(at % width).unwrap_or(u32::MAX);
+        Refusal::NonFinite { key, element, bits: values[at].to_f64().to_bits() }
     }
 
     pub(super) fn owned(&self, slot: SlotIndex) -> Result<KeyRange, Refusal> {
@@ -106,23 +119,6 @@ impl<T: Element> ShardEngine<T> {
         let (expected, found) = ((rows * self.width()) as u64, elements as u64);
         if expected == found { Ok(()) } else { Err(Refusal::Shape { expected, found }) }
     }
-}
-
-fn check_finite<T: Element>(
-    chunk: &Chunk<'_, T>,
-    values: &[T],
-    width: usize,
-) -> Result<(), Refusal> {
-    if all_finite(values) {
-        return Ok(());
-    }
-    let at = first_non_finite(values).unwrap_or_default();
-    let key = match chunk {
-        Chunk::Block { rows, .. } => Key(rows.first().0 + (at / width) as u64),
-        Chunk::Frame { keys, .. } => keys[at / width],
-    };
-    let element = u32::try_from(at % width).unwrap_or(u32::MAX);
-    Err(Refusal::NonFinite { key, element, bits: values[at].to_f64().to_bits() })
 }
 
 /// Refuses weights that no honest worker sends.
