@@ -7,9 +7,9 @@ use anyhow::Context;
 use archipelago::embed::{Config, StoreStats};
 use archipelago::os::Clock;
 use archipelago::time::Instant;
-use archipelago::{KeyList, Layout, Store, Table, TablePolicy};
+use archipelago::{Store, Table, TablePolicy};
 use archipelago_workloads::score::Scores;
-use archipelago_workloads::train::Progress;
+use archipelago_workloads::train::{Progress, read_model};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::Local;
@@ -55,12 +55,16 @@ impl Job<'_> {
         self.train(&store, &tables, &bar)?;
         let seconds = clock.now().since(Instant::EPOCH).as_secs_f64();
         bar.finish_and_clear();
-        let values = read(&store, &tables).context("reading the trained model")?;
+        // What training took, without the reading that follows.
+        let stats = store.stats();
+        let reader = store.group("reader", 1)?.join_blocking()?;
+        let values = reader.run(async |me| read_model(me, &tables).await);
+        let values = values.context("reading the trained model")?;
         Ok(Outcome {
             local: self.local,
             workers: self.workers,
             seconds,
-            stats: store.stats(),
+            stats,
             scores: self.model.evaluate(&values),
             ticks,
         })
@@ -128,23 +132,4 @@ fn check_size(tables: &[Table]) -> anyhow::Result<()> {
          is a feature number wrong?"
     );
     Ok(())
-}
-
-/// All values of a model's tables, one after the other.
-fn read(store: &Store, tables: &[Table]) -> archipelago::Result<Vec<f32>> {
-    let mut values = Vec::new();
-    for table in tables {
-        let spec = table.spec();
-        let elements = spec.rows() as usize * spec.width as usize;
-        let start = values.len();
-        values.resize(start + elements, 0.0);
-        match spec.layout {
-            Layout::Dense => store.read(table, .., &mut values[start..])?,
-            Layout::Sparse => {
-                let keys = KeyList::new((spec.domain.first().0..=spec.domain.last().0).collect())?;
-                store.read(table, &keys, &mut values[start..])?
-            },
-        };
-    }
-    Ok(values)
 }

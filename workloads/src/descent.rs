@@ -1,11 +1,12 @@
 //! The loop and the scoring of models whose tables are all pulled and pushed whole.
 
-use archipelago::{PushOptions, Result, Seen, Table, Worker};
+use archipelago::{Hyper, Result, Seen, Table, TableSpec, Worker};
 
+use crate::course::{Course, Step};
 use crate::data::{DenseData, Share};
 use crate::math;
 use crate::score::{Scores, Tally, area_under_curve, largest};
-use crate::train::{Account, OnProgress, Pace, Step, TrainReport, compute, spans};
+use crate::train::{OnProgress, Pace, TrainReport, check_tables, spans};
 
 /// A model on dense rows: values in, scores and gradients out. `values` and `gradient` are the
 /// rows of its tables, one table after the other.
@@ -45,40 +46,36 @@ pub(crate) fn gradient(
     total
 }
 
-/// Trains, one tick per batch, and leaves the group.
+/// Trains tables that have to be those `expected`, one tick per batch, and leaves the group.
 pub(crate) async fn descend<W: Worker, M: DenseModel + Send>(
     me: &W,
-    tables: &[Table],
+    (tables, expected): (&[Table], &[(TableSpec, Hyper)]),
     share: &Share<'_, DenseData>,
     pace: &Pace,
     mut model: M,
     progress: OnProgress<'_>,
 ) -> Result<TrainReport> {
+    check_tables(tables, expected)?;
     let (spans, elements) = spans(tables)?;
     let (mut values, mut slopes) = (vec![0.0; elements], vec![0.0; elements]);
-    let batches = share.batches(pace.seed, pace.batch);
-    let iterations = pace.iterations(share);
-    let mut account = Account::new(me.origin().rank, iterations, batches.count(), progress);
-    for iteration in 0..iterations {
+    let mut course = Course::new(me, share, pace, progress);
+    while let Some(batch) = course.next_batch() {
         let mut step = Step::default();
-        if let Some(batch) = batches.index(iteration) {
-            let rows = batches.rows(batch);
+        if !batch.rows.is_empty() {
             for (table, span) in tables.iter().zip(&spans) {
                 let seen = me.pull(table, .., &mut values[span.clone()]).await?;
                 step.seen = Some(step.seen.map_or(seen, |earlier: Seen| earlier.merge(seen)));
             }
-            step.rows = rows.len();
-            step.loss = gradient(&mut model, &values, share.data(), rows, &mut slopes);
-            compute(me, pace, model.row_flops() * rows.len() as u64).await;
-            let options = PushOptions { weight: Some(rows.len() as f64), after: &[] };
+            step.loss = gradient(&mut model, &values, share.data(), batch.rows, &mut slopes);
+            course.compute(model.row_flops() * batch.rows.len() as u64).await;
             for (table, span) in tables.iter().zip(&spans) {
-                me.push_with(table, .., &slopes[span.clone()], options).await?;
+                me.push_with(table, .., &slopes[span.clone()], batch.weight()).await?;
             }
             step.model = Some(&values);
         }
-        account.add(me.tick().await?, &step);
+        course.end_iteration(step).await?;
     }
-    account.finish(me, tables, pace).await
+    course.finish(tables).await
 }
 
 /// Scores a model; with two classes, class 1 counts as positive.
@@ -100,8 +97,9 @@ pub(crate) fn score(model: &mut impl DenseModel, values: &[f32], data: &DenseDat
 mod tests {
     use super::*;
     use crate::softmax;
-    use crate::testing::{Bench, run_all, scattered};
+    use crate::testing::{scattered, trained};
     use archipelago::Extension;
+    use archipelago::embed::EmbedWorker;
 
     /// Five rows over two workers make batches of 3 and 2: only right weights give the same mean.
     #[test]
@@ -110,17 +108,27 @@ mod tests {
         let mut config = softmax::Config { rule: Extension::new("sgd/1"), ..Default::default() };
         config.pace = Pace { iterations: Some(3), ..Pace::new(9, 0) };
         let trained = |workers| {
-            let bench = Bench::new(config.tables(4, 3, workers), workers);
-            let share = |rank| Share::strided(&data, rank, workers).unwrap();
-            let shares: Vec<_> = (0..workers).map(share).collect();
-            let members: Vec<_> = (0..workers).map(|rank| bench.member(rank)).collect();
-            let pairs = members.iter().zip(&shares);
-            let run = |(me, share)| softmax::train(me, bench.tables(), share, &config, &|_| {});
-            assert!(run_all(pairs.map(run).collect()).iter().all(Result::is_ok));
-            bench.values()
+            let train = async |me: &EmbedWorker, tables: &[Table], share: &Share<'_, DenseData>| {
+                softmax::train(me, tables, share, &config, &|_| {}).await
+            };
+            trained(&data, config.tables(4, 3, workers), workers, train).0
         };
         let (one, two) = (trained(1), trained(2));
         assert!(one.iter().zip(&two).all(|(a, b)| (a - b).abs() < 1e-6), "{one:?} {two:?}");
         assert!(one.iter().any(|value| value.abs() > 1e-3));
+    }
+
+    #[test]
+    fn tables_of_another_shape_are_refused() {
+        let data = DenseData::new(4, 3, scattered(20, 1), vec![0, 2, 1, 2, 0]).unwrap();
+        let config = softmax::Config::default();
+        let train = async |me: &EmbedWorker, tables: &[Table], share: &Share<'_, DenseData>| {
+            softmax::train(me, tables, share, &config, &|_| {}).await
+        };
+        let (_, results) = trained(&data, config.tables(5, 3, 1), 1, train);
+        let error = results[0].as_ref().unwrap_err().to_string();
+        let expected = "table \"softmax\": shape is [keys 0..=5, width 3], \
+            expected [keys 0..=4, width 3]";
+        assert_eq!(error, expected);
     }
 }

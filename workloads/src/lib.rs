@@ -62,6 +62,7 @@
 //!
 //! [`Worker`]: archipelago::Worker
 
+mod course;
 pub mod data;
 mod descent;
 mod math;

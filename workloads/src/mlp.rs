@@ -11,7 +11,7 @@ use crate::data::{DenseData, Share};
 use crate::descent::{DenseModel, descend, score};
 use crate::math;
 use crate::score::Scores;
-use crate::train::{self, OnProgress, Pace, TrainReport, check_tables};
+use crate::train::{self, OnProgress, Pace, TrainReport};
 
 /// What a hidden unit does to its input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,9 +114,8 @@ pub fn train<'a, W: Worker>(
     async move {
         let data = share.data();
         let expected = config.tables(data.features(), data.classes(), share.size());
-        check_tables(tables, &expected)?;
         let model = Network::new(data, config);
-        descend(me, tables, share, &config.pace, model, progress).await
+        descend(me, (tables, &expected), share, &config.pace, model, progress).await
     }
 }
 
@@ -203,7 +202,8 @@ mod tests {
     use super::*;
     use crate::data::digits_split;
     use crate::descent::gradient;
-    use crate::testing::{Bench, gradient_error, run_all, scattered};
+    use crate::testing::{gradient_error, scattered, trained};
+    use archipelago::embed::EmbedWorker;
 
     #[test]
     fn the_gradient_is_that_of_the_loss() {
@@ -229,18 +229,14 @@ mod tests {
         let mut config = Config { block_elements: 256, ..Config::default() };
         config.pace.final_model = true;
         config.pace.epochs = 10;
-        let workers = 4;
         let trained = || {
-            let bench = Bench::new(config.tables(64, 10, workers), workers);
-            let share = |rank| Share::strided(&data, rank, workers).unwrap();
-            let shares: Vec<_> = (0..workers).map(share).collect();
-            let members: Vec<_> = (0..workers).map(|rank| bench.member(rank)).collect();
-            let pairs = members.iter().zip(&shares);
-            let run = |(me, share)| train(me, bench.tables(), share, &config, &|_| {});
-            let reports = run_all(pairs.map(run).collect());
-            let model = reports[0].as_ref().unwrap().model.clone();
-            assert_eq!(model, Some(bench.values()));
-            bench.values()
+            let train = async |me: &EmbedWorker, tables: &[Table], share: &Share<'_, DenseData>| {
+                train(me, tables, share, &config, &|_| {}).await
+            };
+            let (values, reports) = trained(&data, config.tables(64, 10, 4), 4, train);
+            let model = reports.into_iter().next().and_then(|report| report.unwrap().model);
+            assert_eq!(model.as_ref(), Some(&values));
+            values
         };
         let values = trained();
         let scores = evaluate(&values, &test, &config);

@@ -5,9 +5,12 @@
 
 use std::path::PathBuf;
 
-use crate::data::{DenseData, Examples, Share, SparseData};
+use archipelago::Table;
+use archipelago::embed::EmbedWorker;
+
+use crate::data::{DenseData, Share, SparseData};
 use crate::score::Scores;
-use crate::testing::{Bench, Member, run_all};
+use crate::testing::trained;
 use crate::{mlp, sparse_lr};
 
 fn file(name: &str) -> PathBuf {
@@ -15,25 +18,16 @@ fn file(name: &str) -> PathBuf {
     PathBuf::from(folder.expect("ARCHIPELAGO_DATA_FOLDER names a folder")).join(name)
 }
 
-fn members<'a, D: Examples>(
-    bench: &Bench,
-    data: &'a D,
-    workers: u32,
-) -> Vec<(Member, Share<'a, D>)> {
-    let member = |rank| (bench.member(rank), Share::strided(data, rank, workers).unwrap());
-    (0..workers).map(member).collect()
-}
-
 /// Trains with 1, 4 and 8 workers and compares with the reference (accuracy, area).
 fn compare(names: (&str, &str), features: u64, config: &sparse_lr::Config, expected: (f64, f64)) {
     let open = |name| SparseData::open_libsvm(file(name)).unwrap().with_features(features).unwrap();
     let (data, test) = (open(names.0), open(names.1));
     for workers in [1, 4, 8] {
-        let bench = Bench::new(config.tables(features, workers), workers);
-        let members = members(&bench, &data, workers);
-        let run = |(me, share)| sparse_lr::train(me, bench.tables(), share, config, &|_| {});
-        run_all(members.iter().map(|(me, share)| run((me, share))).collect());
-        let scores = sparse_lr::evaluate(&bench.values(), &test);
+        let train = async |me: &EmbedWorker, tables: &[Table], share: &Share<'_, SparseData>| {
+            sparse_lr::train(me, tables, share, config, &|_| {}).await
+        };
+        let (values, _) = trained(&data, config.tables(features, workers), workers, train);
+        let scores = sparse_lr::evaluate(&values, &test);
         println!("{}, {workers} workers: {scores:?}", names.0);
         assert!(scores.accuracy > expected.0 - 0.003, "expected {}", expected.0);
         assert!(scores.auc > Some(expected.1 - 0.003), "expected {}", expected.1);
@@ -74,11 +68,11 @@ fn mnist() {
     let mut config = mlp::Config::default();
     config.pace.epochs = 2;
     let workers = 4;
-    let bench = Bench::new(config.tables(784, 10, workers), workers);
-    let members = members(&bench, &data, workers);
-    let run = |(me, share)| mlp::train(me, bench.tables(), share, &config, &|_| {});
-    run_all(members.iter().map(|(me, share)| run((me, share))).collect());
-    let scores: Scores = mlp::evaluate(&bench.values(), &test, &config);
+    let train = async |me: &EmbedWorker, tables: &[Table], share: &Share<'_, DenseData>| {
+        mlp::train(me, tables, share, &config, &|_| {}).await
+    };
+    let (values, _) = trained(&data, config.tables(784, 10, workers), workers, train);
+    let scores: Scores = mlp::evaluate(&values, &test, &config);
     println!("MNIST, {workers} workers: {scores:?}");
     assert!(scores.accuracy > 0.95);
 }

@@ -9,7 +9,7 @@ use crate::data::{DenseData, Share};
 use crate::descent::{DenseModel, descend, score};
 use crate::math;
 use crate::score::Scores;
-use crate::train::{self, OnProgress, Pace, TrainReport, check_tables};
+use crate::train::{self, OnProgress, Pace, TrainReport};
 
 /// What is trained, and how.
 #[derive(Clone, Debug, PartialEq)]
@@ -72,9 +72,8 @@ pub fn train<'a, W: Worker>(
     async move {
         let data = share.data();
         let expected = config.tables(data.features(), data.classes(), share.size());
-        check_tables(tables, &expected)?;
         let model = Softmax::new(data.features(), data.classes() as usize, config.l2);
-        descend(me, tables, share, &config.pace, model, progress).await
+        descend(me, (tables, &expected), share, &config.pace, model, progress).await
     }
 }
 
@@ -132,7 +131,8 @@ mod tests {
     use super::*;
     use crate::data::digits_split;
     use crate::descent::gradient;
-    use crate::testing::{Bench, gradient_error, run_all, scattered};
+    use crate::testing::{gradient_error, scattered, trained};
+    use archipelago::embed::EmbedWorker;
     use archipelago::sync::{AtomicU64, Ordering};
 
     #[test]
@@ -156,25 +156,22 @@ mod tests {
         let (data, test) = digits_split().unwrap();
         let config = Config { block_elements: 256, ..Config::default() };
         for workers in [1, 4] {
-            let bench = Bench::new(config.tables(64, 10, workers), workers);
-            let share = |rank| Share::strided(&data, rank, workers).unwrap();
-            let shares: Vec<_> = (0..workers).map(share).collect();
-            let members: Vec<_> = (0..workers).map(|rank| bench.member(rank)).collect();
-            let (calls, own) = (AtomicU64::new(0), bench.tables());
+            let calls = AtomicU64::new(0);
             let progress = |progress: train::Progress<'_>| {
                 assert_eq!(progress.model.map(<[f32]>::len), Some(650));
                 assert_eq!(progress.tick.0, progress.iteration + 1);
                 calls.fetch_add(1, Ordering::Relaxed);
             };
-            let pairs = members.iter().zip(&shares);
-            let run = |(me, share)| train(me, own, share, &config, &progress);
-            let reports = run_all(pairs.map(run).collect());
+            let train = async |me: &EmbedWorker, tables: &[Table], share: &Share<'_, DenseData>| {
+                train(me, tables, share, &config, &progress).await
+            };
+            let tables = config.tables(64, 10, workers);
+            let (values, reports) = trained(&data, tables, workers, train);
             let iterations = reports[0].as_ref().unwrap().iterations;
-            assert_eq!(iterations, config.pace.iterations(&shares[0]));
+            let share = Share::strided(&data, 0, workers).unwrap();
+            assert_eq!(iterations, config.pace.iterations(&share));
             assert_eq!(calls.into_inner(), iterations * u64::from(workers));
-            let flops = 30 * 4 * 650 * shares[0].rows().len() as u64;
-            assert_eq!(members[0].computed().as_nanos(), u128::from(flops));
-            let scores = evaluate(&bench.values(), &test);
+            let scores = evaluate(&values, &test);
             assert!(scores.accuracy > 0.89 && scores.auc.is_none(), "{scores:?}");
         }
     }

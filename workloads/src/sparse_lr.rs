@@ -8,14 +8,13 @@
 //! occurs. A batch's list of keys is made when the batch first comes up and kept.
 
 use archipelago::key::{Key, KeyRange};
-use archipelago::{
-    Extension, Hyper, KeyList, Layout, PushOptions, Result, Schedule, Table, TableSpec, Worker,
-};
+use archipelago::{Extension, Hyper, KeyList, Layout, Result, Schedule, Table, TableSpec, Worker};
 
-use crate::data::{Batches, Share, SparseData};
+use crate::course::{Course, Step};
+use crate::data::{Share, SparseData};
 use crate::math;
 use crate::score::{Scores, Tally, area_under_curve};
-use crate::train::{self, Account, OnProgress, Pace, Step, TrainReport, check_tables, compute};
+use crate::train::{self, OnProgress, Pace, TrainReport, check_tables};
 
 /// What is trained, and how.
 #[derive(Clone, Debug, PartialEq)]
@@ -85,34 +84,28 @@ pub fn train<'a, W: Worker>(
     progress: OnProgress<'a>,
 ) -> impl Future<Output = Result<TrainReport>> + Send {
     async move {
-        let (data, pace) = (share.data(), &config.pace);
+        let data = share.data();
         check_tables(tables, &config.tables(data.features(), share.size()))?;
-        let batches = share.batches(pace.seed, pace.batch);
-        let mut plans = Vec::with_capacity(batches.count());
-        let (mut values, mut gradient) = (Vec::new(), Vec::new());
-        let iterations = pace.iterations(share);
-        let mut account = Account::new(me.origin().rank, iterations, batches.count(), progress);
-        for iteration in 0..iterations {
+        let (mut plans, mut values, mut gradient) = (Vec::new(), Vec::new(), Vec::new());
+        let mut course = Course::new(me, share, &config.pace, progress);
+        while let Some(batch) = course.next_batch() {
             let mut step = Step::default();
-            if let (Some(index), Some(table)) = (batches.index(iteration), tables.first()) {
+            if let (false, Some(table)) = (batch.rows.is_empty(), tables.first()) {
                 // Batches come up in order, so the plan is there or is the next one.
-                if index == plans.len() {
-                    plans.push(Plan::new(data, &batches, index)?);
+                if batch.index == plans.len() {
+                    plans.push(Plan::new(data, batch.rows)?);
                 }
-                let plan = &plans[index];
+                let plan = &plans[batch.index];
                 values.resize(plan.keys.len(), 0.0);
                 gradient.resize(plan.keys.len(), 0.0);
                 step.seen = Some(me.pull(table, &plan.keys, &mut values).await?);
-                let rows = batches.rows(index);
-                step.rows = rows.len();
-                step.loss = plan.gradient(data, rows, config.l2, &values, &mut gradient);
-                compute(me, pace, plan.flops()).await;
-                let options = PushOptions { weight: Some(rows.len() as f64), after: &[] };
-                me.push_with(table, &plan.keys, &gradient, options).await?;
+                step.loss = plan.gradient(data, batch.rows, config.l2, &values, &mut gradient);
+                course.compute(plan.flops()).await;
+                me.push_with(table, &plan.keys, &gradient, batch.weight()).await?;
             }
-            account.add(me.tick().await?, &step);
+            course.end_iteration(step).await?;
         }
-        account.finish(me, tables, pace).await
+        course.finish(tables).await
     }
 }
 
@@ -143,8 +136,7 @@ struct Plan {
 }
 
 impl Plan {
-    fn new(data: &SparseData, batches: &Batches, index: usize) -> Result<Self> {
-        let rows = batches.rows(index);
+    fn new(data: &SparseData, rows: &[usize]) -> Result<Self> {
         let named = || rows.iter().flat_map(|&row| data.row(row).indices).map(|&i| u64::from(i));
         let mut keys: Vec<u64> = named().collect();
         keys.sort_unstable();
@@ -200,7 +192,8 @@ impl Plan {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{Bench, gradient_error, run_all, scattered};
+    use crate::testing::{self, gradient_error, scattered};
+    use archipelago::embed::EmbedWorker;
     use archipelago::rng::Rng;
 
     /// Rows of a known linear model over 40 features, two or three features a row.
@@ -223,14 +216,21 @@ mod tests {
     }
 
     fn trained(data: &SparseData, config: &Config, workers: u32) -> (Vec<f32>, Vec<TrainReport>) {
-        let bench = Bench::new(config.tables(data.features(), workers), workers);
-        let share = |rank| Share::strided(data, rank, workers).unwrap();
-        let shares: Vec<_> = (0..workers).map(share).collect();
-        let members: Vec<_> = (0..workers).map(|rank| bench.member(rank)).collect();
-        let pairs = members.iter().zip(&shares);
-        let run = |(me, share)| train(me, bench.tables(), share, config, &|_| {});
-        let reports = run_all(pairs.map(run).collect());
-        (bench.values(), reports.into_iter().map(Result::unwrap).collect())
+        let tables = config.tables(data.features(), workers);
+        let (values, reports) = run(data, config, tables, workers);
+        (values, reports.into_iter().map(Result::unwrap).collect())
+    }
+
+    fn run(
+        data: &SparseData,
+        config: &Config,
+        tables: Vec<(TableSpec, Hyper)>,
+        workers: u32,
+    ) -> (Vec<f32>, Vec<Result<TrainReport>>) {
+        let train = async |me: &EmbedWorker, tables: &[Table], share: &Share<'_, SparseData>| {
+            train(me, tables, share, config, &|_| {}).await
+        };
+        testing::trained(data, tables, workers, train)
     }
 
     #[test]
@@ -238,7 +238,7 @@ mod tests {
         let data = rows(12);
         let share = Share::strided(&data, 0, 1).unwrap();
         let batches = share.batches(1, 12);
-        let plan = Plan::new(&data, &batches, 0).unwrap();
+        let plan = Plan::new(&data, batches.rows(0)).unwrap();
         let values = scattered(plan.keys.len(), 3);
         let mut gradient = vec![7.0; values.len()];
         let l2 = 0.1;
@@ -296,10 +296,7 @@ mod tests {
     fn tables_of_another_shape_are_refused() {
         let data = rows(4);
         let config = Config::default();
-        let bench = Bench::new(config.tables(41, 1), 1);
-        let share = Share::strided(&data, 0, 1).unwrap();
-        let me = bench.member(0);
-        let result = run_all(vec![train(&me, bench.tables(), &share, &config, &|_| {})]);
+        let (_, result) = run(&data, &config, config.tables(41, 1), 1);
         let error = result[0].as_ref().unwrap_err().to_string();
         let expected = "table \"weights\": shape is [keys 0..=41, width 1], \
             expected [keys 0..=40, width 1]";

@@ -58,7 +58,7 @@ impl Pace {
         Combine::WeightedMean { round_weight: rows }
     }
 
-    fn cost(&self, flops: u64) -> Duration {
+    pub(crate) fn cost(&self, flops: u64) -> Duration {
         // Saturating: a negative or NaN cost is none.
         Duration::from_nanos((flops as f64 * self.flop_nanoseconds) as u64)
     }
@@ -173,91 +173,6 @@ pub(crate) fn check_tables(tables: &[Table], expected: &[(TableSpec, Hyper)]) ->
     .into())
 }
 
-/// Keeps count of a worker's iterations.
-pub(crate) struct Account<'a> {
-    rank: Rank,
-    iterations: u64,
-    /// Batches of one pass.
-    pass: u64,
-    progress: OnProgress<'a>,
-    first: (f64, u64),
-    last: (f64, u64),
-    report: TrainReport,
-}
-
-/// What one iteration has computed.
-#[derive(Default)]
-pub(crate) struct Step<'a> {
-    pub(crate) rows: usize,
-    /// Summed over the rows.
-    pub(crate) loss: f64,
-    pub(crate) seen: Option<Seen>,
-    pub(crate) model: Option<&'a [f32]>,
-}
-
-impl<'a> Account<'a> {
-    pub(crate) fn new(
-        rank: Rank,
-        iterations: u64,
-        batches: usize,
-        progress: OnProgress<'a>,
-    ) -> Self {
-        Self {
-            rank,
-            iterations,
-            pass: batches as u64,
-            progress,
-            first: (0.0, 0),
-            last: (0.0, 0),
-            report: TrainReport::default(),
-        }
-    }
-
-    pub(crate) fn add(&mut self, tick: Tick, step: &Step<'_>) {
-        let (done, rows) = (self.report.iterations, step.rows as u64);
-        let add = |(loss, count): (f64, u64)| (loss + step.loss, count + rows);
-        if done < self.pass {
-            self.first = add(self.first);
-        }
-        if done.saturating_add(self.pass) >= self.iterations {
-            self.last = add(self.last);
-        }
-        self.report.iterations += 1;
-        self.report.rows += rows;
-        (self.progress)(Progress {
-            rank: self.rank,
-            tick,
-            iteration: self.report.iterations,
-            iterations: self.iterations,
-            rows: step.rows,
-            loss: mean((step.loss, rows)),
-            seen: step.seen,
-            model: step.model,
-        });
-    }
-
-    /// Reads the model if asked to, leaves the group and sums up.
-    pub(crate) async fn finish<W: Worker>(
-        mut self,
-        me: &W,
-        tables: &[Table],
-        pace: &Pace,
-    ) -> Result<TrainReport> {
-        if pace.final_model && self.rank == Rank(0) {
-            self.report.model = Some(read_model(me, tables).await?);
-        }
-        me.finish().await?;
-        self.report.first_loss = mean(self.first);
-        self.report.last_loss = mean(self.last);
-        Ok(self.report)
-    }
-}
-
-/// Costs the modelled time of `flops` operations.
-pub(crate) async fn compute<W: Worker>(me: &W, pace: &Pace, flops: u64) {
-    me.compute(pace.cost(flops)).await;
-}
-
 /// Where each table's elements lie when all are put one after the other, and how many they are.
 pub(crate) fn spans(tables: &[Table]) -> Result<(Vec<Range<usize>>, usize)> {
     const ELEMENTS_MAX: u64 = 1 << 30;
@@ -274,8 +189,4 @@ pub(crate) fn spans(tables: &[Table]) -> Result<(Vec<Range<usize>>, usize)> {
         end = next;
     }
     Ok((spans, end as usize))
-}
-
-fn mean((sum, count): (f64, u64)) -> f64 {
-    if count == 0 { 0.0 } else { sum / count as f64 }
 }
