@@ -53,7 +53,7 @@ pub enum DataError {
         place: Place,
         /// What may stand there.
         expected: String,
-        /// What stands there, cut to 40 characters.
+        /// What stands there, escaped and cut to 40 characters.
         found: String,
     },
     /// A binary header or body is not what the format demands.
@@ -110,10 +110,47 @@ impl DataError {
     }
 }
 
-/// Untrusted bytes for an error message: cut, quoted, unprintable ones escaped.
+/// Untrusted bytes for an error message: quoted, whatever is not printable text escaped, cut to
+/// 40 characters with dots behind the quote.
 pub(super) fn quoted(bytes: &[u8]) -> String {
     const CHARACTERS_MAX: usize = 40;
-    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(4 * CHARACTERS_MAX)]);
-    let cut: String = text.chars().take(CHARACTERS_MAX).collect();
-    if cut.is_empty() { "nothing".into() } else { format!("{cut:?}") }
+    if bytes.is_empty() {
+        return "nothing".into();
+    }
+    let (mut text, mut count) = (String::new(), 0);
+    for piece in pieces(bytes) {
+        count += piece.chars().count();
+        if count > CHARACTERS_MAX {
+            return format!("\"{text}\"...");
+        }
+        text.push_str(&piece);
+    }
+    format!("\"{text}\"")
+}
+
+/// Characters, escaped where they have to be, and the bytes that are no characters.
+fn pieces(bytes: &[u8]) -> impl Iterator<Item = String> {
+    bytes.utf8_chunks().flat_map(|chunk| {
+        let escaped = |character: char| match character {
+            '\'' => "'".into(),
+            _ => character.escape_debug().collect(),
+        };
+        let broken = chunk.invalid().iter().map(|byte| format!("\\x{byte:02x}"));
+        chunk.valid().chars().map(escaped).chain(broken)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_found_is_escaped_and_cut() {
+        assert_eq!(quoted(b""), "nothing");
+        assert_eq!(quoted("it's \"5\u{20ac}\"\t".as_bytes()), "\"it's \\\"5\u{20ac}\\\"\\t\"");
+        assert_eq!(quoted(b"\xff\x00a\x1b[2J"), r#""\xff\0a\u{1b}[2J""#);
+        assert_eq!(quoted(&[b'x'; 40]), format!("{:?}", "x".repeat(40)));
+        assert_eq!(quoted(&[b'x'; 41]), format!("{:?}...", "x".repeat(40)));
+        assert_eq!(quoted(&[0xfe; 1000]), format!("\"{}\"...", r"\xfe".repeat(10)));
+    }
 }

@@ -9,12 +9,14 @@
 //!
 //! Files may be gzip; their first bytes tell. No bytes, however malformed, make a loader panic
 //! or allocate more than a constant times the bytes it has read; what is wrong is answered with
-//! a [`DataError`] that names the place. Whole data sets are held in memory; nothing is streamed.
+//! a [`DataError`] that names the place, and [`Format`] guesses what a wrong file may be. Whole
+//! data sets are held in memory; nothing is streamed.
 
 mod csv;
 mod dense;
 mod digits;
 mod error;
+mod format;
 mod idx;
 mod share;
 mod source;
@@ -24,5 +26,6 @@ pub use csv::CsvOptions;
 pub use dense::{CLASSES_MAX, DenseData};
 pub use digits::{DIGITS_TRAIN_ROWS, digits, digits_split};
 pub use error::{DataError, Place};
+pub use format::Format;
 pub use share::{Batches, Examples, Share};
 pub use sparse::{SparseData, SparseRow};

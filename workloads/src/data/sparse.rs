@@ -35,9 +35,9 @@ pub struct SparseRow<'a> {
 impl SparseData {
     /// Reads a LIBSVM file: `label index:value index:value ...`, one row a line, indices from 1.
     ///
-    /// Plain or gzip, told apart by the first bytes. Labels are -1, 0 (meaning -1) or +1; text
-    /// after `#` and blank lines are skipped. Feature i of the file is index i - 1 here, and
-    /// `features` is the largest that occurs.
+    /// Plain or gzip, told apart by the first bytes. Labels are -1, 0 (meaning -1) or +1, in any
+    /// notation that a number has; text after `#` and blank lines are skipped. Feature i of the
+    /// file is index i - 1 here, and `features` is the largest that occurs.
     ///
     /// # Errors
     /// `Text` for a label or number that does not parse or is not finite, an index of 0 and
@@ -86,9 +86,9 @@ impl SparseData {
         let Some((column, token)) = tokens.next() else {
             return Ok(());
         };
-        let label = match token {
-            b"+1" | b"1" => 1.0,
-            b"-1" | b"0" => -1.0,
+        let label = match finite(token) {
+            Some(1.0) => 1.0,
+            Some(-1.0 | 0.0) => -1.0,
             _ => return Err(source.text(column, "a label: -1, 0 or +1", token)),
         };
         let mut last = None;
@@ -227,6 +227,15 @@ mod tests {
         assert!(data.row(1).indices.is_empty());
         assert!(data.clone().with_features(6).is_err());
         assert_eq!(data.with_features(9).unwrap().features(), 9);
+    }
+
+    #[test]
+    fn labels_may_be_written_with_a_point() {
+        let data = read("1.0 1:1\n-1.0 1:1\n0.0 1:1\n+1e0 1:1\n").unwrap();
+        assert_eq!(data.labels(), [1.0, -1.0, -1.0, 1.0]);
+        for label in ["0.5", "2.0", "nan", "1:1"] {
+            assert!(read(&format!("{label} 1:1")).unwrap_err().contains("a label"), "{label}");
+        }
     }
 
     #[test]
