@@ -3,11 +3,13 @@
 //! Today it trains in one process: `demo` and `train --embedded`. Servers over QUIC are planned.
 
 mod arguments;
+mod data;
 mod demo;
 mod job;
 mod local;
 mod model;
 mod report;
+mod summary;
 mod train;
 
 use std::io::Write;
@@ -15,7 +17,8 @@ use std::io::Write;
 pub use arguments::{Arguments, Command, DemoArguments, ModelKind, TrainArguments};
 pub use local::Local;
 
-/// Runs a command; its report goes to `out`, progress to the terminal's error stream.
+/// Runs a command; its report goes to `out`, progress and what `train` finds in its files to the
+/// error stream.
 ///
 /// # Errors
 /// Files that cannot be read, options that do not fit together, errors of the store.

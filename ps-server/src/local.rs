@@ -5,11 +5,12 @@ use std::str::FromStr;
 
 use archipelago::{Bsp, Eventual, Extension, Ssp};
 
-/// A local policy: `bsp`, `ssp:N` or `eventual`.
+/// A local policy: `bsp`, `ssp:N` or `eventual`, in upper or lower case.
 ///
 /// ```
 /// use ps_server::Local;
 /// assert_eq!("ssp:2".parse(), Ok(Local::Ssp(2)));
+/// assert_eq!("BSP".parse(), Ok(Local::Bsp));
 /// assert!("ssp".parse::<Local>().is_err());
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,9 +37,10 @@ impl FromStr for Local {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        match text.split_once(':') {
-            None if text == "bsp" => Ok(Self::Bsp),
-            None if text == "eventual" => Ok(Self::Eventual),
+        let lower = text.to_ascii_lowercase();
+        match lower.split_once(':') {
+            None if lower == "bsp" => Ok(Self::Bsp),
+            None if lower == "eventual" => Ok(Self::Eventual),
             Some(("ssp", staleness)) => staleness
                 .parse()
                 .map(Self::Ssp)

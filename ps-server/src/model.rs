@@ -7,6 +7,8 @@ use archipelago_workloads::score::Scores;
 use archipelago_workloads::train::{OnProgress, Pace, TrainReport};
 use archipelago_workloads::{mlp, softmax, sparse_lr};
 
+use crate::summary::Summary;
+
 /// A model, its data and how to train it.
 #[derive(Clone, Debug)]
 pub(crate) enum Model {
@@ -82,6 +84,18 @@ impl Model {
             Self::Mlp { config, train, .. } => {
                 let share = Share::strided(train, rank, workers)?;
                 Ok(mlp::train(me, tables, &share, config, progress).await?)
+            },
+        }
+    }
+
+    /// What the training rows and the held-out rows are.
+    pub(crate) fn summaries(&self) -> (Summary, Summary) {
+        match self {
+            Self::SparseLr { train, test, .. } => {
+                (Summary::of_sparse(train), Summary::of_sparse(test))
+            },
+            Self::Softmax { train, test, .. } | Self::Mlp { train, test, .. } => {
+                (Summary::of_dense(train), Summary::of_dense(test))
             },
         }
     }

@@ -1,6 +1,7 @@
 //! The command line as a user meets it.
 
-use std::process::{Command, Output};
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
 
 fn ps_server(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ps-server"));
@@ -36,37 +37,145 @@ fn the_demo_prints_a_table() {
     assert!(text.contains("accuracy") && text.contains("eventual"), "{text}");
 }
 
+/// Trains on files of these contents; both may be the same.
+fn train(model: &str, train: &[u8], test: &[u8], options: &[&str]) -> Output {
+    let folder = tempfile::tempdir().expect("a folder");
+    let [rows, held_out] = ["rows", "held-out"].map(|name| folder.path().join(name));
+    std::fs::write(&rows, train).expect("written");
+    std::fs::write(&held_out, test).expect("written");
+    let files = ["--train", rows.to_str().expect("UTF-8"), "--test"];
+    let files = [&files[..], &[held_out.to_str().expect("UTF-8")]].concat();
+    ps_server(&[&["train", "--embedded", "--model", model][..], &files, options].concat())
+}
+
+fn training_complaint(model: &str, rows: &[u8]) -> String {
+    let output = train(model, rows, rows, &[]);
+    assert!(!output.status.success(), "{model} should refuse {}", rows.escape_ascii());
+    String::from_utf8(output.stderr).expect("UTF-8")
+}
+
+fn json(output: &Output) -> serde_json::Value {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).expect("JSON")
+}
+
 #[test]
-fn training_reads_csv_and_reports() {
-    let folder = std::env::temp_dir().join(format!("archipelago-csv-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).expect("a folder");
-    let file = folder.join("xor.csv");
+fn training_reads_csv_says_what_it_reads_and_reports() {
     let rows: String =
         (0..64).map(|i| format!("{},{},{}\n", (i ^ (i >> 1)) & 1, i & 1, (i >> 1) & 1)).collect();
-    std::fs::write(&file, rows).expect("written");
-    let file = file.to_str().expect("UTF-8");
-    let files = ["--train", file, "--test", file];
-    let options = ["--embedded", "--json", "--epochs", "100", "--local", "ssp:1", "--workers", "2"];
-    let output = ps_server(&[&["train", "--model", "mlp"][..], &files, &options].concat());
-    let text = String::from_utf8(output.stdout).expect("UTF-8");
-    let line: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let options = ["--json", "--epochs", "100", "--local", "SSP:1", "--workers", "2"];
+    let output = train("MLP", rows.as_bytes(), rows.as_bytes(), &options);
+    let line = json(&output);
     assert_eq!((line["accuracy"].as_f64(), line["policy"].as_str()), (Some(1.0), Some("ssp:1")));
-    std::fs::remove_dir_all(folder).expect("removed");
+    let said = String::from_utf8_lossy(&output.stderr);
+    for part in ["64 rows, 2 features, 2 classes (0: 50.0 %, 1: 50.0 %)", "not scaled"] {
+        assert!(said.contains(part), "{said}");
+    }
+}
+
+#[test]
+fn classes_that_were_never_seen_are_a_warning() {
+    let rows = "0,1\n1,2\n".repeat(20);
+    let output = train("softmax", rows.as_bytes(), b"2,1\n0,1\n", &["--json", "--epochs", "1"]);
+    json(&output);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("held-out: 1 rows are of 1 classes without a row in"), "{said}");
+}
+
+#[test]
+fn the_digits_need_no_file() {
+    let digits = ["train", "--embedded", "--json", "--model", "softmax", "--train", "digits"];
+    let line = json(&ps_server(&[&digits[..], &["--epochs", "5"]].concat()));
+    assert!(line["accuracy"].as_f64() > Some(0.8), "{line}");
+    let text = complaint(&[&digits[..], &["--test", "rows.csv"]].concat());
+    assert!(text.contains("leave --test out"), "{text}");
+    let sparse = ["train", "--embedded", "--model", "sparse-lr", "--train", "digits"];
+    assert!(complaint(&sparse).contains("--model softmax or mlp"));
+}
+
+#[test]
+fn idx_is_known_by_its_content() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let [images, labels] = ["images", "labels"].map(|name| folder.path().join(name));
+    std::fs::write(&images, b"\0\0\x08\x02\0\0\0\x02\0\0\0\x01\0\xff").expect("written");
+    std::fs::write(&labels, b"\0\0\x08\x01\0\0\0\x02\0\x01").expect("written");
+    let [images, labels] = [&images, &labels].map(|path| path.to_str().expect("UTF-8"));
+    let train = ["train", "--embedded", "--model", "softmax", "--json", "--epochs", "1"];
+    let files = ["--train", images, "--test", images];
+    let named = ["--train-labels", labels, "--test-labels", labels];
+    json(&ps_server(&[&train[..], &files, &named].concat()));
+    let unnamed = complaint(&[&train[..], &files].concat());
+    assert!(unnamed.contains("name the file of their labels by --train-labels"), "{unnamed}");
+    let swapped = complaint(&[&train[..], &["--train", labels, "--test", images]].concat());
+    assert!(swapped.contains("name the images here"), "{swapped}");
+}
+
+#[test]
+#[cfg(unix)]
+fn rows_may_come_through_a_pipe() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("held-out");
+    let rows = "0,1\n1,2\n".repeat(50);
+    std::fs::write(&file, &rows).expect("written");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_ps-server"))
+        .args(["train", "--embedded", "--model", "softmax", "--json", "--epochs", "1"])
+        .args(["--train", "/dev/stdin", "--test", file.to_str().expect("UTF-8")])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the command starts");
+    let mut pipe = child.stdin.take().expect("piped");
+    pipe.write_all(rows.as_bytes()).expect("read to the end");
+    drop(pipe);
+    let output = child.wait_with_output().expect("the command runs");
+    json(&output);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("/dev/stdin: 100 rows"), "{said}");
+}
+
+#[test]
+fn a_file_of_another_format_is_told_with_what_to_pass() {
+    for (model, rows, parts) in [
+        ("softmax", &b"+1 3:1\n"[..], ["looks like LIBSVM", "--model sparse-lr"]),
+        ("sparse-lr", b"1,0.5\n", ["looks like CSV", "--model softmax or mlp"]),
+        ("sparse-lr", b"\0\0\x08\x03\0", ["looks like IDX", "--model softmax or mlp"]),
+        ("mlp", b"class,height\n0,1\n", ["found \"class\"", "tail -n +2"]),
+        ("mlp", b"0;1\n", ["found \"0;1\"", "separated by ';'"]),
+        ("mlp", b"0,1\n0.5,1\n", ["rows:2:1: ", "the class as 0, 1, 2, .."]),
+        ("sparse-lr", b"+2 1:1\n", ["found \"+2\"", "labels -1 or 0, and +1"]),
+        ("mlp", b"\x89PNG\r\n\x1a\n\0", [r#"found "\x89PNG""#, "neither text, gzip nor IDX"]),
+    ] {
+        let text = training_complaint(model, rows);
+        assert!(parts.iter().all(|part| text.contains(part)), "{parts:?} are not in {text}");
+        assert_eq!(text.matches("rows:").count(), 1, "said once: {text}");
+    }
+    let labels: String = (0..2000).map(|row| format!("{row},1\n")).collect();
+    let text = training_complaint("softmax", labels.as_bytes());
+    assert!(text.contains("2000 classes in 2000 rows"), "{text}");
 }
 
 #[test]
 fn complaints_say_what_to_do() {
-    let options = ["train", "--model", "sparse-lr", "--train", "/nowhere", "--test", "/nowhere"];
-    assert!(complaint(&options).contains("--embedded"));
-    let missing = complaint(&[&options[..], &["--embedded"]].concat());
+    let files = ["train", "--model", "sparse-lr", "--train", "/nowhere", "--test", "/nowhere"];
+    let options = [&files[..], &["--embedded"]].concat();
+    let missing = complaint(&files);
+    assert!(missing.contains("train needs --embedded, which trains in this process"), "{missing}");
+    let missing = complaint(&options);
     assert!(missing.contains("/nowhere"), "{missing}");
-    let huge = std::env::temp_dir().join(format!("archipelago-huge-{}", std::process::id()));
-    std::fs::write(&huge, "1 4000000000:1\n-1 1:1\n").expect("written");
-    let file = huge.to_str().expect("UTF-8");
-    let files = ["train", "--model", "sparse-lr", "--train", file, "--test", file, "--embedded"];
-    let size = complaint(&files);
+    let size = training_complaint("sparse-lr", b"1 4000000000:1\n-1 1:1\n");
     assert!(size.contains("4000000001 values"), "{size}");
-    std::fs::remove_file(huge).expect("removed");
-    let policy = complaint(&[&options[..], &["--embedded", "--local", "ssp"]].concat());
+    let policy = complaint(&[&options[..], &["--local", "ssp"]].concat());
     assert!(policy.contains("expected bsp, ssp:N or eventual, found \"ssp\""), "{policy}");
+    for (option, range) in [
+        ("--rate", "expected a finite number above 0"),
+        ("--batch", "-1 is not in 1.."),
+        ("--epochs", "-1 is not in 1..="),
+        ("--workers", "-1 is not in 1..="),
+        ("--shards", "-1 is not in 1..="),
+    ] {
+        let text = complaint(&[&options[..], &[option, "-1"]].concat());
+        let whole = format!("invalid value '-1' for '{option}");
+        assert!(text.contains(&whole) && text.contains(range), "{text}");
+    }
 }
