@@ -27,6 +27,8 @@ pub(crate) struct Row {
 #[derive(Debug)]
 pub(crate) struct Report {
     json: bool,
+    /// Figures of a tiny run mean nothing, so none is judged.
+    smoke: bool,
     filter: Option<String>,
     rows: usize,
     missed: Vec<String>,
@@ -40,7 +42,13 @@ impl Report {
                 "name", "value", "limit", "unit", "ratio"
             );
         }
-        Self { json: options.json, filter: options.filter.clone(), rows: 0, missed: Vec::new() }
+        Self {
+            json: options.json,
+            smoke: options.smoke,
+            filter: options.filter.clone(),
+            rows: 0,
+            missed: Vec::new(),
+        }
     }
 
     /// Whether the row was asked for; says that it is being measured.
@@ -61,7 +69,7 @@ impl Report {
             Aim::None => (String::new(), true),
         };
         self.rows += 1;
-        if !met {
+        if !met && !self.smoke {
             self.missed.push(row.name.clone());
         }
         if self.json {
@@ -70,18 +78,28 @@ impl Report {
         }
         let verdict = match row.aim {
             Aim::None => "",
+            _ if self.smoke => "smoke",
             _ if met => "met",
             _ => "missed",
         };
         let line = format!(
-            "{:<28} {:>10.3} {:>10.3} {:<9} {ratio:>6.3}  {aim:<8} {verdict:<7} {}",
-            row.name, row.value, row.limit, row.unit, row.note
+            "{:<28} {:>10} {:>10} {:<9} {:>6}  {aim:<8} {verdict:<7} {}",
+            row.name,
+            text(row.value, 3, "-"),
+            text(row.limit, 3, "-"),
+            row.unit,
+            text(ratio, 3, "-"),
+            row.note
         );
         println!("{}", line.trim_end());
     }
 
     /// Says how many aims were missed.
     pub(crate) fn finish(&self) {
+        if self.smoke {
+            eprintln!("{} rows of a smoke run: the figures mean nothing", self.rows);
+            return;
+        }
         eprintln!("{} rows, {} aims missed", self.rows, self.missed.len());
         for name in &self.missed {
             eprintln!("missed: {name}");
@@ -89,12 +107,15 @@ impl Report {
     }
 }
 
+/// A number; `none` where nothing was measured.
+fn text(number: f64, digits: usize, none: &str) -> String {
+    if number.is_finite() { format!("{number:.digits$}") } else { none.into() }
+}
+
 /// One object on one line. Names and units hold nothing that JSON would escape; a ratio to a limit
 /// that was not measured is null.
 fn json(row: &Row, ratio: f64) -> String {
-    let number = |number: f64| {
-        if number.is_finite() { format!("{number:.6}") } else { "null".into() }
-    };
+    let number = |number| text(number, 6, "null");
     format!(
         r#"{{"name":"{}","value":{},"limit":{},"ratio":{},"unit":"{}"}}"#,
         row.name,
