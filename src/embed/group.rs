@@ -1,14 +1,14 @@
 //! Groups of workers in this process.
 
 use super::park::ThreadPark;
-use super::store::Inner;
+use super::store::{Inner, Tables};
 use super::worker::EmbedWorker;
 use crate::error::{Error, GroupError, Loss, Result};
 use crate::id::{GroupId, Origin, ServerId, TableId, Tick};
 use crate::node::keeper::Keeper;
 use crate::node::sabotage::Sabotage;
 use crate::node::worker::Blocking;
-use crate::sync::{Arc, AtomicU64, Mutex, Ordering};
+use crate::sync::{Arc, AtomicU64, Mutex, MutexGuard, Ordering};
 use crate::wire::{JoinGrant, Refusal};
 
 /// A group of workers that train together.
@@ -82,8 +82,10 @@ impl Inner {
         let grant = keeper.join(now, token, closed).map_err(|refusal| full(group, &refusal))?;
         for cell in &mut cells {
             cell.shard.hold_record(now, keeper.record());
-            cell.wake();
         }
+        drop(cells);
+        drop(keeper);
+        work_on(tables);
         Ok(grant)
     }
 
@@ -95,6 +97,8 @@ impl Inner {
         for held in tables.iter() {
             held.hold_record(self.clock.now(), keeper.record());
         }
+        drop(keeper);
+        work_on(tables);
         Ok(())
     }
 
@@ -126,7 +130,16 @@ impl Inner {
         for held in tables.iter() {
             held.hold_record(self.clock.now(), keeper.record());
         }
+        drop(keeper);
+        work_on(tables);
     }
+}
+
+/// Does the close steps that a change of members brings, and wakes, once the lock is released.
+fn work_on(locked: MutexGuard<'_, Tables>) {
+    let tables = Arc::clone(&locked);
+    drop(locked);
+    tables.iter().for_each(|held| held.work());
 }
 
 fn full(group: &GroupState, refusal: &Refusal) -> Error {

@@ -1,7 +1,6 @@
 //! A table as the store holds it: its shards, each behind a lock, and who waits at each.
 
-use std::task::Waker;
-
+use super::parked::{Parked, Woken};
 use crate::error::SpecError;
 use crate::id::{GroupId, Origin, Sequence, ServerId, SlotIndex, Tick};
 use crate::node::registry::Code;
@@ -30,7 +29,7 @@ pub(super) struct Held {
 #[derive(Debug)]
 pub(super) struct Cell {
     pub(super) shard: Box<dyn Shard>,
-    wakers: Vec<Waker>,
+    pub(super) parked: Parked,
     /// Bytes that the requests and answers would have on the wire.
     pub(super) bytes_up: u64,
     pub(super) bytes_down: u64,
@@ -55,7 +54,12 @@ impl Held {
                 switch,
             };
             let shard = new_shard(&table, code, place)?;
-            cells.push(Mutex::new(Cell { shard, wakers: Vec::new(), bytes_up: 0, bytes_down: 0 }));
+            cells.push(Mutex::new(Cell {
+                shard,
+                parked: Parked::default(),
+                bytes_up: 0,
+                bytes_down: 0,
+            }));
         }
         let gathers = code.policy.gathers();
         Ok(Self { table, grid, gathers, shards: cells, slots_per_shard, writer: Mutex::new(None) })
@@ -87,7 +91,7 @@ impl Held {
         &self.shards
     }
 
-    /// Tells every shard about a tick and does the close steps that follow.
+    /// Tells every shard about a tick and does the close steps that follow. No lock may be held.
     pub(super) fn ticked(
         &self,
         now: Instant,
@@ -105,32 +109,33 @@ impl Held {
             let mut cell = cell.lock();
             // Every shard hears of the tick, also when one refuses it.
             let ticked = cell.shard.ticked(now, origin, tick, weight, mine);
-            cell.wake();
+            let woken = cell.end_step();
             drop(cell);
+            woken.wake();
             answer = answer.and(ticked);
         }
         self.work();
         answer
     }
 
-    /// Tells every shard about a group's record.
+    /// Tells every shard about a group's record. [`work`](Self::work) is to follow once the
+    /// caller has released its locks.
     pub(super) fn hold_record(&self, now: Instant, record: &GroupRecord) {
         for cell in &self.shards {
-            let mut cell = cell.lock();
-            cell.shard.hold_record(now, record);
-            cell.wake();
+            cell.lock().shard.hold_record(now, record);
         }
-        self.work();
     }
 
     /// Does the close steps that wait, one block under the lock at a time, so that a reader of
-    /// another block gets in between.
-    fn work(&self) {
+    /// another block gets in between; wakes whoever may go on. No lock may be held.
+    pub(super) fn work(&self) {
         for cell in &self.shards {
             loop {
                 let mut cell = cell.lock();
                 let work = cell.shard.poll();
-                cell.wake();
+                let woken = cell.end_step();
+                drop(cell);
+                woken.wake();
                 if work == Work::Idle {
                     break;
                 }
@@ -169,19 +174,8 @@ impl Held {
 }
 
 impl Cell {
-    /// Keeps a waker until something changes.
-    pub(super) fn park(&mut self, waker: &Waker) {
-        if !self.wakers.iter().any(|held| held.will_wake(waker)) {
-            self.wakers.push(waker.clone());
-        }
-    }
-
-    /// Wakes everybody who waits here if something has changed.
-    pub(super) fn wake(&mut self) {
-        if self.shard.take_changed() {
-            for waker in self.wakers.drain(..) {
-                waker.wake();
-            }
-        }
+    /// Ends a step under the lock: everybody who waits here, if something has changed.
+    pub(super) fn end_step(&mut self) -> Woken {
+        if self.shard.take_changed() { self.parked.take() } else { Woken::default() }
     }
 }

@@ -8,6 +8,7 @@
 mod group;
 mod held;
 mod park;
+mod parked;
 mod stats;
 mod store;
 mod timer;

@@ -68,6 +68,9 @@ pub struct Store {
     inner: Arc<Inner>,
 }
 
+/// Tables by number. Shared, so that nobody works on them under the lock or copies the list.
+pub(super) type Tables = Arc<Vec<Arc<Held>>>;
+
 #[derive(Debug)]
 pub(super) struct Inner {
     pub(super) config: Config,
@@ -80,7 +83,7 @@ pub(super) struct Inner {
     groups: DashMap<String, Arc<GroupState>>,
     /// Tables in order of creation. Also the lock under which tables, groups and members change,
     /// so that every shard hears of every member.
-    pub(super) tables: Mutex<Vec<Arc<Held>>>,
+    pub(super) tables: Mutex<Tables>,
 }
 
 impl Store {
@@ -101,7 +104,7 @@ impl Store {
             push_answer_bytes: push_answer_bytes(),
             by_name: DashMap::new(),
             groups: DashMap::new(),
-            tables: Mutex::new(Vec::new()),
+            tables: Mutex::new(Tables::default()),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -133,7 +136,7 @@ impl Store {
         }
         tracing::info!(table = table.name(), shards = held.shards().len(), "table created");
         self.inner.by_name.insert(table.name().into(), Arc::clone(&held));
-        tables.push(held);
+        Arc::make_mut(&mut tables).push(held);
         Ok(table)
     }
 
@@ -237,10 +240,10 @@ impl Inner {
 
     /// Notes a tick at the group's keeper; the tables that have to hear of it. A table created
     /// later starts behind the tick.
-    pub(super) fn ticking(&self, group: &GroupState, origin: Origin, tick: Tick) -> Vec<Arc<Held>> {
+    pub(super) fn ticking(&self, group: &GroupState, origin: Origin, tick: Tick) -> Tables {
         let tables = self.tables.lock();
         group.keeper.lock().ticked(self.clock.now(), origin, tick);
-        tables.clone()
+        Arc::clone(&tables)
     }
 }
 

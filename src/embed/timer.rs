@@ -44,10 +44,11 @@ impl Timer {
 
     /// Wakes `waker` at `at`, unless the answer is dropped before.
     pub(super) fn wake_at(&self, at: Instant, waker: &Waker) -> Deadline {
+        let waker = waker.clone();
         let mut state = self.shared.state.lock();
         let key = (at, state.next);
         state.next += 1;
-        state.deadlines.insert(key, waker.clone());
+        state.deadlines.insert(key, waker);
         if !state.running {
             state.running = true;
             let shared = Arc::clone(&self.shared);
@@ -69,7 +70,9 @@ impl Timer {
 
 impl Drop for Deadline {
     fn drop(&mut self) {
-        self.shared.state.lock().deadlines.remove(&self.key);
+        let waker = self.shared.state.lock().deadlines.remove(&self.key);
+        // Without the lock: the last waker of a task drops all that it holds, deadlines too.
+        drop(waker);
     }
 }
 

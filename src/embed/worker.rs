@@ -3,12 +3,13 @@
 mod request;
 
 use std::future::{Future, poll_fn};
-use std::task::{Poll, Waker};
+use std::task::Poll;
 
 use super::group::GroupState;
 use request::{Begun, Pull, Step, Wait};
 
 use super::held::{Cell, Held};
+use super::parked::Parked;
 use super::store::Inner;
 use crate::error::{AccessError, Error, GroupError, Loss, Result, WaitFor, WaitReason};
 use crate::id::{Origin, Sequence, Tick};
@@ -38,28 +39,14 @@ pub struct EmbedWorker {
 #[derive(Debug)]
 struct Turn {
     line: Line,
-    wakers: Vec<Waker>,
-}
-
-impl Turn {
-    fn park(&mut self, waker: &Waker) {
-        if !self.wakers.iter().any(|held| held.will_wake(waker)) {
-            self.wakers.push(waker.clone());
-        }
-    }
-
-    /// A request has ended: a tick or a full window may go on.
-    fn moved_on(&mut self) {
-        for waker in self.wakers.drain(..) {
-            waker.wake();
-        }
-    }
+    /// Woken when a request has ended: a tick or a full window may go on.
+    parked: Parked,
 }
 
 impl EmbedWorker {
     pub(super) fn new(store: Arc<Inner>, group: Arc<GroupState>, grant: &JoinGrant) -> Self {
         let line = Line::new(grant.origin, grant.start);
-        let turn = Mutex::new(Turn { line, wakers: Vec::new() });
+        let turn = Mutex::new(Turn { line, parked: Parked::default() });
         Self { store, group, origin: grant.origin, turn, finished: AtomicBool::new(false) }
     }
 
@@ -67,6 +54,7 @@ impl EmbedWorker {
     async fn in_turn<R>(&self, mut ready: impl FnMut(&mut Turn) -> Option<R>) -> Result<R> {
         let mut wait = Wait::default();
         poll_fn(|context| {
+            wait.polled();
             let mut turn = self.turn.lock();
             if let Some(answer) = ready(&mut turn) {
                 return Poll::Ready(Ok(answer));
@@ -75,7 +63,7 @@ impl EmbedWorker {
             let reason = WaitReason { who, tick, since: Instant::EPOCH, what: WaitFor::Answer };
             let polled = wait.until(self, reason, context);
             if polled.is_pending() {
-                turn.park(context.waker());
+                turn.parked.park(context.waker());
             }
             polled
         })
@@ -142,6 +130,7 @@ impl EmbedWorker {
         let bytes = wire::push_bytes(begun.previous, place.keys(), T::DTYPE, values.len());
         let mut wait = Wait::default();
         let answer = poll_fn(|context| {
+            wait.polled();
             let now = wait.now(self, step.began);
             let previous = begun.previous_now(&wait, context.waker());
             let request = PushRequest { header, slot, previous };
@@ -149,8 +138,8 @@ impl EmbedWorker {
             let engine = engine::<T>(&mut cell, &held.table)?;
             step.ask_ahead(held, engine);
             let outcome = engine.push(now, &request, place.push(values));
-            cell.wake();
-            match outcome {
+            let woken = cell.end_step();
+            let polled = match outcome {
                 PushOutcome::Wait(reason) => {
                     let waited = wait.go_on(self, reason, &mut cell, context);
                     waited.map_err(|error| interrupted(error, place.first_key()))
@@ -160,7 +149,10 @@ impl EmbedWorker {
                     cell.bytes_down += self.store.push_answer_bytes;
                     Poll::Ready(Ok(answer))
                 },
-            }
+            };
+            drop(cell);
+            woken.wake();
+            polled
         })
         .await?;
         wait.end(self);
@@ -245,6 +237,7 @@ impl EmbedWorker {
         for shard in held.shards() {
             let mut wait = Wait::default();
             poll_fn(|context| {
+                wait.polled();
                 let now = self.store.clock.now();
                 let mut cell = shard.lock();
                 if cell.shard.closed(self.origin.group) >= stamp.tick {
@@ -270,7 +263,7 @@ impl EmbedWorker {
         let tables = self.store.ticking(&self.group, self.origin, ended);
         let now = self.store.clock.now();
         let mut answer = Ok(());
-        for held in &tables {
+        for held in tables.iter() {
             let id = held.table.id();
             let at = pushed.iter().position(|table| table.table == id);
             let table = at.map(|at| pushed.swap_remove(at));

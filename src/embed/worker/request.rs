@@ -5,7 +5,7 @@ use std::task::{Context, Poll, Waker};
 use super::{EmbedWorker, engine};
 use crate::embed::held::{Cell, Held};
 use crate::embed::timer::Deadline;
-use crate::error::{Result, WaitError, WaitFor, WaitReason};
+use crate::error::{Error, Result, WaitError, WaitFor, WaitReason};
 use crate::id::{Sequence, SlotIndex, TableId};
 use crate::key::Key;
 use crate::node::shard::{PullOutcome, PullRequest, ReadRows, ShardEngine};
@@ -57,7 +57,7 @@ impl<'a> Begun<'a> {
             return self.previous;
         }
         let mut turn = self.worker.turn.lock();
-        turn.park(waker);
+        turn.parked.park(waker);
         turn.line.previous(self.header.sequence)
     }
 
@@ -70,12 +70,14 @@ impl<'a> Begun<'a> {
 impl Drop for Begun<'_> {
     fn drop(&mut self) {
         let mut turn = self.worker.turn.lock();
-        turn.moved_on();
         if self.answered {
             turn.line.answered(self.header.sequence);
         } else {
             turn.line.abandon_push(self.header.sequence);
         }
+        let woken = turn.parked.take();
+        drop(turn);
+        woken.wake();
     }
 }
 
@@ -110,6 +112,7 @@ impl<'a> Pull<'a> {
         answer_bytes: usize,
         context: &mut Context<'_>,
     ) -> Poll<Result<(Seen, Option<Key>)>> {
+        self.wait.polled();
         let now = self.wait.now(self.worker, self.began);
         let mut cell = self.held.shard_of(self.request.slot).lock();
         let engine = engine::<T>(&mut cell, &self.held.table)?;
@@ -117,31 +120,38 @@ impl<'a> Pull<'a> {
             step.ask_ahead(self.held, engine);
         }
         let outcome = engine.pull(now, &self.request, rows);
-        cell.wake();
-        let refusal = match outcome {
+        let woken = cell.end_step();
+        let polled = match outcome {
             PullOutcome::Served { seen, next } => {
                 cell.bytes_up += self.request_bytes as u64;
                 cell.bytes_down += answer_bytes as u64;
-                drop(cell);
-                std::mem::take(&mut self.wait).end(self.worker);
-                return Poll::Ready(Ok((seen, next)));
+                Poll::Ready(Ok((seen, next)))
             },
-            PullOutcome::Wait(reason) => {
-                return self.wait.go_on(self.worker, reason, &mut cell, context);
-            },
-            PullOutcome::Settled => Refusal::WindowFull,
-            PullOutcome::Refused(refusal) => refusal,
+            PullOutcome::Wait(reason) => self.wait.go_on(self.worker, reason, &mut cell, context),
+            PullOutcome::Settled => Poll::Ready(Err(self.refused(&Refusal::WindowFull))),
+            PullOutcome::Refused(refusal) => Poll::Ready(Err(self.refused(&refusal))),
         };
+        drop(cell);
+        woken.wake();
+        if matches!(polled, Poll::Ready(Ok(_))) {
+            std::mem::take(&mut self.wait).end(self.worker);
+        }
+        polled
+    }
+
+    fn refused(&self, refusal: &Refusal) -> Error {
         let (name, tick) = (self.held.table.name(), self.request.header.tick);
-        Poll::Ready(Err(refusal.into_error(name, self.worker.origin, tick)))
+        refusal.into_error(name, self.worker.origin, tick)
     }
 }
 
 impl Drop for Pull<'_> {
     fn drop(&mut self) {
         let mut turn = self.worker.turn.lock();
-        turn.moved_on();
         turn.line.answered(self.request.header.sequence);
+        let woken = turn.parked.take();
+        drop(turn);
+        woken.wake();
     }
 }
 
@@ -153,6 +163,11 @@ pub(super) struct Wait {
 }
 
 impl Wait {
+    /// Begins a poll: the deadline of the one before is forgotten, while no lock is held.
+    pub(super) fn polled(&mut self) {
+        self.deadline = None;
+    }
+
     /// The time of a poll: when its call began, read once for all chunks that need not wait.
     pub(super) fn now(&self, worker: &EmbedWorker, began: Instant) -> Instant {
         if self.began.is_none() {
@@ -171,7 +186,7 @@ impl Wait {
     ) -> Poll<Result<R>> {
         let polled = self.until(worker, reason, context);
         if polled.is_pending() {
-            cell.park(context.waker());
+            cell.parked.park(context.waker());
         }
         polled
     }
