@@ -12,7 +12,7 @@ use super::held::{Cell, Held};
 use super::parked::Parked;
 use super::store::Inner;
 use crate::error::{AccessError, Error, GroupError, Loss, Result, WaitFor, WaitReason};
-use crate::id::{Origin, Sequence, Tick};
+use crate::id::{Origin, Tick};
 use crate::key::{KeyList, KeyRange, Selection};
 use crate::limits;
 use crate::node::shard::{PushOutcome, PushRequest, ReadRows, ShardEngine};
@@ -96,15 +96,8 @@ impl EmbedWorker {
         let target = Target::new(table, rows, values.len(), T::DTYPE)?;
         held.bind(self.origin)
             .map_err(|refusal| refusal.into_error(table.name(), self.origin, self.tick_now()))?;
-        let (first, tick) = {
-            let line = &mut self.turn.lock().line;
-            // A push without rows contributes nothing, unless its weight is said.
-            if let Some(weight) = options.weight.or((!values.is_empty()).then_some(1.0)) {
-                line.weigh(table, weight)?;
-            }
-            (line.next_sequence(), line.tick())
-        };
-        let mut last = first;
+        let weight = options.weight.unwrap_or(1.0);
+        let mut stamp = None;
         let mut rest = values;
         let began = self.store.clock.now();
         let mut places = target.chunks(&held.grid).peekable();
@@ -112,20 +105,29 @@ impl EmbedWorker {
             let (part, later) = rest.split_at(place.elements);
             rest = later;
             let step = Step { place, next: places.peek().copied(), began };
-            last = self.push_chunk(&held, step, part).await?;
+            let header = self.push_chunk(&held, step, weight, part).await?;
+            stamp = Some(Stamp::with(stamp, table.id(), &header));
         }
-        Ok(Stamp { origin: self.origin, table: table.id(), tick, first, last })
+        match stamp {
+            Some(stamp) => Ok(stamp),
+            None => Ok(self.turn.lock().line.push_nothing(table, options.weight)?),
+        }
     }
 
     async fn push_chunk<T: Element>(
         &self,
         held: &Held,
         step: Step<'_>,
+        weight: f64,
         values: &[T],
-    ) -> Result<Sequence> {
+    ) -> Result<Header> {
         let place = step.place;
-        self.in_turn(|turn| turn.line.has_room().then_some(())).await?;
-        let begun = Begun::push(self, held.table.id(), place.slot);
+        let begun = self.in_turn(|turn| {
+            let room = turn.line.has_room();
+            room.then(|| turn.line.begin_push(&held.table, place.slot, weight))
+        });
+        let begun = begun.await.map_err(|error| interrupted(error, place.first_key()))?;
+        let begun = Begun::push(self, begun?);
         let (header, slot) = (begun.header, place.slot);
         let bytes = wire::push_bytes(begun.previous, place.keys(), T::DTYPE, values.len());
         let mut wait = Wait::default();
@@ -156,12 +158,12 @@ impl EmbedWorker {
         })
         .await?;
         wait.end(self);
-        let Header { sequence, tick, .. } = begun.answered();
+        let header = begun.answered();
         if let Answer::Refused(refusal) = answer {
-            let error = refusal.into_error(held.table.name(), self.origin, tick);
+            let error = refusal.into_error(held.table.name(), self.origin, header.tick);
             self.turn.lock().line.fail(error);
         }
-        Ok(sequence)
+        Ok(header)
     }
 
     async fn pull_chunks<T: Element>(

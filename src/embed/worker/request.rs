@@ -6,7 +6,7 @@ use super::{EmbedWorker, engine};
 use crate::embed::held::{Cell, Held};
 use crate::embed::timer::Deadline;
 use crate::error::{Error, Result, WaitError, WaitFor, WaitReason};
-use crate::id::{Sequence, SlotIndex, TableId};
+use crate::id::{Sequence, SlotIndex};
 use crate::key::Key;
 use crate::node::shard::{PullOutcome, PullRequest, ReadRows, ShardEngine};
 use crate::node::worker::{ChunkPlace, Seen};
@@ -45,8 +45,10 @@ pub(super) struct Begun<'a> {
 }
 
 impl<'a> Begun<'a> {
-    pub(super) fn push(worker: &'a EmbedWorker, table: TableId, slot: SlotIndex) -> Self {
-        let (header, previous) = worker.turn.lock().line.begin_push(table, slot);
+    pub(super) fn push(
+        worker: &'a EmbedWorker,
+        (header, previous): (Header, Option<Sequence>),
+    ) -> Self {
         Self { worker, header, previous, answered: false }
     }
 

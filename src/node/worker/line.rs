@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use super::{Stamp, check_weight};
 use crate::error::{AccessError, Error};
 use crate::id::{Origin, Sequence, SlotIndex, TableId, Tick};
 use crate::limits;
@@ -80,12 +81,25 @@ impl Line {
         self.tables.values().any(|table| table.weight.is_some())
     }
 
-    /// Sets the weight of this tick's contribution to a table.
+    /// A push without rows: no request carries it, and it contributes nothing unless its weight is
+    /// said.
     ///
     /// # Errors
-    /// `Weight` when it is not finite and > 0, or differs from an earlier push of the tick.
-    pub fn weigh(&mut self, table: &Table, weight: f64) -> Result<(), AccessError> {
-        let weight = super::check_weight(table, self.tick, weight)?;
+    /// As of [`begin_push`](Self::begin_push).
+    pub fn push_nothing(
+        &mut self,
+        table: &Table,
+        weight: Option<f64>,
+    ) -> Result<Stamp, AccessError> {
+        if let Some(weight) = weight {
+            self.weigh(table, weight)?;
+        }
+        let (origin, table, tick, first) = (self.origin, table.id(), self.tick, self.next);
+        Ok(Stamp { origin, table, tick, first, last: Sequence(first.0 - 1) })
+    }
+
+    fn weigh(&mut self, table: &Table, weight: f64) -> Result<(), AccessError> {
+        let weight = check_weight(table, self.tick, weight)?;
         let held = &mut self.tables.entry(table.id()).or_default().weight;
         if held.is_some_and(|held| held.to_bits() != weight.to_bits()) {
             let problem = "differs from the weight of an earlier push of this tick";
@@ -96,9 +110,21 @@ impl Line {
         Ok(())
     }
 
-    /// Begins a push to a slot: its header, and the push before it to that slot.
-    pub fn begin_push(&mut self, table: TableId, slot: SlotIndex) -> (Header, Option<Sequence>) {
+    /// Begins a push to a slot: its header, and the push before it to that slot. The weight becomes
+    /// that of the header's tick in the same step, so that no tick can fall between them.
+    ///
+    /// # Errors
+    /// `Weight` when it is out of bounds or differs from an earlier push of the tick; nothing has
+    /// begun then.
+    pub fn begin_push(
+        &mut self,
+        table: &Table,
+        slot: SlotIndex,
+        weight: f64,
+    ) -> Result<(Header, Option<Sequence>), AccessError> {
+        self.weigh(table, weight)?;
         let header = self.begin();
+        let table = table.id();
         let line = self.tables.entry(table).or_default();
         let at = slot.0 as usize;
         if line.heads.len() <= at {
@@ -112,7 +138,7 @@ impl Line {
         if let Some(last) = self.unanswered.last_mut() {
             last.push = Some(OpenPush { table, slot, previous });
         }
-        (header, previous)
+        Ok((header, previous))
     }
 
     /// The push before an unanswered one to the same slot. It changes when an earlier push is
@@ -217,17 +243,21 @@ mod tests {
     use super::*;
     use crate::spec::{Hyper, TablePolicy, TableSpec};
 
+    fn table() -> Table {
+        let policy = TablePolicy::local(crate::consistency::Eventual);
+        Table::new(TableId(3), TableSpec::dense("w", 9), policy, Hyper::default())
+    }
+
     #[test]
     fn chains_ticks_and_settlement() {
-        let policy = TablePolicy::local(crate::consistency::Eventual);
-        let table = Table::new(TableId(3), TableSpec::dense("w", 9), policy, Hyper::default());
+        let table = table();
         let mut line = Line::new(Origin::default(), Tick(1));
         let slot = SlotIndex(5);
-        line.weigh(&table, 2.0).unwrap();
-        assert!(matches!(line.weigh(&table, 3.0), Err(AccessError::Weight { .. })));
-        let (first, previous) = line.begin_push(table.id(), slot);
+        let (first, previous) = line.begin_push(&table, slot, 2.0).unwrap();
+        let other = line.begin_push(&table, slot, 3.0);
+        assert!(matches!(other, Err(AccessError::Weight { .. })));
         assert_eq!((first.sequence, previous), (Sequence(1), None));
-        let (second, previous) = line.begin_push(table.id(), slot);
+        let (second, previous) = line.begin_push(&table, slot, 2.0).unwrap();
         assert_eq!((second.sequence, second.settled_below), (Sequence(2), Sequence(1)));
         assert_eq!(previous, Some(Sequence(1)));
         line.answered(Sequence(1));
@@ -236,16 +266,17 @@ mod tests {
         let (ended, tables) = line.end_tick();
         assert_eq!((ended, line.tick()), (Tick(1), Tick(2)));
         assert_eq!(tables[0].touched, vec![(slot, Sequence(2))]);
-        line.weigh(&table, 3.0).unwrap();
+        line.push_nothing(&table, Some(3.0)).unwrap();
         assert!(line.end_tick().1[0].touched.is_empty());
     }
 
     #[test]
     fn pushes_that_are_taken_back_leave_no_gap() {
-        let (table, slot) = (TableId(0), SlotIndex(1));
+        let (table, slot) = (table(), SlotIndex(1));
         let mut line = Line::new(Origin::default(), Tick(1));
+        let push = |line: &mut Line| line.begin_push(&table, slot, 1.0).unwrap();
         for sequence in 1..=4 {
-            assert_eq!(line.begin_push(table, slot).0.sequence, Sequence(sequence));
+            assert_eq!(push(&mut line).0.sequence, Sequence(sequence));
         }
         line.answered(Sequence(1));
         line.abandon_push(Sequence(2));
@@ -253,6 +284,6 @@ mod tests {
         line.abandon_push(Sequence(3));
         assert_eq!(line.previous(Sequence(4)), Some(Sequence(1)));
         line.abandon_push(Sequence(4));
-        assert_eq!(line.begin_push(table, slot).1, Some(Sequence(1)));
+        assert_eq!(push(&mut line).1, Some(Sequence(1)));
     }
 }

@@ -25,6 +25,7 @@ use crate::limits;
 use crate::spec::{AckLevel, Table};
 use crate::time::Duration;
 use crate::vector::Element;
+use crate::wire::Header;
 
 /// What a pull reflects, in ticks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,12 +65,21 @@ pub struct Stamp {
     pub origin: Origin,
     /// To which table.
     pub table: TableId,
-    /// The iteration of the push.
+    /// The iteration of the push, or of its last chunk when the worker ticked meanwhile.
     pub tick: Tick,
     /// The first of its chunks.
     pub first: Sequence,
-    /// The last of its chunks.
+    /// The last of its chunks; the one before `first` when the push named no rows.
     pub last: Sequence,
+}
+
+impl Stamp {
+    /// The receipt once one more chunk has begun.
+    pub(crate) fn with(before: Option<Self>, table: TableId, header: &Header) -> Self {
+        let Header { origin, sequence, tick, .. } = *header;
+        let first = before.map_or(sequence, |before| before.first);
+        Self { origin, table, tick, first, last: sequence }
+    }
 }
 
 /// Options of a push.

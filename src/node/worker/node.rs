@@ -14,15 +14,16 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::task::Waker;
 
 use super::Line;
-use crate::error::{Error, GroupError, WaitFor, WaitReason};
+use crate::error::{Error, FrameError, GroupError, WaitFor, WaitReason};
 use crate::history::Event;
 use crate::id::{GroupId, Origin, Rank, Sequence, ServerId, SlotIndex, TableId, Tick};
 use crate::limits;
 use crate::node::plan::Plan;
 use crate::node::{DATA_STREAMS, Input, Output, Peer, Stream};
+use crate::spec::Table;
 use crate::time::{Duration, Instant};
 use crate::wire::{
-    JoinGrant, Message, Payload, PullResult, PullRows, Refusal, RowsNamed, TickTable,
+    Header, JoinGrant, Message, Payload, PullResult, PullRows, Refusal, RowsNamed, TickTable,
 };
 
 /// How a worker node is built.
@@ -211,13 +212,15 @@ impl WorkerNode {
     /// Begins a push of one chunk.
     pub(super) fn begin_push(
         &mut self,
-        table: TableId,
+        table: &Table,
         slot: SlotIndex,
+        weight: f64,
         rows: RowsNamed,
         values: Payload,
-    ) -> Option<Sequence> {
-        let to = self.plan.owner(table, slot)?;
-        let (header, previous) = self.line.begin_push(table, slot);
+    ) -> Result<Header, Error> {
+        let to = self.plan.owner(table.id(), slot).ok_or(FrameError::NotOwned { slot })?;
+        let (header, previous) = self.line.begin_push(table, slot, weight)?;
+        let table = table.id();
         if self.options.record_history {
             let (origin, tick, sequence) = (header.origin, header.tick, header.sequence);
             let event = Event::Pushed { origin, table, slot, sequence, previous, tick };
@@ -225,7 +228,7 @@ impl WorkerNode {
         }
         let message = Message::Push { table, header, slot, previous, rows, values };
         self.begin(to, slot, header.sequence, message);
-        Some(header.sequence)
+        Ok(header)
     }
 
     /// Begins a pull of one chunk, or a wait at a slot when `rows` is `None`.

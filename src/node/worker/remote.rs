@@ -98,32 +98,26 @@ impl RemoteWorker {
         let target = Target::new(table, rows, values.len(), T::DTYPE)?;
         self.attach(table).await?;
         let grid = self.grid(table)?;
-        let (first, tick) = {
-            let mut node = self.node.lock();
-            let line = node.line();
-            // A push without rows contributes nothing, unless its weight is said.
-            if let Some(weight) = options.weight.or((!values.is_empty()).then_some(1.0)) {
-                line.weigh(table, weight)?;
-            }
-            (line.next_sequence(), line.tick())
-        };
-        let mut last = first;
+        let weight = options.weight.unwrap_or(1.0);
+        let mut stamp = None;
         let mut rest = values;
         for place in target.chunks(&grid) {
             let (part, later) = rest.split_at(place.elements);
             rest = later;
             let begin = |node: &mut WorkerNode| {
-                let rows = named(&place);
                 node.has_room().then(|| {
-                    let values = Payload::from_slice(part);
-                    node.begin_push(table.id(), place.slot, rows, values)
+                    let (rows, values) = (named(&place), Payload::from_slice(part));
+                    node.begin_push(table, place.slot, weight, rows, values)
                 })
             };
             let begun = self.until(begin).await;
-            let begun = begun.map_err(|error| interrupted(error, place.first_key()))?;
-            last = begun.ok_or(not_owned(place.slot))?;
+            let header = begun.map_err(|error| interrupted(error, place.first_key()))??;
+            stamp = Some(Stamp::with(stamp, table.id(), &header));
         }
-        Ok(Stamp { origin: self.grant.origin, table: table.id(), tick, first, last })
+        match stamp {
+            Some(stamp) => Ok(stamp),
+            None => Ok(self.node.lock().line().push_nothing(table, options.weight)?),
+        }
     }
 
     async fn pull_chunks<T: Element>(
