@@ -1,9 +1,11 @@
 //! Groups of workers in this process.
 
 use super::park::ThreadPark;
+use super::recorder::Witness;
 use super::store::{Inner, Tables};
 use super::worker::EmbedWorker;
 use crate::error::{Error, GroupError, Loss, Result};
+use crate::history::Event;
 use crate::id::{GroupId, Origin, ServerId, TableId, Tick};
 use crate::node::keeper::Keeper;
 use crate::node::sabotage::Sabotage;
@@ -23,13 +25,14 @@ pub(super) struct GroupState {
     pub(super) name: String,
     pub(super) size: u32,
     pub(super) keeper: Mutex<Keeper>,
+    witness: Witness,
     tokens: AtomicU64,
 }
 
 impl GroupState {
-    pub(super) fn new(id: GroupId, name: &str, size: u32) -> Self {
+    pub(super) fn new(id: GroupId, name: &str, size: u32, witness: Witness) -> Self {
         let (keeper, tokens) = (Mutex::new(Keeper::new(id, size, 1)), AtomicU64::new(0));
-        Self { name: name.into(), size, keeper, tokens }
+        Self { name: name.into(), size, keeper, witness, tokens }
     }
 }
 
@@ -54,8 +57,12 @@ impl Group {
     /// `Full` when every place has a living member.
     pub fn join(&self) -> Result<EmbedWorker> {
         let grant = self.store.join(&self.state)?;
-        tracing::info!(group = self.name(), worker = %grant.origin, "joined");
-        Ok(EmbedWorker::new(Arc::clone(&self.store), Arc::clone(&self.state), &grant))
+        let (origin, start) = (grant.origin, grant.start);
+        let witness = self.store.witness();
+        witness.tell(|| [Event::Joined { origin, start }]);
+        tracing::info!(group = self.name(), worker = %origin, "joined");
+        let (store, state) = (Arc::clone(&self.store), Arc::clone(&self.state));
+        Ok(EmbedWorker::new(store, state, &grant, witness))
     }
 
     /// As [`join`](Self::join), for plain threaded code.
@@ -81,7 +88,7 @@ impl Inner {
         let closed = cells.iter().map(|cell| cell.shard.closed(id)).max().unwrap_or_default();
         let grant = keeper.join(now, token, closed).map_err(|refusal| full(group, &refusal))?;
         for cell in &mut cells {
-            cell.shard.hold_record(now, keeper.record());
+            cell.hold_record(now, keeper.record());
         }
         drop(cells);
         drop(keeper);
@@ -112,6 +119,7 @@ impl Inner {
         if !keeper.lost(origin, why) {
             return;
         }
+        group.witness.tell(|| [Event::WorkerLost { origin, why }]);
         tracing::warn!(group = group.name, worker = %origin, %why, "worker lost");
         // Shards of one process stand in for servers: a record names ticks by (shard, table).
         let shards = tables.iter().map(|held| held.shards().len()).max().unwrap_or(0);

@@ -1,12 +1,14 @@
 //! A table as the store holds it: its shards, each behind a lock, and who waits at each.
 
 use super::parked::{Parked, Woken};
+use super::recorder::Witness;
+use super::store::Config;
 use crate::error::SpecError;
+use crate::history::Event;
 use crate::id::{GroupId, Origin, Sequence, ServerId, SlotIndex, Tick};
 use crate::node::registry::Code;
-use crate::node::sabotage::Switch;
 use crate::node::shard::{Place, Shard, ShardStats, Work, digest_of, new_shard};
-use crate::placement::SlotGrid;
+use crate::placement::{Epoch, SlotGrid};
 use crate::spec::{GroupRecord, Table};
 use crate::sync::Mutex;
 use crate::time::Instant;
@@ -30,6 +32,7 @@ pub(super) struct Held {
 pub(super) struct Cell {
     pub(super) shard: Box<dyn Shard>,
     pub(super) parked: Parked,
+    pub(super) witness: Witness,
     /// Bytes that the requests and answers would have on the wire.
     pub(super) bytes_up: u64,
     pub(super) bytes_down: u64,
@@ -39,27 +42,25 @@ impl Held {
     pub(super) fn new(
         table: Table,
         code: &Code,
-        shards: u32,
-        switch: Switch,
+        config: &Config,
+        mut witness: impl FnMut() -> Witness,
     ) -> Result<Self, SpecError> {
         let grid = SlotGrid::new(table.spec());
-        let slots_per_shard = grid.count().div_ceil(shards.max(1));
+        let slots_per_shard = grid.count().div_ceil(config.shards.max(1));
         let mut cells = Vec::new();
         for first in (0..grid.count()).step_by(slots_per_shard as usize) {
             let last = grid.count().min(first + slots_per_shard);
             let place = Place {
                 server: ServerId(u32::try_from(cells.len()).unwrap_or(u32::MAX)),
                 slots: (first..last).map(SlotIndex).collect(),
-                record_history: false,
-                switch,
+                record_history: config.record_history,
+                switch: config.switch,
             };
+            let witness = witness();
+            witness.tell(|| placed(&table, &grid, &place));
             let shard = new_shard(&table, code, place)?;
-            cells.push(Mutex::new(Cell {
-                shard,
-                parked: Parked::default(),
-                bytes_up: 0,
-                bytes_down: 0,
-            }));
+            let parked = Parked::default();
+            cells.push(Mutex::new(Cell { shard, parked, witness, bytes_up: 0, bytes_down: 0 }));
         }
         let gathers = code.policy.gathers();
         Ok(Self { table, grid, gathers, shards: cells, slots_per_shard, writer: Mutex::new(None) })
@@ -122,7 +123,7 @@ impl Held {
     /// caller has released its locks.
     pub(super) fn hold_record(&self, now: Instant, record: &GroupRecord) {
         for cell in &self.shards {
-            cell.lock().shard.hold_record(now, record);
+            cell.lock().hold_record(now, record);
         }
     }
 
@@ -174,8 +175,26 @@ impl Held {
 }
 
 impl Cell {
-    /// Ends a step under the lock: everybody who waits here, if something has changed.
+    /// Tells the shard about a group's record.
+    pub(super) fn hold_record(&mut self, now: Instant, record: &GroupRecord) {
+        self.witness.tell(|| [Event::RecordHeld { record: record.clone() }]);
+        self.shard.hold_record(now, record);
+    }
+
+    /// Ends a step under the lock: its events are told, and everybody who waits here is taken
+    /// out if something has changed.
     pub(super) fn end_step(&mut self) -> Woken {
+        let shard = &mut self.shard;
+        self.witness.tell(|| shard.take_events());
         if self.shard.take_changed() { self.parked.take() } else { Woken::default() }
     }
+}
+
+/// Who owns which keys, for a history.
+fn placed(table: &Table, grid: &SlotGrid, place: &Place) -> Vec<Event> {
+    let (table, owner, epoch) = (table.id(), place.server, Epoch(0));
+    let event = |slot: &SlotIndex| {
+        Some(Event::Placed { table, slot: *slot, range: grid.range(*slot)?, owner, epoch })
+    };
+    place.slots.iter().filter_map(event).collect()
 }

@@ -9,6 +9,7 @@ mod group;
 mod held;
 mod park;
 mod parked;
+mod recorder;
 mod stats;
 mod store;
 mod timer;

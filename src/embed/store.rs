@@ -4,9 +4,11 @@ use dashmap::DashMap;
 
 use super::group::{Group, GroupState};
 use super::held::Held;
+use super::recorder::{Recorder, Witness};
 use super::stats::{StoreStats, TableStats, WaitCounters};
 use super::timer::Timer;
 use crate::error::{AccessError, GroupError, Result, SpecError};
+use crate::history::History;
 use crate::id::{GroupId, Origin, Sequence, TableId, Tick};
 use crate::key::Selection;
 use crate::limits;
@@ -30,6 +32,9 @@ pub struct Config {
     pub wait_max: Duration,
     /// The code behind names. Default: the built-in rules and policies.
     pub registry: Registry,
+    /// Whether a history is recorded, of at most [`limits::HISTORY_EVENTS_MAX`] events. Default
+    /// not: it costs one lock for all shards, and about 100 bytes an event.
+    pub record_history: bool,
     /// Which law is broken on purpose, if any.
     pub switch: Switch,
 }
@@ -40,6 +45,7 @@ impl Default for Config {
             shards: 8,
             wait_max: limits::WAIT_MAX,
             registry: Registry::built_in(),
+            record_history: false,
             switch: Switch::NONE,
         }
     }
@@ -77,6 +83,7 @@ pub(super) struct Inner {
     pub(super) clock: Clock,
     pub(super) timer: Timer,
     pub(super) waits: WaitCounters,
+    recorder: Option<Arc<Recorder>>,
     /// What the answer to a push takes on the wire.
     pub(super) push_answer_bytes: u64,
     by_name: DashMap<String, Arc<Held>>,
@@ -96,11 +103,13 @@ impl Store {
     pub fn with_config(config: Config) -> Self {
         let clock = Clock::start();
         let timer = Timer::new(clock);
+        let recorder = config.record_history.then(|| Arc::new(Recorder::new(clock)));
         let inner = Inner {
             config,
             clock,
             timer,
             waits: WaitCounters::default(),
+            recorder,
             push_answer_bytes: push_answer_bytes(),
             by_name: DashMap::new(),
             groups: DashMap::new(),
@@ -130,7 +139,8 @@ impl Store {
         let id = TableId(u32::try_from(tables.len()).unwrap_or(u32::MAX));
         let table = Table::new(id, spec, policy, hyper);
         let config = &self.inner.config;
-        let held = Arc::new(Held::new(table.clone(), &code, config.shards, config.switch)?);
+        let held = Held::new(table.clone(), &code, config, || self.inner.witness())?;
+        let held = Arc::new(held);
         for group in &self.inner.groups {
             held.hold_record(self.inner.clock.now(), &group.keeper.lock().record_from_now());
         }
@@ -162,8 +172,8 @@ impl Store {
         }
         check_count("groups", self.inner.groups.len(), limits::GROUPS_MAX)?;
         let next = GroupId(u32::try_from(self.inner.groups.len()).unwrap_or(u32::MAX));
-        let entry = self.inner.groups.entry(name.into());
-        let state = entry.or_insert_with(|| Arc::new(GroupState::new(next, name, size))).clone();
+        let state = || Arc::new(GroupState::new(next, name, size, self.inner.witness()));
+        let state = self.inner.groups.entry(name.into()).or_insert_with(state).clone();
         drop(tables);
         if state.size != size {
             let (expected, found) = (state.size.to_string(), size.to_string());
@@ -210,6 +220,13 @@ impl Store {
         Ok(self.inner.held(table)?.digest())
     }
 
+    /// The history recorded so far, for the checkers of [`check`](crate::check): every shard,
+    /// group and worker is a node of its own, numbered as they were made. Nothing is recorded
+    /// after it; `None` when nothing was to be, or it was taken before.
+    pub fn take_history(&self) -> Option<History> {
+        self.inner.recorder.as_ref()?.take()
+    }
+
     /// Counters of all tables and waits.
     pub fn stats(&self) -> StoreStats {
         let tables = self.inner.tables.lock();
@@ -222,6 +239,11 @@ impl Store {
 }
 
 impl Inner {
+    /// Another node of the history.
+    pub(super) fn witness(&self) -> Witness {
+        Witness::new(self.recorder.as_ref())
+    }
+
     /// The shards of a table of this store.
     pub(super) fn held(&self, table: &Table) -> Result<Arc<Held>> {
         let held = self.by_name.get(table.name()).map(|held| Arc::clone(&held));

@@ -10,9 +10,11 @@ use request::{Begun, Pull, Step, Wait};
 
 use super::held::{Cell, Held};
 use super::parked::Parked;
+use super::recorder::Witness;
 use super::store::Inner;
 use crate::error::{AccessError, Error, GroupError, Loss, Result, WaitFor, WaitReason};
-use crate::id::{Origin, Tick};
+use crate::history::{Event, WaitOutcome};
+use crate::id::{Origin, TableId, Tick};
 use crate::key::{KeyList, KeyRange, Selection};
 use crate::limits;
 use crate::node::shard::{PushOutcome, PushRequest, ReadRows, ShardEngine};
@@ -23,7 +25,7 @@ use crate::spec::{AckLevel, Table};
 use crate::sync::{Arc, AtomicBool, Mutex, Ordering};
 use crate::time::{Duration, Instant};
 use crate::vector::Element;
-use crate::wire::{self, Answer, Header, JoinGrant, Refusal, RowsSize};
+use crate::wire::{self, Answer, Header, JoinGrant, Refusal, RowsSize, TickTable};
 
 /// A worker of this process. Dropped without [`finish`](Worker::finish) it counts as lost.
 #[derive(Debug)]
@@ -32,6 +34,7 @@ pub struct EmbedWorker {
     group: Arc<GroupState>,
     origin: Origin,
     turn: Mutex<Turn>,
+    witness: Witness,
     finished: AtomicBool,
 }
 
@@ -44,10 +47,15 @@ struct Turn {
 }
 
 impl EmbedWorker {
-    pub(super) fn new(store: Arc<Inner>, group: Arc<GroupState>, grant: &JoinGrant) -> Self {
+    pub(super) fn new(
+        store: Arc<Inner>,
+        group: Arc<GroupState>,
+        grant: &JoinGrant,
+        witness: Witness,
+    ) -> Self {
         let line = Line::new(grant.origin, grant.start);
         let turn = Mutex::new(Turn { line, parked: Parked::default() });
-        Self { store, group, origin: grant.origin, turn, finished: AtomicBool::new(false) }
+        Self { store, group, origin: grant.origin, turn, witness, finished: AtomicBool::new(false) }
     }
 
     /// Waits until `ready` answers, for requests of this very worker to end.
@@ -140,24 +148,27 @@ impl EmbedWorker {
             let engine = engine::<T>(&mut cell, &held.table)?;
             step.ask_ahead(held, engine);
             let outcome = engine.push(now, &request, place.push(values));
-            let woken = cell.end_step();
             let polled = match outcome {
                 PushOutcome::Wait(reason) => {
+                    wait.tell(&cell, held, (&header, slot), reason);
                     let waited = wait.go_on(self, reason, &mut cell, context);
                     waited.map_err(|error| interrupted(error, place.first_key()))
                 },
                 PushOutcome::Answered(answer) => {
+                    self.tell_pushed(held.table.id(), &request, &answer);
                     cell.bytes_up += bytes as u64;
                     cell.bytes_down += self.store.push_answer_bytes;
                     Poll::Ready(Ok(answer))
                 },
             };
+            let woken = cell.end_step();
             drop(cell);
             woken.wake();
             polled
         })
         .await?;
-        wait.end(self);
+        let refused = matches!(answer, Answer::Refused(_));
+        wait.end(self, if refused { WaitOutcome::Refused } else { WaitOutcome::Served });
         let header = begun.answered();
         if let Answer::Refused(refusal) = answer {
             let error = refusal.into_error(held.table.name(), self.origin, header.tick);
@@ -250,7 +261,7 @@ impl EmbedWorker {
                 wait.go_on(self, reason, &mut cell, context)
             })
             .await?;
-            wait.end(self);
+            wait.end(self, WaitOutcome::Served);
         }
         Ok(())
     }
@@ -262,6 +273,7 @@ impl EmbedWorker {
             idle.then(|| turn.line.take_failure().map(|()| turn.line.end_tick()))
         });
         let (ended, mut pushed) = ended.await??;
+        self.tell_ticked(ended, &pushed);
         let tables = self.store.ticking(&self.group, self.origin, ended);
         let now = self.store.clock.now();
         let mut answer = Ok(());
@@ -277,6 +289,30 @@ impl EmbedWorker {
             answer = answer.and(ticked.map_err(named));
         }
         answer.map(|()| ended.next())
+    }
+}
+
+/// What a history hears of a worker.
+impl EmbedWorker {
+    /// A push is told when its shard takes it, with the predecessor that it has then.
+    fn tell_pushed(&self, table: TableId, request: &PushRequest, answer: &Answer) {
+        let PushRequest { header: Header { origin, sequence, tick, .. }, slot, previous } =
+            *request;
+        self.witness.tell(|| {
+            let pushed = Event::Pushed { origin, table, slot, sequence, previous, tick };
+            let refused = matches!(answer, Answer::Refused(_));
+            let refused = refused.then_some(Event::Refused { origin, table, sequence });
+            [pushed].into_iter().chain(refused)
+        });
+    }
+
+    fn tell_ticked(&self, tick: Tick, tables: &[TickTable]) {
+        self.witness.tell(|| {
+            let touched = tables.iter().flat_map(|table| {
+                table.touched.iter().map(|(slot, last)| (table.table, *slot, *last))
+            });
+            [Event::TickSent { origin: self.origin, tick, touched: touched.collect() }]
+        });
     }
 }
 

@@ -191,4 +191,6 @@ pub enum WaitOutcome {
     Refused,
     /// What it waited for can no longer happen.
     OwnerLost,
+    /// Whoever waited gave up: at its deadline, or nobody asks any more.
+    GivenUp,
 }

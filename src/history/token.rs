@@ -94,7 +94,9 @@ macro_rules! words {
 }
 
 words! {
-    WaitOutcome { Served => "served", Refused => "refused", OwnerLost => "owner_lost" }
+    WaitOutcome {
+        Served => "served", Refused => "refused", OwnerLost => "owner_lost", GivenUp => "given_up"
+    }
     Loss { Dropped => "dropped", PeerDown => "peer_down", Silent => "silent" }
     WaitFor {
         GroupForming => "group_forming", MemberTick => "member_tick", OwnPush => "own_push",

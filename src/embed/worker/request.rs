@@ -4,9 +4,11 @@ use std::task::{Context, Poll, Waker};
 
 use super::{EmbedWorker, engine};
 use crate::embed::held::{Cell, Held};
+use crate::embed::recorder::Witness;
 use crate::embed::timer::Deadline;
-use crate::error::{Error, Result, WaitError, WaitFor, WaitReason};
-use crate::id::{Sequence, SlotIndex};
+use crate::error::{Result, WaitError, WaitFor, WaitReason};
+use crate::history::{Event, WaitOutcome};
+use crate::id::{Origin, Sequence, SlotIndex, TableId};
 use crate::key::Key;
 use crate::node::shard::{PullOutcome, PullRequest, ReadRows, ShardEngine};
 use crate::node::worker::{ChunkPlace, Seen};
@@ -122,28 +124,31 @@ impl<'a> Pull<'a> {
             step.ask_ahead(self.held, engine);
         }
         let outcome = engine.pull(now, &self.request, rows);
-        let woken = cell.end_step();
-        let polled = match outcome {
+        let answer = match outcome {
             PullOutcome::Served { seen, next } => {
                 cell.bytes_up += self.request_bytes as u64;
                 cell.bytes_down += answer_bytes as u64;
-                Poll::Ready(Ok((seen, next)))
+                Ok((seen, next))
             },
-            PullOutcome::Wait(reason) => self.wait.go_on(self.worker, reason, &mut cell, context),
-            PullOutcome::Settled => Poll::Ready(Err(self.refused(&Refusal::WindowFull))),
-            PullOutcome::Refused(refusal) => Poll::Ready(Err(self.refused(&refusal))),
+            PullOutcome::Wait(reason) => {
+                let request = (&self.request.header, self.request.slot);
+                self.wait.tell(&cell, self.held, request, reason);
+                let polled = self.wait.go_on(self.worker, reason, &mut cell, context);
+                let woken = cell.end_step();
+                drop(cell);
+                woken.wake();
+                return polled;
+            },
+            PullOutcome::Settled => Err(Refusal::WindowFull),
+            PullOutcome::Refused(refusal) => Err(refusal),
         };
+        let woken = cell.end_step();
         drop(cell);
         woken.wake();
-        if matches!(polled, Poll::Ready(Ok(_))) {
-            std::mem::take(&mut self.wait).end(self.worker);
-        }
-        polled
-    }
-
-    fn refused(&self, refusal: &Refusal) -> Error {
+        let outcome = if answer.is_ok() { WaitOutcome::Served } else { WaitOutcome::Refused };
+        std::mem::take(&mut self.wait).end(self.worker, outcome);
         let (name, tick) = (self.held.table.name(), self.request.header.tick);
-        refusal.into_error(name, self.worker.origin, tick)
+        Poll::Ready(answer.map_err(|refusal| refusal.into_error(name, self.worker.origin, tick)))
     }
 }
 
@@ -162,6 +167,23 @@ impl Drop for Pull<'_> {
 pub(super) struct Wait {
     began: Option<(Instant, WaitFor)>,
     deadline: Option<Deadline>,
+    told: Option<Told>,
+}
+
+/// A wait that a history knows of. It ends there when this is dropped.
+struct Told {
+    witness: Witness,
+    origin: Origin,
+    table: TableId,
+    sequence: Sequence,
+    outcome: WaitOutcome,
+}
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        let Self { origin, table, sequence, outcome, .. } = *self;
+        self.witness.tell(|| [Event::WaitEnded { origin, table, sequence, outcome }]);
+    }
 }
 
 impl Wait {
@@ -176,6 +198,24 @@ impl Wait {
             return began;
         }
         worker.store.clock.now()
+    }
+
+    /// Tells a history, once, that a request waits at a shard.
+    pub(super) fn tell(
+        &mut self,
+        cell: &Cell,
+        held: &Held,
+        (header, slot): (&Header, SlotIndex),
+        reason: WaitReason,
+    ) {
+        if self.told.is_some() || !cell.witness.records() {
+            return;
+        }
+        let Header { origin, sequence, tick: at_tick, .. } = *header;
+        let (table, witness) = (held.table.id(), cell.witness.clone());
+        witness.tell(|| [Event::WaitBegan { origin, table, slot, sequence, at_tick, reason }]);
+        let outcome = WaitOutcome::GivenUp;
+        self.told = Some(Told { witness, origin, table, sequence, outcome });
     }
 
     /// Waits on at a shard, or ends the wait at its deadline.
@@ -213,7 +253,10 @@ impl Wait {
         Poll::Pending
     }
 
-    pub(super) fn end(self, worker: &EmbedWorker) {
+    pub(super) fn end(mut self, worker: &EmbedWorker, outcome: WaitOutcome) {
+        if let Some(told) = &mut self.told {
+            told.outcome = outcome;
+        }
         if let Some((since, what)) = self.began {
             let store = &worker.store;
             store.waits.ended(what, store.clock.now().since(since));
