@@ -16,6 +16,12 @@ pub const WIDTH_MAX: u32 = 65_536;
 pub const FRAME_KEYS_MAX: usize = 4_096;
 /// Elements of one sparse frame, except that one row always fits.
 pub const FRAME_ELEMENTS_MAX: usize = 65_536;
+
+/// Rows of `width` elements of one sparse frame, or of one part of a walk; at least one.
+pub fn frame_rows_max(width: u32) -> usize {
+    (FRAME_ELEMENTS_MAX / (width.max(1) as usize)).clamp(1, FRAME_KEYS_MAX)
+}
+
 /// Bytes of a table's, group's, extension's or parameter's name.
 pub const NAME_BYTES_MAX: usize = 255;
 /// Parameters of an extension.

@@ -459,3 +459,19 @@ fn a_member_that_finishes_early_leaves_its_place_empty_for_founders_only() {
     let again = group.join_blocking().unwrap();
     assert_eq!((again.origin().rank.0, again.current_tick().0), (0, 2));
 }
+
+#[test]
+fn a_walk_reads_no_more_than_a_frame_at_a_time() {
+    let store = store(1);
+    let policy = TablePolicy::local(Eventual);
+    let spec = TableSpec::sparse("wide", 1024).slots(1);
+    let wide = store.ensure_table(spec, policy, Hyper::default()).unwrap();
+    let me = store.group("g", 1).unwrap().join_blocking().unwrap();
+    let keys = KeyList::new((0..100).collect()).unwrap();
+    let values: Vec<f32> = (0..100 * 1024).map(|at| at as f32).collect();
+    me.push(&wide, &keys, &values).unwrap();
+    let (rows, _) = me.pull_rows::<f32>(&wide, ..).unwrap();
+    assert!(rows.keys == keys && rows.values == values);
+    let parts = values.len().div_ceil(archipelago::limits::FRAME_ELEMENTS_MAX) as u64;
+    assert_eq!(store.stats().tables[0].shards.pulls, parts);
+}

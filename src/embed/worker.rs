@@ -12,10 +12,10 @@ use super::held::{Cell, Held};
 use super::parked::Parked;
 use super::recorder::Witness;
 use super::store::Inner;
-use crate::error::{AccessError, Error, GroupError, Loss, Result, WaitFor, WaitReason};
+use crate::error::{AccessError, GroupError, Loss, Result, WaitFor, WaitReason};
 use crate::history::{Event, WaitOutcome};
 use crate::id::{Origin, TableId, Tick};
-use crate::key::{KeyList, KeyRange, Selection};
+use crate::key::{KeyRange, Selection};
 use crate::limits;
 use crate::node::shard::{PushOutcome, PushRequest, ReadRows, ShardEngine};
 use crate::node::worker::{
@@ -212,6 +212,7 @@ impl EmbedWorker {
         self.check_open()?;
         let held = self.store.held(table)?;
         let range = Target::walk(table, rows, T::DTYPE)?;
+        let rows_max = limits::frame_rows_max(table.spec().width);
         let (mut keys, mut values, mut seen) = (Vec::new(), Vec::new(), None);
         for (slot, part) in held.grid.walks(range) {
             let mut from = Some(part.first());
@@ -221,7 +222,6 @@ impl EmbedWorker {
                 let before = keys.len();
                 let (one, next) = poll_fn(|context| {
                     let (keys, values) = (&mut keys, &mut values);
-                    let rows_max = limits::FRAME_KEYS_MAX;
                     let rows = ReadRows::Walk { range, rows_max, keys, values };
                     pull.poll(rows, None, 0, context)
                 })
@@ -234,9 +234,7 @@ impl EmbedWorker {
                 from = next;
             }
         }
-        let keys = KeyList::new(bytemuck::allocation::cast_vec(keys))?;
-        let seen = seen.ok_or(Error::Access(AccessError::EmptyRange))?;
-        Ok((Rows { keys, values }, seen))
+        Rows::found(keys, values, seen)
     }
 
     async fn wait_applied(&self, stamp: Stamp) -> Result<()> {

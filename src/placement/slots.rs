@@ -112,8 +112,7 @@ impl SlotGrid {
     /// Cuts strictly ascending keys of the domain, with rows of `width` elements, into frames: the
     /// slot of each and where in `keys` it lies. Cost: a binary search per frame.
     pub fn frames<'a>(&self, keys: &'a [Key], width: u32) -> Frames<'a> {
-        let rows = limits::FRAME_ELEMENTS_MAX / (width.max(1) as usize);
-        Frames { grid: *self, keys, start: 0, rows_max: rows.clamp(1, limits::FRAME_KEYS_MAX) }
+        Frames { grid: *self, keys, start: 0, rows_max: limits::frame_rows_max(width) }
     }
 
     fn cut(&self, range: KeyRange, cell_rows: u128) -> Chunks {

@@ -60,7 +60,7 @@ pub(super) fn pull<T: Element>(
     let rows = match &read.rows {
         None => ReadRows::Nothing,
         Some(PullRows::Walk { range, rows_max }) => {
-            let rows_max = (*rows_max as usize).min(walk_rows_max(width));
+            let rows_max = (*rows_max as usize).min(limits::frame_rows_max(width as u32));
             ReadRows::Walk { range: *range, rows_max, keys: &mut keys, values: &mut values }
         },
         Some(PullRows::Block(rows)) => {
@@ -105,9 +105,4 @@ fn result<T: Element>(
         next,
         values: Payload::from_slice(values),
     }
-}
-
-/// Rows of a walk's answer: as many as a frame holds, and at least one.
-fn walk_rows_max(width: usize) -> usize {
-    (limits::FRAME_ELEMENTS_MAX / width.max(1)).clamp(1, limits::FRAME_KEYS_MAX)
 }

@@ -102,6 +102,18 @@ pub struct Rows<T> {
     pub values: Vec<T>,
 }
 
+impl<T> Rows<T> {
+    /// What a walk has found, part by part.
+    pub(crate) fn found(
+        keys: Vec<Key>,
+        values: Vec<T>,
+        seen: Option<Seen>,
+    ) -> Result<(Self, Seen)> {
+        let keys = KeyList::new(bytemuck::allocation::cast_vec(keys))?;
+        Ok((Self { keys, values }, seen.ok_or(AccessError::EmptyRange)?))
+    }
+}
+
 /// One member of a group: pushes, pulls and ticks. All drivers implement it.
 ///
 /// Slices hold whole rows: `rows x width` elements. A push is cut into chunks, one per block or

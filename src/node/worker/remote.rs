@@ -10,7 +10,7 @@ use super::node::{WorkerNode, finished};
 use super::{ChunkPlace, PushOptions, Rows, Seen, Stamp, Target, Worker, check_stamp, interrupted};
 use crate::error::{AccessError, Error, FrameError, Result, WaitError};
 use crate::id::{Origin, Sequence, SlotIndex, TableId, Tick};
-use crate::key::{Key, KeyList, KeyRange, Selection};
+use crate::key::{Key, KeyRange, Selection};
 use crate::limits;
 use crate::placement::SlotGrid;
 use crate::spec::{AckLevel, Table};
@@ -162,12 +162,12 @@ impl RemoteWorker {
         self.check_open()?;
         let range = Target::walk(table, rows, T::DTYPE)?;
         let grid = self.grid(table)?;
+        let rows_max = limits::frame_rows_max(table.spec().width) as u32;
         let (mut keys, mut values, mut seen) = (Vec::new(), Vec::new(), None);
         for (slot, part) in grid.walks(range) {
             let mut from = Some(part.first());
             while let Some(range) = from.and_then(|first| KeyRange::new(first, part.last())) {
                 let mut under_way = UnderWay::new(self);
-                let rows_max = limits::FRAME_KEYS_MAX as u32;
                 let rows = PullRows::Walk { range, rows_max };
                 self.until(|node| node.has_room().then_some(())).await?;
                 under_way.begin(table.id(), slot, Some(rows), 0..0)?;
@@ -177,9 +177,7 @@ impl RemoteWorker {
                 seen = Some(merged(seen, &result));
             }
         }
-        let keys = KeyList::new(bytemuck::allocation::cast_vec(keys))?;
-        let seen = seen.ok_or(Error::Access(AccessError::EmptyRange))?;
-        Ok((Rows { keys, values }, seen))
+        Rows::found(keys, values, seen)
     }
 
     async fn end_tick(&self) -> Result<Tick> {
