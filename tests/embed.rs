@@ -234,9 +234,12 @@ fn waits_end_at_their_deadline_and_say_why() {
     assert_eq!(forming, (WaitFor::GroupForming, None, 1));
     let b = group.join_blocking().unwrap();
     a.pull(&w, .., &mut x).unwrap();
+    let stamp = a.push(&w, .., &[0.0_f32]).unwrap();
     a.tick().unwrap();
     let slow = waits(a.pull(&w, .., &mut x).unwrap_err());
     assert_eq!(slow, (WaitFor::MemberTick, Some(1), 1));
+    let applied = waits(a.wait(stamp, AckLevel::Applied).unwrap_err());
+    assert_eq!(applied, slow);
     assert_eq!(x, [0.0], "a deadline serves nothing");
     b.tick().unwrap();
     a.pull(&w, .., &mut x).unwrap();

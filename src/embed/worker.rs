@@ -254,8 +254,10 @@ impl EmbedWorker {
                 if cell.shard.closed(self.origin.group) >= stamp.tick {
                     return Poll::Ready(Ok(()));
                 }
+                let slowest = cell.shard.slowest(self.origin.group);
+                let who = slowest.filter(|(tick, _)| *tick < stamp.tick).map(|(_, rank)| rank);
                 let (what, tick) = (WaitFor::MemberTick, stamp.tick);
-                let reason = WaitReason { who: None, tick, since: now, what };
+                let reason = WaitReason { who, tick, since: now, what };
                 wait.go_on(self, reason, &mut cell, context)
             })
             .await?;

@@ -385,6 +385,10 @@ impl<T: Element> Shard for ShardEngine<T> {
         self.progress.group(group).map_or(Tick(0), |group| group.closed)
     }
 
+    fn slowest(&self, group: GroupId) -> Option<(Tick, Rank)> {
+        self.progress.group(group)?.slowest()
+    }
+
     fn keys(&self) -> &RangeSet {
         self.progress.keys()
     }

@@ -6,7 +6,7 @@ use std::fmt::Debug;
 use super::ShardEngine;
 use crate::error::SpecError;
 use crate::history::Event;
-use crate::id::{GroupId, Origin, Sequence, ServerId, SlotIndex, Tick};
+use crate::id::{GroupId, Origin, Rank, Sequence, ServerId, SlotIndex, Tick};
 use crate::key::RangeSet;
 use crate::node::registry::Code;
 use crate::node::sabotage::Switch;
@@ -110,6 +110,9 @@ pub trait Shard: Debug + Send {
 
     /// The last round of a group that has closed here (0 unless the policy gathers).
     fn closed(&self, group: GroupId) -> Tick;
+
+    /// The member of a group whose ticks counted here are furthest behind, with the last of them.
+    fn slowest(&self, group: GroupId) -> Option<(Tick, Rank)>;
 
     /// The keys held.
     fn keys(&self) -> &RangeSet;
