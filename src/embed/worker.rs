@@ -130,12 +130,19 @@ impl EmbedWorker {
         values: &[T],
     ) -> Result<Header> {
         let place = step.place;
-        let begun = self.in_turn(|turn| {
+        let begin = |turn: &mut Turn| {
             let room = turn.line.has_room();
             room.then(|| turn.line.begin_push(&held.table, place.slot, weight))
-        });
-        let begun = begun.await.map_err(|error| interrupted(error, place.first_key()))?;
-        let begun = Begun::push(self, begun?);
+        };
+        let begun = begin(&mut self.turn.lock());
+        let begun = match begun {
+            Some(begun) => begun?,
+            None => {
+                let begun = self.in_turn(begin).await;
+                begun.map_err(|error| interrupted(error, place.first_key()))??
+            },
+        };
+        let begun = Begun::push(self, begun);
         let (header, slot) = (begun.header, place.slot);
         let bytes = wire::push_bytes(begun.previous, place.keys(), T::DTYPE, values.len());
         let mut wait = Wait::default();

@@ -167,7 +167,7 @@ impl Drop for Pull<'_> {
 pub(super) struct Wait {
     began: Option<(Instant, WaitFor)>,
     deadline: Option<Deadline>,
-    told: Option<Told>,
+    told: Option<Box<Told>>,
 }
 
 /// A wait that a history knows of. It ends there when this is dropped.
@@ -215,7 +215,7 @@ impl Wait {
         let (table, witness) = (held.table.id(), cell.witness.clone());
         witness.tell(|| [Event::WaitBegan { origin, table, slot, sequence, at_tick, reason }]);
         let outcome = WaitOutcome::GivenUp;
-        self.told = Some(Told { witness, origin, table, sequence, outcome });
+        self.told = Some(Box::new(Told { witness, origin, table, sequence, outcome }));
     }
 
     /// Waits on at a shard, or ends the wait at its deadline.

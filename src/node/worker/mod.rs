@@ -75,6 +75,7 @@ pub struct Stamp {
 
 impl Stamp {
     /// The receipt once one more chunk has begun.
+    #[inline]
     pub(crate) fn with(before: Option<Self>, table: TableId, header: &Header) -> Self {
         let Header { origin, sequence, tick, .. } = *header;
         let first = before.map_or(sequence, |before| before.first);
