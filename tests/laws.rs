@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "laws/hostile.rs"]
+mod hostile;
 #[path = "training/mod.rs"]
 mod training;
 
@@ -222,13 +224,7 @@ fn law_4_is_seen_broken() {
 fn law_5_is_seen_broken() {
     is_caught(5, Sabotage::SspServesEarly, hostile(Ssp { staleness: 0 }));
     is_caught(5, Sabotage::SspWaitsLonger, hostile(Ssp { staleness: 3 }));
-    // A tick that overtakes its data is late data of a tick that is counted: refused, or missing.
-    let overtaken = (0..12).any(|seed| {
-        let case = hostile(Bsp)(seed).sabotaged(Sabotage::TickOvertakesData);
-        let outcome = case.run();
-        !outcome.is_good() || !judged(&outcome.history).is_empty()
-    });
-    assert!(overtaken, "a tick overtakes its data unseen");
+    is_caught(5, Sabotage::TickOvertakesData, hostile(Bsp));
 }
 
 #[test]

@@ -8,6 +8,7 @@ use archipelago::id::{GroupId, Incarnation, Origin, Sequence, ServerId, SlotInde
 use archipelago::key::{Key, KeyRange};
 use archipelago::node::server::{ServerNode, ServerOptions};
 use archipelago::node::{Input, Output, Peer, Plan, Registry};
+use archipelago::spec::GroupRecord;
 use archipelago::time::Instant;
 use archipelago::wire::{
     Answer, Header, Message, Payload, PullRows, Refusal, RowsNamed, TickTable,
@@ -41,7 +42,10 @@ impl Asked {
             let record = sent.iter().find(|message| matches!(message, Message::Record(_)));
             let Some(Message::Record(record)) = record else { panic!("a record for {server}") };
             let (version, closed) = (record.version, Tick(0));
-            asked.ask(Message::RecordHeld { group, version, server, closed });
+            asked.ask_from(
+                Peer::Server(server),
+                Message::RecordHeld { group, version, server, closed },
+            );
         }
         let incarnation = Incarnation(1);
         asked.origin = Origin { incarnation, ..Origin::default() };
@@ -50,7 +54,11 @@ impl Asked {
 
     /// Sends a message and answers everything that the node sends.
     fn ask(&mut self, message: Message) -> Vec<Message> {
-        self.node.handle(Instant::EPOCH, Input::Message { from: WORKER, message });
+        self.ask_from(WORKER, message)
+    }
+
+    fn ask_from(&mut self, from: Peer, message: Message) -> Vec<Message> {
+        self.node.handle(Instant::EPOCH, Input::Message { from, message });
         let mut sent = Vec::new();
         loop {
             match self.node.poll() {
@@ -212,6 +220,16 @@ fn senseless_messages_change_nothing() {
     let expected = Err(Refusal::UnknownTable { table });
     assert!(matches!(unknown, Message::PullAnswer { result, .. } if result == expected));
     assert_eq!(asked.node.digests(TABLE), before);
+}
+
+#[test]
+fn what_servers_say_counts_from_servers_only() {
+    let mut asked = Asked::new(2, Eventual);
+    let (origin, slot) = (asked.origin, asked.slot(true));
+    assert_eq!(asked.ask(Message::Fence { origin }), []);
+    assert_eq!(asked.ask(Message::Record(GroupRecord { size: 1, ..GroupRecord::default() })), []);
+    let header = asked.header(1, 1, 1);
+    assert_eq!(answer(asked.push(header, slot, None)), Answer::Applied);
 }
 
 #[test]

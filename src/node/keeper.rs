@@ -120,6 +120,11 @@ impl Keeper {
     /// already. True when the record has changed.
     pub fn raise_starts(&mut self, closed: Tick) -> bool {
         let seats = &mut self.seats;
+        let ticked = seats.values().map(|seat| seat.ticked.0).max().unwrap_or_default();
+        // A shard is no further ahead of the keeper than a worker's ticks may be (law 14).
+        if closed.0 > ticked.saturating_add(limits::TICKS_PENDING_MAX as u64) {
+            return false;
+        }
         let mut raised = false;
         for member in &mut self.record.members {
             let Some(seat) = seats.get_mut(&member.origin.rank) else {

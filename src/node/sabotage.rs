@@ -17,7 +17,7 @@ pub enum Sabotage {
     SspServesEarly,
     /// Law 5: Ssp lets a read wait although the bound holds.
     SspWaitsLonger,
-    /// Law 8, local part: a tick counts before its data has arrived.
+    /// Law 5: a tick counts before its data has arrived.
     TickOvertakesData,
     /// Law 9: a lost member is never removed, and its group waits for ever.
     KeepTheDead,
@@ -25,6 +25,8 @@ pub enum Sabotage {
     DropLastKey,
     /// Law 12: the stash has no limit.
     UnboundedStash,
+    /// Law 14: a peer's rows, keys and lengths are believed to fit the table.
+    TrustShapes,
 }
 
 /// The switch as held by a component.

@@ -152,6 +152,9 @@ impl ServerNode {
     }
 
     fn on_message(&mut self, from: Peer, message: Message) {
+        if !self.may_say(from, &message) {
+            return tracing::debug!(%from, "a server ignores what is not the sender's to say");
+        }
         match message {
             Message::Join { group, token } => self.on_join(group, token),
             Message::Attach { origin, table, spec_hash } => {
@@ -324,9 +327,7 @@ impl ServerNode {
     }
 
     fn ticked(&mut self, origin: Origin, tick: Tick, tables: &[TickTable]) -> Result<(), Refusal> {
-        if let Some(kept) = self.groups.get_mut(&origin.group) {
-            kept.keeper.ticked(self.now, origin, tick);
-        }
+        self.heard(origin);
         let mut answer = Ok(());
         for (id, held) in &mut self.tables {
             let named = tables.iter().find(|table| table.table == *id);
@@ -336,6 +337,12 @@ impl ServerNode {
             let touched: Vec<_> = touched.iter().filter(owned).copied().collect();
             // Every table hears of the tick, also when one refuses it.
             answer = answer.and(held.shard.ticked(self.now, origin, tick, weight, &touched));
+        }
+        // Joiners start behind this tick, so it has to be one that the shards believe.
+        if answer.is_ok()
+            && let Some(kept) = self.groups.get_mut(&origin.group)
+        {
+            kept.keeper.ticked(self.now, origin, tick);
         }
         answer
     }

@@ -389,6 +389,10 @@ impl<T: Element> Shard for ShardEngine<T> {
         self.progress.group(group)?.slowest()
     }
 
+    fn last_tick(&self, group: GroupId) -> Tick {
+        self.progress.group(group).map_or(Tick(0), GroupProgress::last_round)
+    }
+
     fn keys(&self) -> &RangeSet {
         self.progress.keys()
     }

@@ -114,6 +114,9 @@ pub trait Shard: Debug + Send {
     /// The member of a group whose ticks counted here are furthest behind, with the last of them.
     fn slowest(&self, group: GroupId) -> Option<(Tick, Rank)>;
 
+    /// The last tick counted for any member of a group.
+    fn last_tick(&self, group: GroupId) -> Tick;
+
     /// The keys held.
     fn keys(&self) -> &RangeSet;
 

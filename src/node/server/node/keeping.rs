@@ -4,12 +4,55 @@ use super::{Held, ServerNode};
 use crate::error::Loss;
 use crate::history::Event;
 use crate::id::{GroupId, Origin, RecordVersion, ServerId, TableId, Tick};
+use crate::limits;
 use crate::node::sabotage::Sabotage;
 use crate::node::{Output, Peer};
 use crate::spec::GroupRecord;
 use crate::wire::{Message, Refusal};
 
 impl ServerNode {
+    /// Whether a message of servers comes from the one that it speaks for (law 14).
+    pub(super) fn may_say(&self, from: Peer, message: &Message) -> bool {
+        match message {
+            Message::Record(_) | Message::Fence { .. } => from == Peer::Server(self.plan.keeper()),
+            Message::RecordHeld { server, .. } | Message::Fenced { server, .. } => {
+                from == Peer::Server(*server)
+            },
+            Message::Join { .. }
+            | Message::Attach { .. }
+            | Message::Push { .. }
+            | Message::Pull { .. }
+            | Message::Await { .. }
+            | Message::Ticked { .. }
+            | Message::Leave { .. }
+            | Message::Heartbeat { .. }
+            | Message::Joined { .. }
+            | Message::Attached { .. }
+            | Message::PushAnswer { .. }
+            | Message::PullAnswer { .. }
+            | Message::Deferred { .. }
+            | Message::Resume { .. }
+            | Message::TickAnswer { .. }
+            | Message::LeaveAnswer { .. } => true,
+        }
+    }
+
+    /// Whether a record can be the keeper's: of a group of the plan, with places for its members,
+    /// of whom none starts further ahead than ticks can run ahead of a server (law 12).
+    fn believes(&self, record: &GroupRecord) -> bool {
+        let size =
+            self.plan.groups().find(|(group, _)| *group == record.group).map(|(_, size)| size);
+        let reached = self.tables.values().map(|held| held.shard.last_tick(record.group)).max();
+        let ahead = reached.unwrap_or_default().0 + limits::TICKS_PENDING_MAX as u64 + 1;
+        let ranks = record.members.iter().map(|member| member.origin.rank.0);
+        size == Some(record.size)
+            && ranks.is_sorted_by(|a, b| a < b)
+            && record.members.iter().all(|member| {
+                let Origin { group, rank, .. } = member.origin;
+                group == record.group && rank.0 < record.size && member.start.0 <= ahead
+            })
+    }
+
     pub(super) fn on_record_held(
         &mut self,
         group: GroupId,
@@ -49,6 +92,9 @@ impl ServerNode {
     }
 
     pub(super) fn on_record(&mut self, from: Peer, record: &GroupRecord) {
+        if !self.believes(record) {
+            return tracing::debug!(%from, "a server ignores a record that makes no sense");
+        }
         for held in self.tables.values_mut() {
             held.shard.hold_record(self.now, record);
         }
