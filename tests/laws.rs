@@ -11,7 +11,8 @@ mod training;
 use std::collections::BTreeMap;
 
 use archipelago::check::{Expected, Law, Violation, check_all};
-use archipelago::history::History;
+use archipelago::error::WaitFor;
+use archipelago::history::{Event, History};
 use archipelago::id::{GroupId, ServerId};
 use archipelago::node::Peer;
 use archipelago::node::sabotage::{Sabotage, Switch};
@@ -241,13 +242,13 @@ fn law_11_is_seen_broken() {
 }
 
 /// Workers that all push a whole table, larger than the bound of the stash.
-fn stash(seed: u64, switch: Switch) -> (Outcome<u64>, Vec<Violation>) {
+fn stash(seed: u64, workers: u32, switch: Switch) -> (Outcome<u64>, Vec<Violation>) {
     let spec = TableSpec::dense("large", STASH_ROWS).block_elements(4096);
     let policy = TablePolicy::local(Bsp).bsp_stash_bytes_max(STASH_BYTES);
     let builder = Cluster::builder(seed).table(spec, policy, Hyper::default()).switch(switch);
-    let mut cluster = builder.group(5).build().unwrap();
+    let mut cluster = builder.group(workers).build().unwrap();
     let w = cluster.table(0).unwrap();
-    for _ in 0..5 {
+    for _ in 0..workers {
         let w = w.clone();
         cluster.spawn(GroupId(0), Duration::ZERO, async move |me| {
             let mut x = vec![0.0_f32; STASH_ROWS as usize];
@@ -255,7 +256,7 @@ fn stash(seed: u64, switch: Switch) -> (Outcome<u64>, Vec<Violation>) {
                 me.exchange(&w, .., &vec![1.0; STASH_ROWS as usize], &mut x).await?;
             }
             me.finish().await?;
-            let wrong = x.iter().position(|x| *x != 15.0);
+            let wrong = x.iter().position(|x| *x != (3 * workers) as f32);
             assert_eq!(wrong.map(|at| (at, x[at])), None, "seed {seed}");
             Ok(0)
         });
@@ -271,14 +272,34 @@ fn stash(seed: u64, switch: Switch) -> (Outcome<u64>, Vec<Violation>) {
 #[test]
 fn law_12_is_seen_broken() {
     for seed in 0..3 {
-        let (outcome, found) = stash(seed, Switch::NONE);
+        let (outcome, found) = stash(seed, 5, Switch::NONE);
         assert!(outcome.is_good(), "seed {seed}: {}", outcome.report());
         assert!(found.is_empty(), "seed {seed}: {}", shown(&found));
         let stats = outcome.tables[0].servers[0].stats;
         assert!(stats.stash_bytes_peak > STASH_BYTES as u64 / 2 && stats.waits > 0);
     }
-    let (_, found) = stash(1, Switch::on(Sabotage::UnboundedStash));
+    let (_, found) = stash(1, 5, Switch::on(Sabotage::UnboundedStash));
     assert!(found.iter().any(|violation| violation.law == Law(12)));
+}
+
+/// Each try of a deferred push sends its data again, so the tries must not grow with the number
+/// of pushes that wait.
+#[test]
+fn a_deferred_push_is_tried_again_only_when_it_may_go_on() {
+    for workers in [4, 12] {
+        let (outcome, _) = stash(7, workers, Switch::NONE);
+        assert!(outcome.is_good(), "{}", outcome.report());
+        let pushes = outcome.tables[0].servers[0].stats.pushes;
+        let deferred = outcome.history.records().iter().filter(|record| match &record.event {
+            Event::WaitBegan { reason, .. } => {
+                matches!(reason.what, WaitFor::StashFull | WaitFor::EarlierPush)
+            },
+            _ => false,
+        });
+        let deferred = deferred.count() as u64;
+        assert!(deferred > pushes / 4, "{workers} workers: {deferred} of {pushes}: no pressure");
+        assert!(deferred <= 2 * pushes, "{workers} workers: {deferred} tries of {pushes} failed");
+    }
 }
 
 const SEEDS: u64 = 45;

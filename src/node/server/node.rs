@@ -1,12 +1,13 @@
 //! The server's state machine.
 
 mod keeping;
+mod retrying;
 
 use std::collections::{BTreeMap, VecDeque};
 
 use super::groups::{KeptGroup, Letters};
 use super::typed::{Pulled, pull, push};
-use super::waiting::{Waiting, WaitingRead};
+use super::waiting::{Waiting, WaitingPush, WaitingRead};
 use crate::error::WaitReason;
 use crate::history::{Event, WaitOutcome};
 use crate::id::{GroupId, Origin, Sequence, ServerId, SlotIndex, TableId, Tick};
@@ -18,7 +19,7 @@ use crate::node::shard::{Place, PushOutcome, PushRequest, Shard, ShardStats, Wor
 use crate::node::{DATA_STREAMS, Input, Output, Peer, Stream};
 use crate::time::Instant;
 use crate::vector::DType;
-use crate::wire::{Answer, Header, Message, Payload, PullResult, Refusal, RowsNamed, TickTable};
+use crate::wire::{Answer, Message, Payload, PullResult, Refusal, RowsNamed, TickTable};
 
 /// How a server node is built.
 #[derive(Clone, Copy, Debug, Default)]
@@ -51,6 +52,8 @@ struct Held {
     shard: Box<dyn Shard>,
     slots: Vec<SlotIndex>,
     waiting: Waiting,
+    /// The stash has shrunk since room in it was last given away.
+    shrunk: bool,
 }
 
 impl ServerNode {
@@ -78,7 +81,8 @@ impl ServerNode {
                 outputs.extend(placed(planned, server, options.switch).map(Output::Event));
             }
             let shard = new_shard(&planned.table, &planned.code, place)?;
-            tables.insert(planned.table.id(), Held { shard, slots, waiting: Waiting::default() });
+            let held = Held { shard, slots, waiting: Waiting::default(), shrunk: false };
+            tables.insert(planned.table.id(), held);
         }
         let kept = plan.groups().filter(|_| plan.keeper() == server);
         let groups = kept
@@ -130,6 +134,9 @@ impl ServerNode {
             }
         }
         self.retry_changed();
+        if !working {
+            self.give_room();
+        }
         if let Some(output) = self.outputs.pop_front() {
             return output;
         }
@@ -241,12 +248,23 @@ impl ServerNode {
             DType::I64 => push::<i64>(&mut *held.shard, self.now, request, rows, values),
         };
         match outcome {
-            PushOutcome::Answered(answer) => self.answer_push(from, table, request, answer),
+            PushOutcome::Answered(answer) => {
+                let waited = held.waiting.answered(&header, request.slot);
+                let resumed = held.after_push(request);
+                if waited {
+                    self.ended_push(header.origin, table, sequence);
+                }
+                self.answer_push(from, table, request, answer);
+                self.resume(table, resumed);
+            },
             PushOutcome::Wait(_) if !held.waiting.has_room(self.waiting_max) => {
                 self.answer_push(from, table, request, Answer::Refused(Refusal::Limit));
             },
             PushOutcome::Wait(reason) => {
-                held.waiting.hold_push(from, &header);
+                let keys = if let RowsNamed::Keys(keys) = rows { size_of_val(&**keys) } else { 0 };
+                let (tick, bytes, what) = (header.tick, keys + values.bytes.len(), reason.what);
+                let push = WaitingPush { from, tick, bytes, what };
+                held.waiting.hold_push(&header, request.slot, push);
                 self.began(&header, table, request.slot, reason);
                 self.send(from, Message::Deferred { table, sequence, reason });
             },
@@ -345,61 +363,6 @@ impl ServerNode {
             kept.keeper.ticked(self.now, origin, tick);
         }
         answer
-    }
-
-    /// Tries again what waits at shards that have changed, and collects their events.
-    fn retry_changed(&mut self) {
-        let ids: Vec<_> = self.tables.keys().copied().collect();
-        for table in ids {
-            let Some(held) = self.tables.get_mut(&table) else {
-                continue;
-            };
-            self.outputs.extend(held.shard.take_events().into_iter().map(Output::Event));
-            if !held.shard.take_changed() {
-                continue;
-            }
-            let (reads, pushes) = (held.waiting.take_reads(), held.waiting.take_pushes());
-            for read in reads {
-                self.on_read(table, read);
-            }
-            for ((origin, sequence), to) in pushes {
-                self.ended_push(origin, table, sequence);
-                self.send(to, Message::Resume { table, sequence });
-            }
-            if let Some(held) = self.tables.get_mut(&table) {
-                self.outputs.extend(held.shard.take_events().into_iter().map(Output::Event));
-            }
-        }
-    }
-
-    fn began(&mut self, header: &Header, table: TableId, slot: SlotIndex, reason: WaitReason) {
-        if self.options.record_history {
-            let event = Event::WaitBegan {
-                origin: header.origin,
-                table,
-                slot,
-                sequence: header.sequence,
-                at_tick: header.tick,
-                reason,
-            };
-            self.outputs.push_back(Output::Event(event));
-        }
-    }
-
-    fn ended(&mut self, read: &WaitingRead, table: TableId, outcome: WaitOutcome) {
-        if self.options.record_history && read.told.is_some() {
-            let Header { origin, sequence, .. } = read.header;
-            let event = Event::WaitEnded { origin, table, sequence, outcome };
-            self.outputs.push_back(Output::Event(event));
-        }
-    }
-
-    fn ended_push(&mut self, origin: Origin, table: TableId, sequence: Sequence) {
-        if self.options.record_history {
-            let outcome = WaitOutcome::Served;
-            let event = Event::WaitEnded { origin, table, sequence, outcome };
-            self.outputs.push_back(Output::Event(event));
-        }
     }
 
     fn post(&mut self, letters: Letters) {

@@ -1,10 +1,16 @@
 //! Requests that a server could not answer yet.
+//!
+//! A push that is asked for again travels again, data and all. So each is asked for only when what
+//! it was told to wait for may have come: the push before it, room in the stash, its turn in fold
+//! order, or a record that speaks of its worker. The tries of a push do not depend on how many
+//! others wait.
 
 use std::collections::BTreeMap;
 
-use crate::error::WaitReason;
-use crate::id::{Origin, Sequence, SlotIndex};
+use crate::error::{WaitFor, WaitReason};
+use crate::id::{Origin, Sequence, SlotIndex, Tick};
 use crate::node::Peer;
+use crate::spec::{GroupRecord, MemberEnd};
 use crate::wire::{Header, PullRows};
 
 /// Who waits at one table's shard. Bounded by what all workers of the plan may have unanswered;
@@ -12,8 +18,26 @@ use crate::wire::{Header, PullRows};
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
     reads: BTreeMap<(Origin, Sequence), WaitingRead>,
-    pushes: BTreeMap<(Origin, Sequence), Peer>,
+    /// Pushes by the chain that they are links of; no chain is empty.
+    chains: BTreeMap<(Origin, SlotIndex), Chain>,
+    pushes: usize,
 }
+
+/// Deferred pushes of one origin to one slot.
+type Chain = BTreeMap<Sequence, WaitingPush>;
+
+/// A push that waits, without its data.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct WaitingPush {
+    pub(super) from: Peer,
+    pub(super) tick: Tick,
+    /// Bytes that it will stash.
+    pub(super) bytes: usize,
+    pub(super) what: WaitFor,
+}
+
+/// A push to be asked for again.
+pub(super) type Resumed = (Origin, Sequence, Peer);
 
 /// A read that waits, whole: it carries no data.
 #[derive(Clone, Debug)]
@@ -38,30 +62,135 @@ impl Waiting {
         self.reads.insert((read.header.origin, read.header.sequence), read);
     }
 
-    pub(super) fn hold_push(&mut self, from: Peer, header: &Header) {
-        self.pushes.insert((header.origin, header.sequence), from);
-    }
-
     /// All reads, to be tried again; those that still wait are held again.
     pub(super) fn take_reads(&mut self) -> impl Iterator<Item = WaitingRead> + use<> {
         std::mem::take(&mut self.reads).into_values()
     }
 
-    /// All pushes, to be asked for again.
-    pub(super) fn take_pushes(
+    pub(super) fn hold_push(&mut self, header: &Header, slot: SlotIndex, push: WaitingPush) {
+        let chain = self.chains.entry((header.origin, slot)).or_default();
+        self.pushes += usize::from(chain.insert(header.sequence, push).is_none());
+    }
+
+    /// Whether any push waits.
+    pub(super) fn has_pushes(&self) -> bool {
+        self.pushes > 0
+    }
+
+    /// Whether pushes of one origin to one slot wait.
+    pub(super) fn has_chain(&self, origin: Origin, slot: SlotIndex) -> bool {
+        self.chains.contains_key(&(origin, slot))
+    }
+
+    /// Forgets a push that was answered; whether it waited.
+    pub(super) fn answered(&mut self, header: &Header, slot: SlotIndex) -> bool {
+        self.take(header.origin, slot, header.sequence).is_some()
+    }
+
+    /// A push to this slot was executed: the next ones of its chain, in order, as far as `bytes`
+    /// go, and at least one.
+    pub(super) fn take_followers(
         &mut self,
-    ) -> impl Iterator<Item = ((Origin, Sequence), Peer)> + use<> {
-        std::mem::take(&mut self.pushes).into_iter()
+        origin: Origin,
+        slot: SlotIndex,
+        bytes: usize,
+    ) -> Vec<Resumed> {
+        let mut left = Some(bytes);
+        let chain = self.chains.get(&(origin, slot)).into_iter().flatten();
+        let fits = chain.take_while(|(_, push)| {
+            left.take().is_some_and(|before| {
+                left = before.checked_sub(push.bytes);
+                true
+            })
+        });
+        let found: Vec<_> = fits.map(|(sequence, _)| (origin, slot, *sequence)).collect();
+        self.take_all(found)
+    }
+
+    /// A worker is next in fold order: what it pushes to the open round is admitted.
+    pub(super) fn take_next(&mut self, origin: Origin, open: Tick) -> Vec<Resumed> {
+        let chains = self.chains.range((origin, SlotIndex(0))..=(origin, SlotIndex(u32::MAX)));
+        let of_chain = |((_, slot), chain): (&(Origin, SlotIndex), &Chain)| {
+            let fits = |push: &WaitingPush| push.what == WaitFor::StashFull && push.tick == open;
+            let (sequence, _) = chain.first_key_value().filter(|(_, push)| fits(push))?;
+            Some((origin, *slot, *sequence))
+        };
+        let found: Vec<_> = chains.filter_map(of_chain).collect();
+        self.take_all(found)
+    }
+
+    /// The stash has room for `bytes`: those that it will fold first.
+    pub(super) fn take_fitting(&mut self, bytes: usize) -> Vec<Resumed> {
+        let mut found = self.find(|_, push| push.what == WaitFor::StashFull);
+        found.sort_unstable_by_key(|(push, (origin, _, sequence))| {
+            (push.tick, origin.rank, *sequence)
+        });
+        let mut left = Some(bytes);
+        let fits = found.into_iter().map_while(|(push, place)| {
+            left = left?.checked_sub(push.bytes);
+            left.map(|_| place)
+        });
+        let fits: Vec<_> = fits.collect();
+        self.take_all(fits)
+    }
+
+    /// A group has a new record: those that it lets in, and those that it refuses for good.
+    pub(super) fn take_settled(&mut self, record: &GroupRecord) -> Vec<Resumed> {
+        let formed = record.members.len() == record.size as usize;
+        let settled = |origin: Origin, push: &WaitingPush| {
+            let mut members = record.members.iter();
+            match members.find(|member| member.origin.rank == origin.rank) {
+                None => formed,
+                Some(member) if member.origin == origin && member.end == MemberEnd::Active => {
+                    push.what == WaitFor::GroupForming
+                },
+                Some(member) => member.origin.incarnation >= origin.incarnation,
+            }
+        };
+        let found = self.find(|origin, push| origin.group == record.group && settled(origin, push));
+        self.take_all(found.into_iter().map(|(_, place)| place))
     }
 
     /// Forgets everything that a process waits for.
     pub(super) fn forget(&mut self, peer: Peer) {
         self.reads.retain(|_, read| read.from != peer);
-        self.pushes.retain(|_, from| *from != peer);
+        let gone = self.find(|_, push| push.from == peer);
+        let _gone = self.take_all(gone.into_iter().map(|(_, place)| place));
     }
 
     /// Requests held.
     pub(super) fn len(&self) -> usize {
-        self.reads.len() + self.pushes.len()
+        self.reads.len() + self.pushes
+    }
+
+    /// By origin, slot and sequence.
+    fn find(&self, test: impl Fn(Origin, &WaitingPush) -> bool) -> Vec<(WaitingPush, Place)> {
+        let mut found = Vec::new();
+        for ((origin, slot), chain) in &self.chains {
+            let here = chain.iter().filter(|(_, push)| test(*origin, push));
+            found.extend(here.map(|(sequence, push)| (*push, (*origin, *slot, *sequence))));
+        }
+        found
+    }
+
+    fn take_all(&mut self, places: impl IntoIterator<Item = Place>) -> Vec<Resumed> {
+        let taken = places.into_iter().filter_map(|(origin, slot, sequence)| {
+            let push = self.take(origin, slot, sequence)?;
+            Some((origin, sequence, push.from))
+        });
+        taken.collect()
+    }
+
+    fn take(&mut self, origin: Origin, slot: SlotIndex, sequence: Sequence) -> Option<WaitingPush> {
+        let chain = self.chains.get_mut(&(origin, slot))?;
+        let push = chain.remove(&sequence)?;
+        if chain.is_empty() {
+            self.chains.remove(&(origin, slot));
+        }
+        self.pushes -= 1;
+        Some(push)
     }
 }
+
+/// Where a push is held.
+type Place = (Origin, SlotIndex, Sequence);

@@ -7,7 +7,7 @@ mod rounds;
 use std::any::Any;
 use std::collections::BTreeMap;
 
-use super::face::{Place, Shard, ShardStats, Work};
+use super::face::{Changes, Place, Room, Shard, ShardStats, Work};
 use checks::checked_weight;
 use reads::Halt;
 
@@ -46,7 +46,7 @@ pub struct ShardEngine<T> {
     events: Vec<Event>,
     /// The largest sizes recorded, by what was sized.
     held_max: BTreeMap<&'static str, usize>,
-    changed: bool,
+    changes: Changes,
     /// Somebody was told to wait for a push, or for room in the stash.
     push_awaited: bool,
     room_awaited: bool,
@@ -75,7 +75,7 @@ impl<T: Element> ShardEngine<T> {
             stats: ShardStats::default(),
             events: Vec::new(),
             held_max: BTreeMap::new(),
-            changed: false,
+            changes: Changes::default(),
             push_awaited: false,
             room_awaited: false,
             table,
@@ -258,7 +258,7 @@ impl<T: Element> ShardEngine<T> {
         if over && !self.place.switch.breaks(Sabotage::UnboundedStash) {
             let group = self.progress.group(origin.group);
             let open = group.map_or(Tick(0), |group| group.closed.next());
-            let next = group.and_then(GroupProgress::next_in_order);
+            let next = group.and_then(GroupProgress::next_in_order).map(|next| next.rank);
             if next != Some(origin.rank) || tick != open {
                 return Err(wait(WaitFor::StashFull, next, tick, now));
             }
@@ -309,10 +309,11 @@ impl<T: Element> ShardEngine<T> {
 impl<T: Element> Shard for ShardEngine<T> {
     fn hold_record(&mut self, now: Instant, record: &GroupRecord) {
         let removed = self.progress.hold_record(record, self.place.server, self.table.id());
+        self.changes.shrunk |= !removed.is_empty();
         for (rank, last) in removed {
             self.gathered.drop_after(rank, last);
         }
-        self.changed = true;
+        self.changes.any = true;
         self.close_rounds(now);
     }
 
@@ -361,8 +362,18 @@ impl<T: Element> Shard for ShardEngine<T> {
         if self.gathered.is_working() { Work::Working } else { Work::Idle }
     }
 
-    fn take_changed(&mut self) -> bool {
-        std::mem::take(&mut self.changed)
+    fn take_changes(&mut self) -> Changes {
+        std::mem::take(&mut self.changes)
+    }
+
+    fn room(&self) -> Room {
+        if !self.code.policy.gathers() {
+            return Room { bytes: usize::MAX, next: None };
+        }
+        let bound = self.table.policy().bsp_stash_bytes_max;
+        let open = |group: &GroupProgress| Some((group.next_in_order()?, group.closed.next()));
+        let next = self.progress.writing().and_then(open);
+        Room { bytes: bound.saturating_sub(self.gathered.bytes()), next }
     }
 
     fn take_events(&mut self) -> Vec<Event> {

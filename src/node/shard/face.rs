@@ -37,6 +37,24 @@ pub enum Work {
     Idle,
 }
 
+/// What has happened at a shard that a waiting request may wait for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Anything at all.
+    pub any: bool,
+    /// The stash has shrunk.
+    pub shrunk: bool,
+}
+
+/// Whose contributions a shard admits (SPEC law 12.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// Bytes that anybody may still stash; `usize::MAX` when the policy does not gather.
+    pub bytes: usize,
+    /// The worker next in fold order and the open round: always admitted.
+    pub next: Option<(Origin, Tick)>,
+}
+
 /// Counters of one shard.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ShardStats {
@@ -99,8 +117,16 @@ pub trait Shard: Debug + Send {
     /// Does at most one close step.
     fn poll(&mut self) -> Work;
 
+    /// What has changed since the last call.
+    fn take_changes(&mut self) -> Changes;
+
     /// Whether something has changed since the last call that a waiting request may wait for.
-    fn take_changed(&mut self) -> bool;
+    fn take_changed(&mut self) -> bool {
+        self.take_changes().any
+    }
+
+    /// Whom the stash has room for.
+    fn room(&self) -> Room;
 
     /// Events recorded since the last call.
     fn take_events(&mut self) -> Vec<Event>;

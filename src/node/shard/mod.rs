@@ -16,5 +16,5 @@ mod request;
 mod rows;
 
 pub use engine::ShardEngine;
-pub use face::{Place, Shard, ShardStats, Work, digest_of, new_shard};
+pub use face::{Changes, Place, Room, Shard, ShardStats, Work, digest_of, new_shard};
 pub use request::{Chunk, PullOutcome, PullRequest, PushOutcome, PushRequest, ReadRows};

@@ -238,14 +238,14 @@ impl GroupProgress {
         self.members.values().map(|member| member.counted).max().unwrap_or_default()
     }
 
-    /// The first rank in fold order that can still push to the round after `closed`.
-    pub(super) fn next_in_order(&self) -> Option<Rank> {
+    /// The first member in fold order that can still push to the round after `closed`.
+    pub(super) fn next_in_order(&self) -> Option<Origin> {
         let open = self.closed.next();
         let mut open_members = self
             .members
-            .iter()
-            .filter(|(_, member)| matches!(member.end, MemberEnd::Active) && member.counted < open);
-        open_members.next().map(|(rank, _)| *rank)
+            .values()
+            .filter(|member| member.end == MemberEnd::Active && member.counted < open);
+        open_members.next().map(|member| member.origin)
     }
 
     /// The sum of weights of the members that pushed to the round, in rank order. Forgets them.

@@ -95,8 +95,12 @@ impl ServerNode {
         if !self.believes(record) {
             return tracing::debug!(%from, "a server ignores a record that makes no sense");
         }
-        for held in self.tables.values_mut() {
+        let tables: Vec<_> = self.tables.keys().copied().collect();
+        for table in tables {
+            let Some(held) = self.tables.get_mut(&table) else { continue };
             held.shard.hold_record(self.now, record);
+            let resumed = held.waiting.take_settled(record);
+            self.resume(table, resumed);
         }
         if self.options.record_history {
             let record = record.clone();

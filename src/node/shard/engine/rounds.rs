@@ -32,12 +32,13 @@ impl<T: Element> ShardEngine<T> {
         let gathered = &mut self.gathered;
         self.rows.fold(update, slot, parts, |buffer| gathered.recycle(buffer));
         // The stash has shrunk: whoever waits for room may try again.
-        self.changed |= std::mem::take(&mut self.room_awaited);
+        self.changes.shrunk = true;
+        self.changes.any |= std::mem::take(&mut self.room_awaited);
     }
 
     pub(super) fn after_counting(&mut self, now: Instant, origin: Origin, counted: Counted) {
         // A push releases whoever waits for a push; a tick releases everybody.
-        self.changed |= std::mem::take(&mut self.push_awaited) || !counted.is_empty();
+        self.changes.any |= std::mem::take(&mut self.push_awaited) || !counted.is_empty();
         if counted.is_empty() {
             return;
         }
@@ -79,7 +80,7 @@ impl<T: Element> ShardEngine<T> {
             let denominator = group.take_weights(round);
             self.gathered.close(round, denominator, self.table.hyper().rate.at(round.0));
             self.stats.rounds += 1;
-            self.changed = true;
+            self.changes.any = true;
             self.record_close(round, contributors);
         }
     }
@@ -90,7 +91,7 @@ impl<T: Element> ShardEngine<T> {
             while group.closed < reached {
                 group.closed = group.closed.next();
                 group.take_weights(group.closed);
-                self.changed = true;
+                self.changes.any = true;
             }
         }
     }

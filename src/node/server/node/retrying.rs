@@ -1,0 +1,114 @@
+//! Who waits: tried or asked for again when what it waits for may have come, and told to histories.
+
+use super::super::waiting::{Resumed, WaitingRead};
+use super::{Held, ServerNode};
+use crate::error::WaitReason;
+use crate::history::{Event, WaitOutcome};
+use crate::id::{Origin, Sequence, SlotIndex, TableId};
+use crate::node::Output;
+use crate::node::shard::{PushRequest, Room};
+use crate::wire::{Header, Message};
+
+impl ServerNode {
+    /// Tries again what waits at shards that have changed, and collects their events.
+    pub(super) fn retry_changed(&mut self) {
+        let ids: Vec<_> = self.tables.keys().copied().collect();
+        for table in ids {
+            let Some(held) = self.tables.get_mut(&table) else {
+                continue;
+            };
+            self.outputs.extend(held.shard.take_events().into_iter().map(Output::Event));
+            let changes = held.shard.take_changes();
+            held.shrunk |= changes.shrunk;
+            if !changes.any {
+                continue;
+            }
+            let resumed = held.next_in_order();
+            for read in held.waiting.take_reads() {
+                self.on_read(table, read);
+            }
+            self.resume(table, resumed);
+            if let Some(held) = self.tables.get_mut(&table) {
+                self.outputs.extend(held.shard.take_events().into_iter().map(Output::Event));
+            }
+        }
+    }
+
+    /// Gives away the room that close steps have left, once all are done: room is given once.
+    pub(super) fn give_room(&mut self) {
+        let ids: Vec<_> = self.tables.keys().copied().collect();
+        for table in ids {
+            let Some(held) = self.tables.get_mut(&table) else {
+                continue;
+            };
+            if std::mem::take(&mut held.shrunk) && held.waiting.has_pushes() {
+                let resumed = held.waiting.take_fitting(held.shard.room().bytes);
+                self.resume(table, resumed);
+            }
+        }
+    }
+
+    /// Asks for deferred pushes again.
+    pub(super) fn resume(&mut self, table: TableId, pushes: Vec<Resumed>) {
+        for (origin, sequence, to) in pushes {
+            self.ended_push(origin, table, sequence);
+            self.send(to, Message::Resume { table, sequence });
+        }
+    }
+
+    pub(super) fn began(
+        &mut self,
+        header: &Header,
+        table: TableId,
+        slot: SlotIndex,
+        reason: WaitReason,
+    ) {
+        if self.options.record_history {
+            let event = Event::WaitBegan {
+                origin: header.origin,
+                table,
+                slot,
+                sequence: header.sequence,
+                at_tick: header.tick,
+                reason,
+            };
+            self.outputs.push_back(Output::Event(event));
+        }
+    }
+
+    pub(super) fn ended(&mut self, read: &WaitingRead, table: TableId, outcome: WaitOutcome) {
+        if self.options.record_history && read.told.is_some() {
+            let Header { origin, sequence, .. } = read.header;
+            let event = Event::WaitEnded { origin, table, sequence, outcome };
+            self.outputs.push_back(Output::Event(event));
+        }
+    }
+
+    pub(super) fn ended_push(&mut self, origin: Origin, table: TableId, sequence: Sequence) {
+        if self.options.record_history {
+            let outcome = WaitOutcome::Served;
+            let event = Event::WaitEnded { origin, table, sequence, outcome };
+            self.outputs.push_back(Output::Event(event));
+        }
+    }
+}
+
+impl Held {
+    /// The deferred pushes that may follow one that was executed.
+    pub(super) fn after_push(&mut self, request: &PushRequest) -> Vec<Resumed> {
+        let Header { origin, tick, .. } = request.header;
+        if !self.waiting.has_chain(origin, request.slot) {
+            return Vec::new();
+        }
+        let Room { bytes, next } = self.shard.room();
+        let bytes = if next == Some((origin, tick)) { usize::MAX } else { bytes };
+        self.waiting.take_followers(origin, request.slot, bytes)
+    }
+
+    /// The deferred pushes of the worker that is next in fold order.
+    fn next_in_order(&mut self) -> Vec<Resumed> {
+        let next = self.waiting.has_pushes().then(|| self.shard.room().next);
+        let next = next.flatten().map(|(origin, open)| self.waiting.take_next(origin, open));
+        next.unwrap_or_default()
+    }
+}
