@@ -12,6 +12,7 @@ use crate::limits;
 use crate::placement::{Assignment, Ring, SlotGrid};
 use crate::spec::{Hyper, Table, TablePolicy, TableSpec};
 use crate::sync::Arc;
+use crate::wire;
 
 /// A cluster's plan. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -44,7 +45,8 @@ impl Plan {
     /// groups are numbered in order.
     ///
     /// # Errors
-    /// A description out of bounds, an unknown extension, no table, too many or no servers.
+    /// A description out of bounds, an unknown extension, no table, too many or no servers; or so
+    /// many slots, tables and workers that a tick or a group's record may not fit one frame.
     pub fn new(
         servers: &[ServerId],
         tables: Vec<(TableSpec, TablePolicy, Hyper)>,
@@ -75,6 +77,7 @@ impl Plan {
         }
         let mut servers = servers.to_vec();
         servers.sort_unstable();
+        check_frames(&planned, servers.len(), &sizes)?;
         Ok(Self { inner: Arc::new(Inner { servers, tables: planned, groups: sizes }) })
     }
 
@@ -109,7 +112,66 @@ impl Plan {
     }
 }
 
+/// Checks that whatever workers do, ticks and records fit one frame each (SPEC law 14.3).
+fn check_frames(
+    tables: &[Planned],
+    servers: usize,
+    groups: &BTreeMap<GroupId, u32>,
+) -> Result<(), SpecError> {
+    check_limit("tables", limits::TABLES_MAX, tables.len())?;
+    check_limit("groups", limits::GROUPS_MAX, groups.len())?;
+    let mut owned: BTreeMap<ServerId, usize> = BTreeMap::new();
+    for Planned { grid, assignment, .. } in tables {
+        for server in grid.slots().filter_map(|slot| assignment.owner(slot)) {
+            *owned.entry(server).or_default() += 1;
+        }
+    }
+    let slots = owned.into_values().max().unwrap_or_default();
+    let tick = wire::tick_bytes_max(tables.len(), slots);
+    let what = "bytes of a tick that touches every slot of one server (use fewer slots a table)";
+    check_limit(what, limits::FRAME_BYTES_MAX, tick)?;
+    let members = groups.values().max().copied().unwrap_or_default() as usize;
+    let record = wire::record_bytes_max(members, servers * tables.len());
+    let what = "bytes of a group's record when all are lost (use smaller groups or fewer tables)";
+    check_limit(what, limits::FRAME_BYTES_MAX, record)
+}
+
+fn check_limit(what: &'static str, limit: usize, found: usize) -> Result<(), SpecError> {
+    if found <= limit {
+        return Ok(());
+    }
+    Err(SpecError::Limit { what, limit: limit as u64, found: found as u64 })
+}
+
 fn field(field: &'static str, expected: &impl ToString, found: usize) -> SpecError {
     let (expected, found) = (expected.to_string(), found.to_string());
     SpecError::Field { table: "cluster".into(), field, expected, found }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::consistency::Eventual;
+
+    fn planned(servers: u32, tables: usize, slots: u32, group: u32) -> Result<Plan> {
+        let servers: Vec<_> = (0..servers).map(ServerId).collect();
+        let table = |at| {
+            let spec = TableSpec::sparse(format!("table {at}"), 1).slots(slots);
+            (spec, TablePolicy::local(Eventual), Hyper::default())
+        };
+        Plan::new(&servers, (0..tables).map(table).collect(), &[group], &Registry::built_in())
+    }
+
+    #[test]
+    fn what_a_frame_may_not_hold_is_refused() {
+        let slots = limits::SLOTS_MAX;
+        assert!(planned(1, 1, slots, 1).is_ok());
+        let refused = planned(1, 2, slots, 1).unwrap_err().to_string();
+        assert!(refused.starts_with("bytes of a tick"), "{refused}");
+        assert!(planned(2, 2, slots, 1).is_ok(), "each server owns half");
+        assert!(planned(1, 14, 1, limits::GROUP_SIZE_MAX).is_ok());
+        let refused = planned(2, 14, 1, limits::GROUP_SIZE_MAX).unwrap_err().to_string();
+        assert!(refused.starts_with("bytes of a group's record"), "{refused}");
+        assert!(planned(1, limits::TABLES_MAX + 1, 1, 1).is_err());
+    }
 }

@@ -154,6 +154,21 @@ pub fn tick_bytes(tables: &[TickTable]) -> usize {
     })
 }
 
+/// The most bytes that the frame of a tick takes which touches `slots` slots of `tables` tables.
+pub const fn tick_bytes_max(tables: usize, slots: usize) -> usize {
+    // Origin, tick, settled_below, the number of tables; per table its number, weight and slots.
+    let fixed = HEADER_BYTES + ORIGIN_BYTES + 8 + 8 + 4;
+    fixed + tables * (4 + 9 + 4) + slots * TOUCHED_BYTES_MAX
+}
+
+/// The most bytes that the frame of a group's record takes: all its members were removed, each
+/// with its last tick at every one of `shards` shards.
+pub const fn record_bytes_max(members: usize, shards: usize) -> usize {
+    // Group, version, size, the number of members; per member its origin, start, end and ticks.
+    let fixed = HEADER_BYTES + 4 + 8 + 4 + 4;
+    fixed + members * (ORIGIN_BYTES + 8 + 1 + 1 + 4 + shards * (4 + 4 + 8))
+}
+
 fn frame_of(put: impl Fn(&mut Count)) -> usize {
     let mut count = Count(HEADER_BYTES);
     put(&mut count);
@@ -313,3 +328,22 @@ const PREFIX: [u8; 3] = [0xc1, 0xa2, 1];
 const SUM_BYTES: usize = 4;
 const ORIGIN_BYTES: usize = 4 + 4 + 8;
 const RANGE_BYTES: usize = 8 + 8;
+/// A difference of slots, of 17 bits with its sign, and any difference of sequences.
+const TOUCHED_BYTES_MAX: usize = 3 + 10;
+/// The number of a table and a tick.
+const FENCED_BYTES: usize = 4 + 8;
+
+const _: () = assert!(limits::SLOTS_MAX <= 1 << 16, "as TOUCHED_BYTES_MAX says");
+const _: () = assert!(
+    tick_bytes_max(1, limits::SLOTS_MAX as usize) <= limits::FRAME_BYTES_MAX,
+    "any one table may be touched everywhere in one tick"
+);
+const _: () = assert!(
+    record_bytes_max(limits::GROUP_SIZE_MAX as usize, 1) <= limits::FRAME_BYTES_MAX,
+    "the largest group may be lost on one server with one table"
+);
+const _: () = assert!(
+    HEADER_BYTES + ORIGIN_BYTES + 4 + 4 + limits::TABLES_MAX * FENCED_BYTES
+        <= limits::FRAME_BYTES_MAX,
+    "the answer to a fence names every table"
+);

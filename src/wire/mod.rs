@@ -32,7 +32,7 @@ mod tests;
 
 pub use frame::{
     HEADER_BYTES, RowsSize, decode, decode_shared, encode, encoded_len, pull_answer_bytes,
-    pull_bytes, push_bytes, split, tick_bytes,
+    pull_bytes, push_bytes, record_bytes_max, split, tick_bytes, tick_bytes_max,
 };
 pub use message::{Header, JoinGrant, Message, PullResult, PullRows, RowsNamed, TickTable};
 pub use payload::Payload;

@@ -211,6 +211,25 @@ fn golden_answers() -> [Message; 3] {
     ]
 }
 
+#[test]
+fn the_largest_tick_and_record_are_as_large_as_said() {
+    let origin = GOLDEN_ORIGIN;
+    // Slots that are as far apart as can be, and sequences as far apart as numbers go.
+    let far = |at: u32| (SlotIndex(at % 2 * 0xffff), Sequence(u64::from(at % 2) << 63));
+    let touched: Vec<_> = (1..=100).map(far).collect();
+    let table = |id| TickTable { table: TableId(id), weight: Some(1.0), touched: touched.clone() };
+    let (tick, settled_below) = (Tick(1), Sequence(1));
+    let tables = (0..3).map(table).collect();
+    let ticked = Message::Ticked { origin, tick, settled_below, tables };
+    assert_eq!(encoded_len(&ticked), tick_bytes_max(3, 300));
+
+    let last = (0..7).map(|at| (ServerId(at), TableId(at), Tick(9))).collect();
+    let end = MemberEnd::Removed { why: Loss::Silent, last };
+    let members = vec![Member { origin, start: Tick(1), end }; 5];
+    let record = GroupRecord { size: 5, members, ..GroupRecord::default() };
+    assert_eq!(encoded_len(&Message::Record(record)), record_bytes_max(5, 7));
+}
+
 /// The size by the functions that need no message, where there is one.
 fn sized(message: &Message) -> Option<usize> {
     Some(match message {
