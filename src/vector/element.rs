@@ -55,7 +55,8 @@ pub trait Element:
     /// The element as a float; exact for integers up to 2^53.
     fn to_f64(self) -> f64;
 
-    /// This element divided by a denominator, for `WeightedMean`; integers round toward zero.
+    /// This element divided by a positive denominator, for `WeightedMean`. Integers round toward
+    /// zero: exactly when the denominator is whole, else through f64, so to 53 bits.
     #[must_use]
     fn divided(self, denominator: f64) -> Self;
 
@@ -174,6 +175,10 @@ impl Element for i64 {
 
     #[inline]
     fn divided(self, denominator: f64) -> Self {
+        // Whole numbers below 2^63 are exact in both types.
+        if denominator.fract() == 0.0 && (1.0..i64::MAX as f64).contains(&denominator) {
+            return self / denominator as i64;
+        }
         (self as f64 / denominator) as i64
     }
 

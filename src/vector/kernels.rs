@@ -1,4 +1,4 @@
-//! Loops over slices: add, scale, fold, copy, check for finiteness.
+//! Loops over slices: add, divide, fold, copy, check for finiteness.
 //!
 //! Each runs in the widest instruction set of the machine, and at the speed of the memory once
 //! the data has left the caches. None allocates.
@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use super::widest::{Kernel, on_widest};
-use super::{DType, Element, Real};
+use super::{DType, Element};
 
 /// Bytes of `out` that [`sum_into`] finishes before it goes on: they stay in the first-level cache
 /// while part after part is added, and are long enough for the parts to be fetched ahead.
@@ -23,13 +23,8 @@ pub fn add_assign<T: Element>(y: &mut [T], x: &[T]) {
     update(y, x, |y, x| *y = y.plus(x));
 }
 
-/// `y *= factor`.
-#[inline]
-pub fn scale<T: Real>(y: &mut [T], factor: T) {
-    on_widest(Each { y, change: |y: &mut T| *y = y.times(factor) });
-}
-
-/// `y = y / denominator`, the closing step of `Combine::WeightedMean`; integers round toward zero.
+/// `y = y / denominator`, the closing step of `Combine::WeightedMean`; integers as
+/// [`Element::divided`] says.
 #[inline]
 pub fn divide<T: Element>(y: &mut [T], denominator: f64) {
     on_widest(Each { y, change: |y: &mut T| *y = y.divided(denominator) });
@@ -282,6 +277,17 @@ mod tests {
         add_assign(&mut y, &[1, 0, 0]);
         divide(&mut y[1..], 2.0);
         assert_eq!(y, [i64::MIN, -3, 3]);
+        // Above 2^53 an f64 has no odd numbers; below 1 the quotient saturates.
+        let mut y = [(1 << 53) + 1, i64::MAX, i64::MIN, -1];
+        divide(&mut y, 1.0);
+        assert_eq!(y, [(1 << 53) + 1, i64::MAX, i64::MIN, -1]);
+        divide(&mut y, 3.0);
+        assert_eq!(y, [((1 << 53) + 1) / 3, i64::MAX / 3, i64::MIN / 3, 0]);
+        let mut y = [7, -7, i64::MAX];
+        divide(&mut y, 0.5);
+        assert_eq!(y, [14, -14, i64::MAX]);
+        divide(&mut y[..2], 1e30);
+        assert_eq!(y[..2], [0, 0]);
     }
 
     proptest! {
