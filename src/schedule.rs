@@ -47,6 +47,14 @@ impl Schedule {
         }
     }
 
+    /// The values between which all others lie, or from which they fall to 0.
+    pub fn ends(&self) -> [f64; 2] {
+        match *self {
+            Self::Constant(value) | Self::InverseSqrt { initial: value } => [value, value],
+            Self::Linear { from, to, .. } => [from, to],
+        }
+    }
+
     /// Whether every parameter is a finite number.
     pub fn is_finite(&self) -> bool {
         match *self {

@@ -129,7 +129,7 @@ impl Store {
         hyper: Hyper,
     ) -> Result<Table> {
         let code = self.inner.config.registry.resolve(&spec, &policy)?;
-        hyper.check(&spec.name)?;
+        hyper.check(&spec)?;
         let mut tables = self.inner.tables.lock();
         if let Some(held) = tables.iter().find(|held| held.table.name() == spec.name) {
             same(&held.table, &spec, &policy, &hyper)?;

@@ -58,7 +58,7 @@ impl Plan {
         let mut planned = Vec::new();
         for (index, (spec, policy, hyper)) in tables.into_iter().enumerate() {
             let code = registry.resolve(&spec, &policy)?;
-            hyper.check(&spec.name)?;
+            hyper.check(&spec)?;
             let id = TableId(u32::try_from(index).unwrap_or(u32::MAX));
             let grid = SlotGrid::new(&spec);
             let assignment = Assignment::compute(&ring, id, &grid);

@@ -169,3 +169,39 @@ fn unknown<'a>(
 const PLANNED_RULES: [&str; 2] = ["ftrl/1", "proximal/1"];
 /// Whole numbers up to here are exact in the f64 that carries a parameter.
 const STALENESS_MAX: f64 = 9_007_199_254_740_992.0;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schedule::Schedule;
+    use crate::spec::Hyper;
+    use crate::vector::Element;
+
+    /// Whether a table of this type may have this rule and rate.
+    fn allowed<T: Element>(rule: impl Into<Extension>, rate: Schedule) -> bool {
+        let spec = TableSpec::dense("w", 9).dtype::<T>().rule(rule);
+        let resolved = Registry::built_in().resolve(&spec, &TablePolicy::local(Bsp));
+        resolved.is_ok() && Hyper::rate(rate).check(&spec).is_ok()
+    }
+
+    #[test]
+    fn numbers_that_the_type_does_not_hold_are_refused() {
+        let rate = Schedule::Constant(0.1);
+        let adam = |beta1, epsilon| Adam { beta1, epsilon, ..Adam::default() };
+        assert!(allowed::<f32>(adam(0.9, 1e-8), rate) && allowed::<f32>(adam(0.0, 1e-40), rate));
+        for rule in [adam(0.9, 1e-50), adam(1.0 - 1e-12, 1e-8), adam(1e-60, 1e-8)] {
+            assert!(allowed::<f64>(rule, rate) && !allowed::<f32>(rule, rate), "{rule:?}");
+        }
+        let line = |from, to| Schedule::Linear { from, to, ticks: 9 };
+        assert!(allowed::<f32>(Sgd, line(1e30, 0.0)));
+        for rate in [
+            Schedule::Constant(1e39),
+            Schedule::Constant(1e-50),
+            Schedule::inverse_sqrt(1e300),
+            line(0.0, -1e40),
+        ] {
+            assert!(allowed::<f64>(Sgd, rate) && !allowed::<f32>(Sgd, rate), "{rate:?}");
+        }
+        assert!(!allowed::<f64>(Sgd, Schedule::Constant(f64::INFINITY)));
+    }
+}

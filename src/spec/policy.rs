@@ -1,5 +1,6 @@
 //! How a table behaves, and its hyper-parameters.
 
+use super::TableSpec;
 use crate::error::SpecError;
 use crate::extension::Extension;
 use crate::limits;
@@ -91,18 +92,18 @@ impl Hyper {
         Self { rate }
     }
 
-    /// Checks that every number is finite.
+    /// Checks that every number is finite, and stays what it is in the table's type.
     ///
     /// # Errors
     /// `Field` naming the schedule.
-    pub fn check(&self, table: &str) -> Result<(), SpecError> {
-        if self.rate.is_finite() {
+    pub fn check(&self, spec: &TableSpec) -> Result<(), SpecError> {
+        if self.rate.is_finite() && self.rate.ends().iter().all(|value| spec.keeps(*value)) {
             return Ok(());
         }
         Err(SpecError::Field {
-            table: table.into(),
+            table: spec.name.clone(),
             field: "rate",
-            expected: "finite numbers".into(),
+            expected: format!("finite numbers that {} holds", spec.dtype.name()),
             found: format!("{:?}", self.rate),
         })
     }

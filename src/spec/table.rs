@@ -263,11 +263,37 @@ impl TableSpec {
         };
         let found = format!("{:?}", self.init);
         self.field(finite, "init", "numbers that the type holds, low <= high", found)?;
+        if let Some((name, value)) = self.lost_parameter() {
+            let expected = format!("parameters that {} holds", self.dtype.name());
+            self.field(false, "rule", &expected, format!("{name} = {value:e}"))?;
+        }
         if let Combine::WeightedMean { round_weight } = self.combine {
             let fits = limits::allows_weight(round_weight);
             self.field(fits, "round_weight", "between 1e-30 and 1e30", round_weight)?;
         }
         Ok(())
+    }
+
+    /// Whether a rate or a rule's parameter is finite and other than 0 in the table's type if it
+    /// is so at all.
+    pub fn keeps(&self, value: f64) -> bool {
+        let rounded = self.rounded(value);
+        rounded.is_finite() == value.is_finite() && (rounded == 0.0) == (value == 0.0)
+    }
+
+    /// A rate or a rule's parameter as the rule will use it.
+    fn rounded(&self, value: f64) -> f64 {
+        match self.dtype {
+            DType::F32 => f64::from(value as f32),
+            DType::F64 | DType::I64 => value,
+        }
+    }
+
+    /// The first parameter of the update rule that rounding to the table's type would turn into
+    /// another kind of number: 0, an infinity, or a decay that no longer decays.
+    fn lost_parameter(&self) -> Option<&(String, f64)> {
+        let lost = |value: f64| !self.keeps(value) || (value < 1.0) != (self.rounded(value) < 1.0);
+        self.rule.parameters().iter().find(|(_, value)| lost(*value))
     }
 
     /// Whether a number is finite in the table's type, and whole where that is whole.
