@@ -123,7 +123,7 @@ impl Case {
 
 fn judged(history: &History) -> Vec<Violation> {
     let domains = training::tables(Bsp).map(|(spec, ..)| spec.domain);
-    check_all(history, &Expected { domains: domains.to_vec(), ..Expected::default() })
+    check_all(history, &Expected { domains: domains.to_vec() })
 }
 
 fn shown(found: &[Violation]) -> String {
@@ -262,10 +262,7 @@ fn stash(seed: u64, workers: u32, switch: Switch) -> (Outcome<u64>, Vec<Violatio
         });
     }
     let outcome = cluster.run().unwrap();
-    // What the worker next in order may add: one fold of the ranks before it, and its own pushes.
-    let stash_bytes_beyond = 2 * STASH_ROWS * 4;
-    let expected = Expected { stash_bytes_beyond, ..Expected::default() };
-    let found = check_all(&outcome.history, &expected);
+    let found = check_all(&outcome.history, &Expected::default());
     (outcome, found)
 }
 
@@ -276,7 +273,10 @@ fn law_12_is_seen_broken() {
         assert!(outcome.is_good(), "seed {seed}: {}", outcome.report());
         assert!(found.is_empty(), "seed {seed}: {}", shown(&found));
         let stats = outcome.tables[0].servers[0].stats;
-        assert!(stats.stash_bytes_peak > STASH_BYTES as u64 / 2 && stats.waits > 0);
+        // What the worker next in order may add: a fold of the ranks before it, its own pushes.
+        let most = STASH_BYTES as u64 + 2 * STASH_ROWS * 4;
+        assert!((STASH_BYTES as u64 / 2..=most).contains(&stats.stash_bytes_peak));
+        assert!(stats.waits > 0);
     }
     let (_, found) = stash(1, 5, Switch::on(Sabotage::UnboundedStash));
     assert!(found.iter().any(|violation| violation.law == Law(12)));

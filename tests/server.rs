@@ -257,6 +257,21 @@ fn ticks_count_in_order_behind_their_data_and_only_so_many_wait() {
     assert_eq!(asked.value(2, 2, slot), 1.0);
 }
 
+/// Also at tables that the worker does not push to any more.
+#[test]
+fn a_tick_settles_what_was_answered() {
+    let mut asked = Asked::new(1, Eventual);
+    let (origin, slot) = (asked.origin, asked.slot(true));
+    let header = asked.header(1, 1, 1);
+    assert_eq!(answer(asked.push(header, slot, None)), Answer::Applied);
+    let kept = |asked: &Asked| asked.node.stats(TABLE).unwrap().window_outcomes;
+    assert_eq!(kept(&asked), 1);
+    let (tick, settled_below) = (Tick(1), Sequence(2));
+    asked.ask(Message::Ticked { origin, tick, settled_below, tables: Vec::new() });
+    assert_eq!(kept(&asked), 0);
+    assert_eq!(answer(asked.push(header, slot, None)), Answer::Settled);
+}
+
 #[test]
 fn only_so_many_requests_wait() {
     let mut asked = Asked::new(1, Bsp);

@@ -3,16 +3,15 @@
 use super::violation::{Found, Violation};
 use crate::history::{Event, History};
 
-/// Where something held exceeds its limit (SPEC law 12). The worker next in fold order is always
-/// admitted, so a stash may exceed its bound by what that one worker holds: `stash_bytes_beyond`.
-pub fn check_bounded(history: &History, stash_bytes_beyond: u64) -> Vec<Violation> {
+/// Where something held exceeds its limit (SPEC law 12). Of a stash only what its bound speaks of
+/// is recorded: the worker next in fold order is always admitted.
+pub fn check_bounded(history: &History) -> Vec<Violation> {
     let mut found = Found::new(12);
     for record in history.records() {
         let Event::Held { what, count, limit } = &record.event else {
             continue;
         };
-        let beyond = if *what == "stash_bytes" { stash_bytes_beyond } else { 0 };
-        if *count > limit.saturating_add(beyond) {
+        if count > limit {
             let node = record.node;
             found.add(record, format!("node {node} holds {count} {what}, the limit is {limit}"));
         }

@@ -32,8 +32,6 @@ use crate::key::KeyRange;
 pub struct Expected {
     /// The domains of the tables, by number. None: placement is not checked.
     pub domains: Vec<KeyRange>,
-    /// Bytes that the worker next in fold order may stash beyond a shard's bound (SPEC law 12.2).
-    pub stash_bytes_beyond: u64,
 }
 
 /// Every law that a history can show broken. Cost: a few passes over the events.
@@ -57,6 +55,6 @@ pub fn check_all(history: &History, expected: &Expected) -> Vec<Violation> {
     found.extend(check_ticks(history));
     found.extend(check_waits(history));
     found.extend(check_tiling(history, &expected.domains));
-    found.extend(check_bounded(history, expected.stash_bytes_beyond));
+    found.extend(check_bounded(history));
     found
 }

@@ -50,7 +50,9 @@ pub enum Admit {
     },
 }
 
-/// One consistency model. Stateless code; one file per model; one conformance suite for all.
+/// One consistency model. Stateless code; one file per model. A suite that outside policies can run
+/// is planned; until then read the laws of SPEC section 4 that name a policy, and test against them
+/// in the simulator.
 ///
 /// The mechanism itself guarantees, under every policy: exactly once (law 2), order within a slot
 /// for one origin, and that a reader sees its own earlier pushes.

@@ -17,8 +17,7 @@ pub(super) type Train<'a, R> =
 pub(super) struct ServerProcess {
     pub(super) node: ServerNode,
     pub(super) clock: NodeClock,
-    /// The most that was held, as last recorded, by table and limit.
-    pub(super) peaks: Vec<u64>,
+    /// The most requests that waited, as last recorded.
     pub(super) waiting_peak: u64,
 }
 

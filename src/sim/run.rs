@@ -68,7 +68,6 @@ impl<'a, R: 'a> Run<'a, R> {
             servers.push(ServerProcess {
                 node: ServerNode::new(plan.clone(), *server, now, options)?,
                 clock: NodeClock::default(),
-                peaks: vec![0; plan.tables().len()],
                 waiting_peak: 0,
             });
         }
@@ -370,27 +369,14 @@ impl<'a, R: 'a> Run<'a, R> {
         }
     }
 
-    /// Records the sizes of what limits bound at a server, when they have grown (law 12).
+    /// Records how many requests wait at a server, when it has grown (law 12). What its shards
+    /// hold they record themselves.
     fn note_server(&mut self, server: ServerId) {
         let Some(process) = self.servers.get_mut(server.0 as usize) else {
             return;
         };
         if !self.settings.record_history {
             return;
-        }
-        for (planned, peak) in self.plan.tables().iter().zip(&mut process.peaks) {
-            let limit = planned.table.policy().bsp_stash_bytes_max as u64;
-            // The default bound is larger than anything that fits into a simulation.
-            if limit >= limits::BSP_STASH_BYTES_MAX as u64 {
-                continue;
-            }
-            let stats = process.node.stats(planned.table.id()).unwrap_or_default();
-            if stats.stash_bytes_peak > *peak {
-                *peak = stats.stash_bytes_peak;
-                let what = "stash_bytes";
-                let event = Happened::Held { what, count: *peak, limit };
-                self.history.push(self.now, server.0, event);
-            }
         }
         let waiting = process.node.waiting() as u64;
         if waiting > process.waiting_peak {

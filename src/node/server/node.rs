@@ -182,7 +182,10 @@ impl ServerNode {
                 let (own, rows) = (None, None);
                 self.on_read(table, WaitingRead { from, header, slot, own, rows, told: None });
             },
-            Message::Ticked { origin, tick, tables, settled_below: _ } => {
+            Message::Ticked { origin, tick, tables, settled_below } => {
+                for held in self.tables.values_mut() {
+                    held.shard.settle(origin, settled_below);
+                }
                 let result = self.ticked(origin, tick, &tables);
                 self.send(from, Message::TickAnswer { tick, result });
             },

@@ -350,6 +350,12 @@ impl<T: Element> Shard for ShardEngine<T> {
         Ok(())
     }
 
+    fn settle(&mut self, origin: Origin, settled_below: Sequence) {
+        if let Ok(Some(member)) = self.progress.member(origin) {
+            member.window.settle(settled_below);
+        }
+    }
+
     fn fence(&mut self, origin: Origin) -> Option<Tick> {
         self.progress.fence(origin)
     }

@@ -110,6 +110,9 @@ pub trait Shard: Debug + Send {
         touched: &[(SlotIndex, Sequence)],
     ) -> Result<(), Refusal>;
 
+    /// Forgets the outcomes below a member's lowest unanswered sequence (SPEC law 2.3).
+    fn settle(&mut self, origin: Origin, settled_below: Sequence);
+
     /// Stops counting a member that is being removed. Its last tick counted here, `None` when it
     /// is unknown.
     fn fence(&mut self, origin: Origin) -> Option<Tick>;
