@@ -4,7 +4,8 @@ use crate::error::WaitReason;
 use crate::key::Key;
 use crate::limits;
 use crate::node::shard::{
-    Chunk, PullOutcome, PullRequest, PushOutcome, PushRequest, ReadRows, Shard, ShardEngine,
+    Chunk, PullOutcome, PullRequest, PushOutcome, PushRequest, ReadRows, RowsAsked, Shard,
+    ShardEngine,
 };
 use crate::node::worker::Seen;
 use crate::time::Instant;
@@ -56,31 +57,31 @@ pub(super) fn pull<T: Element>(
     let Some(engine) = ShardEngine::<T>::of(shard) else {
         return Pulled::Refused(Refusal::NotOwned { slot: read.slot });
     };
-    let (mut keys, mut values) = (Vec::new(), Vec::new());
-    let rows = match &read.rows {
-        None => ReadRows::Nothing,
-        Some(PullRows::Walk { range, rows_max }) => {
-            let rows_max = (*rows_max as usize).min(limits::frame_rows_max(width as u32));
-            ReadRows::Walk { range: *range, rows_max, keys: &mut keys, values: &mut values }
-        },
-        Some(PullRows::Block(rows)) => {
-            let elements = rows.count().saturating_mul(width as u128);
-            if elements > limits::FRAME_ELEMENTS_MAX as u128 {
-                return Pulled::Refused(Refusal::Limit);
-            }
-            values.resize(elements as usize, T::default());
-            ReadRows::Block { rows: *rows, out: &mut values }
-        },
-        Some(PullRows::Keys(keys)) => {
-            let elements = keys.len().saturating_mul(width);
-            if elements > limits::FRAME_ELEMENTS_MAX {
-                return Pulled::Refused(Refusal::Limit);
-            }
-            values.resize(elements, T::default());
-            ReadRows::Keys { keys, out: &mut values }
-        },
+    let (asked, rows) = match &read.rows {
+        None => (RowsAsked::Nothing, 0),
+        Some(PullRows::Walk { .. }) => (RowsAsked::Walk, 0),
+        Some(PullRows::Block(rows)) => (RowsAsked::Block(*rows), rows.count()),
+        Some(PullRows::Keys(keys)) => (RowsAsked::Keys(keys), keys.len() as u128),
     };
-    match engine.pull(now, &request, rows) {
+    let elements = rows.saturating_mul(width as u128);
+    if elements > limits::FRAME_ELEMENTS_MAX as u128 {
+        return Pulled::Refused(Refusal::Limit);
+    }
+    let (mut keys, mut values) = (Vec::new(), Vec::new());
+    let (found, out) = (&mut keys, &mut values);
+    let outcome = engine.pull_into(now, &request, asked, move || {
+        out.resize(elements as usize, T::default());
+        match &read.rows {
+            None => ReadRows::Nothing,
+            Some(PullRows::Walk { range, rows_max }) => {
+                let rows_max = (*rows_max as usize).min(limits::frame_rows_max(width as u32));
+                ReadRows::Walk { range: *range, rows_max, keys: found, values: out }
+            },
+            Some(PullRows::Block(rows)) => ReadRows::Block { rows: *rows, out },
+            Some(PullRows::Keys(keys)) => ReadRows::Keys { keys, out },
+        }
+    });
+    match outcome {
         PullOutcome::Served { seen, next } => {
             Pulled::Served(result(seen, next, &read.rows, keys, &values))
         },

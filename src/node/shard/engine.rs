@@ -9,7 +9,6 @@ use std::collections::BTreeMap;
 
 use super::face::{Changes, Place, Room, Shard, ShardStats, Work};
 use checks::checked_weight;
-use reads::Halt;
 
 use super::gather::Gathered;
 use super::part::{Part, Segment};
@@ -112,20 +111,7 @@ impl<T: Element> ShardEngine<T> {
         request: &PullRequest,
         rows: ReadRows<'_, T>,
     ) -> PullOutcome {
-        match self.admit_pull(now, request, &rows) {
-            Ok(Some(seen)) => {
-                self.stats.pulls += 1;
-                self.record_served(&request.header, request, seen);
-                let next = self.read(request.slot, rows);
-                PullOutcome::Served { seen, next }
-            },
-            Ok(None) => PullOutcome::Settled,
-            Err(Halt::Refused(refusal)) => PullOutcome::Refused(refusal),
-            Err(Halt::Wait(reason)) => {
-                self.note_wait(reason);
-                PullOutcome::Wait(reason)
-            },
-        }
+        self.pull_into(now, request, rows.asked(), || rows)
     }
 
     /// Asks the caches for what a push or pull of these keys of a sparse slot will touch first.
@@ -143,7 +129,8 @@ impl<T: Element> ShardEngine<T> {
         slot: SlotIndex,
         rows: ReadRows<'_, T>,
     ) -> Result<(Seen, Option<Key>), Refusal> {
-        self.check_read(slot, &rows)?;
+        self.check_asked(slot, rows.asked())?;
+        self.check_place(&rows)?;
         let range = self.owned(slot)?;
         let oldest = match self.progress.writing().filter(|group| group.formed()) {
             Some(group) if self.code.policy.gathers() => group.closed,

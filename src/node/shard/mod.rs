@@ -17,4 +17,4 @@ mod rows;
 
 pub use engine::ShardEngine;
 pub use face::{Changes, Place, Room, Shard, ShardStats, Work, digest_of, new_shard};
-pub use request::{Chunk, PullOutcome, PullRequest, PushOutcome, PushRequest, ReadRows};
+pub use request::{Chunk, PullOutcome, PullRequest, PushOutcome, PushRequest, ReadRows, RowsAsked};

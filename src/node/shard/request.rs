@@ -97,6 +97,31 @@ pub enum ReadRows<'a, T> {
     Nothing,
 }
 
+/// Which rows a pull asks for, before there is a place for their values.
+#[derive(Clone, Copy, Debug)]
+pub enum RowsAsked<'a> {
+    /// As in [`ReadRows`].
+    Block(KeyRange),
+    /// As there.
+    Keys(&'a [Key]),
+    /// As there.
+    Walk,
+    /// As there.
+    Nothing,
+}
+
+impl<'a, T> ReadRows<'a, T> {
+    /// The rows without the place for their values.
+    pub fn asked(&self) -> RowsAsked<'a> {
+        match self {
+            Self::Block { rows, .. } => RowsAsked::Block(*rows),
+            Self::Keys { keys, .. } => RowsAsked::Keys(keys),
+            Self::Walk { .. } => RowsAsked::Walk,
+            Self::Nothing => RowsAsked::Nothing,
+        }
+    }
+}
+
 /// What became of a pull.
 #[derive(Clone, Debug, PartialEq)]
 pub enum PullOutcome {

@@ -6,7 +6,7 @@ use crate::key::{Key, KeyRange};
 use crate::limits;
 use crate::node::sabotage::Sabotage;
 use crate::node::shard::gather::Unit;
-use crate::node::shard::{Chunk, PushRequest, ReadRows};
+use crate::node::shard::{Chunk, PushRequest, ReadRows, RowsAsked};
 use crate::spec::Layout;
 use crate::vector::Element;
 use crate::vector::kernels::{all_finite, first_non_finite};
@@ -75,7 +75,7 @@ impl<T: Element> ShardEngine<T> {
         self.grid.range(slot).map_or(Key(0), |range| range.first())
     }
 
-    pub(super) fn check_block(&self, owned: &KeyRange, rows: &KeyRange) -> Result<(), Refusal> {
+    fn check_block(&self, owned: &KeyRange, rows: &KeyRange) -> Result<(), Refusal> {
         if !owned.covers(rows) {
             return Err(Refusal::OutsideDomain { key: rows.last() });
         }
@@ -86,7 +86,7 @@ impl<T: Element> ShardEngine<T> {
         Ok(())
     }
 
-    pub(super) fn check_keys(&self, owned: &KeyRange, keys: &[Key]) -> Result<(), Refusal> {
+    fn check_keys(&self, owned: &KeyRange, keys: &[Key]) -> Result<(), Refusal> {
         if self.table.spec().layout != Layout::Sparse {
             return Err(Refusal::Shape { expected: 0, found: keys.len() as u64 });
         }
@@ -102,27 +102,26 @@ impl<T: Element> ShardEngine<T> {
         Ok(())
     }
 
-    pub(super) fn check_read(
-        &self,
-        slot: SlotIndex,
-        rows: &ReadRows<'_, T>,
-    ) -> Result<(), Refusal> {
-        let owned = self.owned(slot)?;
+    /// Whether the place for the values has their length.
+    pub(super) fn check_place(&self, rows: &ReadRows<'_, T>) -> Result<(), Refusal> {
         match rows {
-            ReadRows::Block { rows, out } => {
-                self.check_block(&owned, rows)?;
-                self.check_length(rows.count() as usize, out.len())
-            },
-            ReadRows::Keys { keys, out } => {
-                self.check_keys(&owned, keys)?;
-                self.check_length(keys.len(), out.len())
-            },
-            ReadRows::Walk { .. } => self.check_keys(&owned, &[]),
-            ReadRows::Nothing => Ok(()),
+            ReadRows::Block { rows, out } => self.check_length(rows.count() as usize, out.len()),
+            ReadRows::Keys { keys, out } => self.check_length(keys.len(), out.len()),
+            ReadRows::Walk { .. } | ReadRows::Nothing => Ok(()),
         }
     }
 
-    pub(super) fn check_length(&self, rows: usize, elements: usize) -> Result<(), Refusal> {
+    pub(super) fn check_asked(&self, slot: SlotIndex, rows: RowsAsked<'_>) -> Result<(), Refusal> {
+        let owned = self.owned(slot)?;
+        match rows {
+            RowsAsked::Block(rows) => self.check_block(&owned, &rows),
+            RowsAsked::Keys(keys) => self.check_keys(&owned, keys),
+            RowsAsked::Walk => self.check_keys(&owned, &[]),
+            RowsAsked::Nothing => Ok(()),
+        }
+    }
+
+    fn check_length(&self, rows: usize, elements: usize) -> Result<(), Refusal> {
         let (expected, found) = ((rows * self.width()) as u64, elements as u64);
         if expected == found { Ok(()) } else { Err(Refusal::Shape { expected, found }) }
     }

@@ -8,18 +8,50 @@ use crate::history::{Event, PolicyKind};
 use crate::id::{SlotIndex, Tick};
 use crate::key::Key;
 use crate::node::sabotage::Sabotage;
-use crate::node::shard::{PullRequest, ReadRows};
+use crate::node::shard::{PullOutcome, PullRequest, ReadRows, RowsAsked};
 use crate::node::worker::Seen;
 use crate::time::Instant;
 use crate::vector::Element;
 use crate::wire::{Header, Refusal};
 
 impl<T: Element> ShardEngine<T> {
-    pub(super) fn admit_pull(
+    /// Reads one chunk for a member of a group into the place that `place` makes for it, once the
+    /// read is admitted: a read that has to wait costs no memory. Or says what it waits for.
+    pub fn pull_into<'a>(
         &mut self,
         now: Instant,
         request: &PullRequest,
-        rows: &ReadRows<'_, T>,
+        asked: RowsAsked<'_>,
+        place: impl FnOnce() -> ReadRows<'a, T>,
+    ) -> PullOutcome
+    where
+        T: 'a,
+    {
+        match self.admit_pull(now, request, asked) {
+            Ok(Some(seen)) => {
+                let rows = place();
+                if let Err(refusal) = self.check_place(&rows) {
+                    return PullOutcome::Refused(refusal);
+                }
+                self.stats.pulls += 1;
+                self.record_served(&request.header, request, seen);
+                let next = self.read(request.slot, rows);
+                PullOutcome::Served { seen, next }
+            },
+            Ok(None) => PullOutcome::Settled,
+            Err(Halt::Refused(refusal)) => PullOutcome::Refused(refusal),
+            Err(Halt::Wait(reason)) => {
+                self.note_wait(reason);
+                PullOutcome::Wait(reason)
+            },
+        }
+    }
+
+    fn admit_pull(
+        &mut self,
+        now: Instant,
+        request: &PullRequest,
+        asked: RowsAsked<'_>,
     ) -> Result<Option<Seen>, Halt> {
         let Header { origin, sequence, settled_below, tick } = request.header;
         let forming = || Halt::Wait(wait(WaitFor::GroupForming, None, tick, now));
@@ -33,7 +65,7 @@ impl<T: Element> ShardEngine<T> {
         if member.window.head(request.slot) < request.own {
             return Err(Halt::Wait(wait(WaitFor::OwnPush, Some(origin.rank), tick, now)));
         }
-        self.check_read(request.slot, rows)?;
+        self.check_asked(request.slot, asked)?;
         let range = self.owned(request.slot)?;
         let Some(group) = self.progress.group(origin.group) else {
             return Err(forming());
@@ -68,7 +100,7 @@ impl<T: Element> ShardEngine<T> {
         }
     }
 
-    pub(super) fn decide(&self, view: ReadView) -> Admit {
+    fn decide(&self, view: ReadView) -> Admit {
         let admit = self.code.policy.admit(&view);
         if self.place.switch.breaks(Sabotage::SspServesEarly) {
             return Admit::Serve;
@@ -110,7 +142,7 @@ impl<T: Element> ShardEngine<T> {
         }
     }
 
-    pub(super) fn record_served(&mut self, header: &Header, request: &PullRequest, seen: Seen) {
+    fn record_served(&mut self, header: &Header, request: &PullRequest, seen: Seen) {
         if !self.place.record_history {
             return;
         }
@@ -128,7 +160,7 @@ impl<T: Element> ShardEngine<T> {
 }
 
 /// Why a pull is not served now.
-pub(super) enum Halt {
+enum Halt {
     Wait(WaitReason),
     Refused(Refusal),
 }
@@ -146,5 +178,63 @@ fn policy_kind(local: &Extension) -> PolicyKind {
         "ssp/1" => PolicyKind::Ssp(local.parameter("staleness").unwrap_or(0.0) as u64),
         "eventual/1" => PolicyKind::Eventual,
         _ => PolicyKind::Other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::consistency::Bsp;
+    use crate::id::{
+        GroupId, Incarnation, Origin, Rank, RecordVersion, Sequence, ServerId, TableId,
+    };
+    use crate::key::KeyRange;
+    use crate::node::Registry;
+    use crate::node::sabotage::Switch;
+    use crate::node::shard::{Place, Shard};
+    use crate::spec::{GroupRecord, Hyper, Member, MemberEnd, Table, TablePolicy, TableSpec};
+
+    const NOW: Instant = Instant::EPOCH;
+
+    fn engine() -> ShardEngine<f32> {
+        let (spec, policy) = (TableSpec::dense("w", 8), TablePolicy::local(Bsp));
+        let code = Registry::built_in().resolve(&spec, &policy).unwrap();
+        let place = Place {
+            server: ServerId(0),
+            slots: vec![SlotIndex(0)],
+            record_history: false,
+            switch: Switch::NONE,
+        };
+        let table = Table::new(TableId(0), spec, policy, Hyper::default());
+        let mut engine = ShardEngine::new(table, code, place).unwrap();
+        let member = Member { origin: origin(), start: Tick(1), end: MemberEnd::Active };
+        let (group, version) = (GroupId(0), RecordVersion(1));
+        engine.hold_record(NOW, &GroupRecord { group, version, size: 1, members: vec![member] });
+        engine
+    }
+
+    fn origin() -> Origin {
+        Origin { group: GroupId(0), rank: Rank(0), incarnation: Incarnation(1) }
+    }
+
+    #[test]
+    fn a_place_for_values_is_made_only_for_a_read_that_is_served() {
+        let mut engine = engine();
+        let mut pull = |tick, keys: u64| {
+            let (sequence, settled_below) = (Sequence(1), Sequence(1));
+            let header = Header { origin: origin(), sequence, settled_below, tick: Tick(tick) };
+            let request = PullRequest { header, slot: SlotIndex(0), own: None };
+            let rows = KeyRange::from_count(Key(0), keys).unwrap();
+            let (mut out, mut made) = (vec![9.0; 8], false);
+            let outcome = engine.pull_into(NOW, &request, RowsAsked::Block(rows), || {
+                made = true;
+                ReadRows::Block { rows, out: &mut out }
+            });
+            (outcome, made)
+        };
+        assert!(matches!(pull(2, 8), (PullOutcome::Wait(_), false)));
+        assert!(matches!(pull(2, 9), (PullOutcome::Refused(_), false)), "refused at once");
+        assert!(matches!(pull(1, 8), (PullOutcome::Served { .. }, true)));
+        assert!(matches!(pull(1, 7), (PullOutcome::Refused(Refusal::Shape { .. }), true)));
     }
 }
