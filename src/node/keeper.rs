@@ -166,7 +166,8 @@ impl Keeper {
     ///
     /// # Errors
     /// `UnknownWorker` or `StaleWorker` when it is not a member; `Removed` when it was declared
-    /// dead before.
+    /// dead before; `TickBackwards` when it names a tick that it has not ended: nobody would end
+    /// it, and the others would wait for it for ever (law 9).
     pub fn leave(&mut self, origin: Origin, last: Tick) -> Result<(), Refusal> {
         let found = self.record.members.iter_mut().find(|m| m.origin.rank == origin.rank);
         let Some(member) = found else {
@@ -179,6 +180,11 @@ impl Keeper {
             MemberEnd::Left { .. } => Ok(()),
             MemberEnd::Removed { why, .. } => Err(Refusal::Removed { why: *why }),
             MemberEnd::Active => {
+                let ticked = self.seats.get(&origin.rank).map_or(Tick(0), |seat| seat.ticked);
+                if last > ticked {
+                    let (expected, found) = (ticked.next(), last);
+                    return Err(Refusal::TickBackwards { expected, found });
+                }
                 member.end = MemberEnd::Left { last };
                 self.removals.remove(&origin.rank);
                 self.bump();
@@ -302,6 +308,17 @@ mod tests {
         assert_eq!(keeper.leave(a, Tick(4)), Err(Refusal::Removed { why: Loss::PeerDown }));
         let again = keeper.join(NOW, 12, Tick(4)).unwrap();
         assert_eq!((again.origin.incarnation, again.start), (Incarnation(2), Tick(6)));
+    }
+
+    #[test]
+    fn nobody_leaves_behind_a_tick_that_it_has_not_ended() {
+        let mut keeper = Keeper::new(GroupId(1), 1, 1);
+        let a = keeper.join(NOW, 10, Tick(0)).unwrap().origin;
+        keeper.ticked(NOW, a, Tick(3));
+        let (expected, found) = (Tick(4), Tick(u64::MAX));
+        let refused = Err(Refusal::TickBackwards { expected, found });
+        assert_eq!(keeper.leave(a, found), refused);
+        assert_eq!((keeper.leave(a, Tick(3)), keeper.leave(a, Tick(3))), (Ok(()), Ok(())));
     }
 
     #[test]

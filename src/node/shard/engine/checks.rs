@@ -20,7 +20,6 @@ impl<T: Element> ShardEngine<T> {
     ) -> Result<(), Refusal> {
         let origin = request.header.origin;
         let owned = self.owned(request.slot)?;
-        let (Chunk::Block { values, .. } | Chunk::Frame { values, .. }) = chunk;
         if !self.place.switch.breaks(Sabotage::TrustShapes) {
             self.check_shape(&owned, chunk)?;
         }
@@ -32,10 +31,8 @@ impl<T: Element> ShardEngine<T> {
             return Err(Refusal::TickBackwards { expected, found });
         }
         // A gathering shard checks the elements while it copies them.
-        if self.table.policy().non_finite || self.code.policy.gathers() || all_finite(values) {
-            return Ok(());
-        }
-        Err(self.non_finite(chunk))
+        let unchecked = self.table.policy().non_finite || self.code.policy.gathers();
+        if unchecked || all_finite(chunk.values()) { Ok(()) } else { Err(self.non_finite(chunk)) }
     }
 
     /// Why a chunk with an element that is not finite is refused: where the first one is.
