@@ -7,6 +7,7 @@ use std::thread;
 
 use archipelago::embed::Config;
 use archipelago::error::{AccessError, Error, GroupError, WaitError, WaitFor};
+use archipelago::id::Tick;
 use archipelago::rules::{Adam, Momentum, Sgd};
 use archipelago::time::Duration;
 use archipelago::{
@@ -77,33 +78,6 @@ fn an_exchange_is_push_tick_and_pull() {
     assert_eq!((x, seen.oldest.0, seen.newest.0), ([-1.0; 4], 1, 1));
     me.finish().unwrap();
     assert!(matches!(me.tick(), Err(Error::Group(GroupError::Finished { .. }))));
-}
-
-#[test]
-fn a_worker_that_is_dropped_does_not_stop_the_others() {
-    for policy in [TablePolicy::local(Bsp), TablePolicy::local(Ssp { staleness: 0 })] {
-        let store = store(3);
-        let w = store.ensure_table(TableSpec::dense("w", 300), policy, Hyper::default()).unwrap();
-        let group = store.group("g", 2).unwrap();
-        let (a, b) = (group.join_blocking().unwrap(), group.join_blocking().unwrap());
-        a.push(&w, .., &[1.0_f32; 300]).unwrap();
-        a.tick().unwrap();
-        let mut x = [0.0_f32; 300];
-        thread::scope(|scope| {
-            let waiting = scope.spawn(|| a.pull(&w, .., &mut x));
-            b.push(&w, .., &[5.0_f32; 300]).unwrap();
-            drop(b);
-            waiting.join().unwrap().unwrap();
-        });
-        if w.policy().local.name() == "bsp/1" {
-            assert_eq!(x, [1.0; 300], "the open contribution of the lost worker is dropped");
-        }
-        let c = group.join_blocking().unwrap();
-        assert_eq!(c.current_tick().0, 2);
-        c.tick().unwrap();
-        a.tick().unwrap();
-        c.pull(&w, .., &mut x).unwrap();
-    }
 }
 
 #[test]
@@ -335,30 +309,6 @@ fn a_push_to_one_shard_is_applied_everywhere_it_matters() {
 }
 
 #[test]
-fn a_joiner_starts_at_its_own_groups_tick() {
-    let store = store(2);
-    let policy = TablePolicy::local(Bsp);
-    let spec = |name| TableSpec::dense(name, 10);
-    let w1 = store.ensure_table(spec("w1"), policy.clone(), Hyper::default()).unwrap();
-    let w2 = store.ensure_table(spec("w2"), policy, Hyper::default()).unwrap();
-    let a = store.group("a", 1).unwrap().join_blocking().unwrap();
-    let group = store.group("b", 2).unwrap();
-    let (b0, b1) = (group.join_blocking().unwrap(), group.join_blocking().unwrap());
-    for _ in 0..100 {
-        a.push(&w1, .., &[1.0_f32; 10]).unwrap();
-        a.tick().unwrap();
-    }
-    for b in [&b0, &b1] {
-        b.push(&w2, .., &[1.0_f32; 10]).unwrap();
-        b.tick().unwrap();
-    }
-    drop(b1);
-    let b1 = group.join_blocking().unwrap();
-    assert_eq!((b0.current_tick().0, b1.current_tick().0), (2, 2));
-    b1.pull(&w2, .., &mut [0.0_f32; 10]).unwrap();
-}
-
-#[test]
 fn pushes_that_time_out_leave_no_gap() {
     let wait_max = Duration::from_millis(50);
     let store = Store::with_config(Config { shards: 1, wait_max, ..Config::default() });
@@ -440,27 +390,6 @@ fn empty_lists_are_no_rows_in_every_operation() {
     let mut x = [0.0_f32];
     a.pull(&w, &one, &mut x).unwrap();
     assert_eq!(x, [2.0], "a worker without rows does not weigh");
-}
-
-#[test]
-fn a_member_that_finishes_early_leaves_its_place_empty_for_founders_only() {
-    let store = store(2);
-    let policy = TablePolicy::local(Bsp);
-    let spec = TableSpec::dense("w", 4).combine(Combine::WeightedMean { round_weight: 1.0 });
-    let w = store.ensure_table(spec, policy, Hyper::default()).unwrap();
-    let group = store.group("g", 2).unwrap();
-    let a = group.join_blocking().unwrap();
-    a.push(&w, .., &[3.0_f32; 4]).unwrap();
-    a.finish().unwrap();
-    let b = group.join_blocking().unwrap();
-    assert_eq!(b.origin().rank.0, 1, "the group still needs its second founder");
-    b.push(&w, .., &[5.0_f32; 4]).unwrap();
-    b.tick().unwrap();
-    let mut x = [0.0_f32; 4];
-    b.pull(&w, .., &mut x).unwrap();
-    assert_eq!(x, [4.0; 4]);
-    let again = group.join_blocking().unwrap();
-    assert_eq!((again.origin().rank.0, again.current_tick().0), (0, 2));
 }
 
 #[test]

@@ -14,6 +14,9 @@ pub(crate) const SIZES: [usize; 6] = [4 << 10, 64 << 10, 256 << 10, 4 << 20, 64 
 /// The least size with an aim: below, the price of a call shows.
 pub(crate) const AIM_BYTES_MIN: usize = 256 << 10;
 
+/// Elements of a block of the store.
+const BLOCK: usize = 65_536;
+
 #[derive(Clone, Copy)]
 enum What {
     Pull,
@@ -33,7 +36,11 @@ pub(crate) fn rows(report: &mut Report, smoke: bool) -> Outcome {
                 if !report.wants(&name) {
                     continue;
                 }
-                let (limit, value) = measure(what, bytes, threads, Plan::new(smoke))?;
+                let seconds = measure(what, bytes, threads, Plan::new(smoke))?;
+                let (value, limit) = (seconds[0], seconds[1].min(seconds[2]));
+                let by_hand = seconds.get(3).map(|two| limit / two);
+                let note =
+                    by_hand.map(|ratio| format!("a check, then an axpy, by hand: {ratio:.3}"));
                 let rate = |seconds: f64| (bytes * threads) as f64 / seconds / 1e9;
                 report.row(&Row {
                     name,
@@ -41,7 +48,7 @@ pub(crate) fn rows(report: &mut Report, smoke: bool) -> Outcome {
                     limit: rate(limit),
                     unit: "GB/s",
                     aim: aim_from(bytes, aim),
-                    note: String::new(),
+                    note: note.unwrap_or_default(),
                 });
             }
         }
@@ -68,11 +75,12 @@ pub(crate) fn size_name(bytes: usize) -> String {
     }
 }
 
-/// Seconds per call of the limit and of the store.
-fn measure(what: What, bytes: usize, threads: usize, plan: Plan) -> Outcome<(f64, f64)> {
+/// Seconds per call of the store, then of two ways to do the least; for a checked push also of the
+/// two passes that a block takes when it must be applied whole or not at all.
+fn measure(what: What, bytes: usize, threads: usize, plan: Plan) -> Outcome<Vec<f64>> {
     let elements = bytes / size_of::<f32>();
     // A thread's rows begin on a shard of their own, so at least one block apart.
-    let apart = elements.max(65_536);
+    let apart = elements.max(BLOCK);
     let spec = TableSpec::dense("w", (apart * threads) as u64);
     let policy = TablePolicy::local(Eventual);
     let policy = match what {
@@ -96,14 +104,15 @@ fn measure(what: What, bytes: usize, threads: usize, plan: Plan) -> Outcome<(f64
             What::Pull => {
                 pulls(elements, move |out| Ok(member.pull(table, rows.clone(), out).map(drop)?))
             },
-            What::PushUnchecked | What::Push => pushes(elements, move |values| {
-                Ok(member.push(table, rows.clone(), values).map(drop)?)
-            }),
+            What::PushUnchecked | What::Push => {
+                let checked = matches!(what, What::Push);
+                pushes(elements, checked, move |values| {
+                    Ok(member.push(table, rows.clone(), values).map(drop)?)
+                })
+            },
         }
     };
-    let seconds = race(threads, plan, &prepare)?;
-    let limit = seconds[1..].iter().copied().fold(f64::INFINITY, f64::min);
-    Ok((limit, seconds[0]))
+    race(threads, plan, &prepare)
 }
 
 /// Writes every row once, in blocks, so that no untouched page is measured.
@@ -121,11 +130,12 @@ fn fill(
     Ok(())
 }
 
-/// The store's pull and a memcpy, into the same place.
+/// The store's pull, a memcpy and a copy past the caches, all into the same place.
 fn pulls<'a>(elements: usize, pull: impl Fn(&mut [f32]) -> Outcome + 'a) -> Vec<Contestant<'a>> {
     let out = Rc::new(RefCell::new(vec![2.0_f32; elements]));
     let source = vec![1.0_f32; elements];
-    let copied = Rc::clone(&out);
+    let (copied, past_caches) = (Rc::clone(&out), Rc::clone(&out));
+    let also_source = source.clone();
     vec![
         Box::new(move || pull(&mut out.borrow_mut())),
         Box::new(move || {
@@ -133,17 +143,26 @@ fn pulls<'a>(elements: usize, pull: impl Fn(&mut [f32]) -> Outcome + 'a) -> Vec<
             std::hint::black_box(&copied);
             Ok(())
         }),
+        Box::new(move || {
+            kernels::copy_part(&mut past_caches.borrow_mut(), &also_source, usize::MAX);
+            std::hint::black_box(&past_caches);
+            Ok(())
+        }),
     ]
 }
 
 /// The store's push and two axpys of the same values: the library's kernel over the whole slice,
 /// and the loop that anybody would write. The faster one is the limit.
-fn pushes<'a>(elements: usize, push: impl Fn(&[f32]) -> Outcome + 'a) -> Vec<Contestant<'a>> {
+fn pushes<'a>(
+    elements: usize,
+    checked: bool,
+    push: impl Fn(&[f32]) -> Outcome + 'a,
+) -> Vec<Contestant<'a>> {
     let values = Rc::new(vec![1e-6_f32; elements]);
     let y = Rc::new(RefCell::new(vec![1.0_f32; elements]));
-    let (x, kernel_x, plain_x) = (Rc::clone(&values), Rc::clone(&values), values);
-    let (kernel_y, plain_y) = (Rc::clone(&y), y);
-    vec![
+    let (x, kernel_x, plain_x) = (Rc::clone(&values), Rc::clone(&values), Rc::clone(&values));
+    let (kernel_y, plain_y) = (Rc::clone(&y), Rc::clone(&y));
+    let mut contestants: Vec<Contestant<'a>> = vec![
         Box::new(move || push(&x)),
         Box::new(move || {
             kernels::add_assign(&mut kernel_y.borrow_mut()[..], &kernel_x[..]);
@@ -155,7 +174,18 @@ fn pushes<'a>(elements: usize, push: impl Fn(&[f32]) -> Outcome + 'a) -> Vec<Con
             std::hint::black_box(&plain_y);
             Ok(())
         }),
-    ]
+    ];
+    if checked {
+        contestants.push(Box::new(move || {
+            for (y, x) in y.borrow_mut().chunks_mut(BLOCK).zip(values.chunks(BLOCK)) {
+                if kernels::all_finite(x) {
+                    kernels::add_assign(y, x);
+                }
+            }
+            Ok(())
+        }));
+    }
+    contestants
 }
 
 /// `y += x`.

@@ -85,7 +85,7 @@ impl Inner {
         let mut cells: Vec<_> =
             tables.iter().flat_map(|held| held.shards()).map(Mutex::lock).collect();
         let id = keeper.record().group;
-        let closed = cells.iter().map(|cell| cell.shard.closed(id)).max().unwrap_or_default();
+        let closed = cells.iter().map(|cell| cell.shard.folded(id)).max().unwrap_or_default();
         let grant = keeper.join(now, token, closed).map_err(|refusal| full(group, &refusal))?;
         for cell in &mut cells {
             cell.hold_record(now, keeper.record());

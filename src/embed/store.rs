@@ -196,6 +196,7 @@ impl Store {
     ) -> Result<Seen> {
         let held = self.inner.held(table)?;
         let target = Target::new(table, rows.into(), out.len(), T::DTYPE)?;
+        let whole_bytes = size_of_val(out);
         let mut seen: Option<Seen> = None;
         let mut rest = out;
         for chunk in target.chunks(&held.grid) {
@@ -203,7 +204,7 @@ impl Store {
             rest = later;
             let mut cell = held.shard_of(chunk.slot).lock();
             let one = super::worker::engine::<T>(&mut cell, table)?
-                .peek(chunk.slot, chunk.read(part))
+                .peek(chunk.slot, chunk.read(part, whole_bytes))
                 .map_err(|refusal| refusal.into_error(table.name(), Origin::default(), Tick(0)))?
                 .0;
             seen = Some(one.joined(seen));

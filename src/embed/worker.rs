@@ -193,6 +193,7 @@ impl EmbedWorker {
         self.check_open()?;
         let held = self.store.held(table)?;
         let target = Target::new(table, rows, out.len(), T::DTYPE)?;
+        let whole_bytes = size_of_val(out);
         let mut seen = None;
         let mut rest = out;
         let began = self.store.clock.now();
@@ -204,8 +205,9 @@ impl EmbedWorker {
             let answer = wire::pull_answer_bytes(None, None, T::DTYPE, place.elements);
             let size = place.keys().map_or(RowsSize::Block, RowsSize::Keys);
             let mut pull = Pull::begin(self, &held, place.slot, began, size);
-            let served =
-                poll_fn(|context| pull.poll(place.read(&mut *part), Some(&step), answer, context));
+            let served = poll_fn(|context| {
+                pull.poll(place.read(&mut *part, whole_bytes), Some(&step), answer, context)
+            });
             seen = Some(served.await?.0.joined(seen));
         }
         Ok(seen.unwrap_or_else(|| Seen::nothing(self.tick_now())))

@@ -10,6 +10,7 @@ use crate::error::SpecError;
 use crate::id::SlotIndex;
 use crate::key::{Key, KeyRange};
 use crate::spec::{Init, TableSpec};
+use crate::vector::kernels::copy_part;
 use crate::vector::{Element, Lanes};
 
 /// The rows of some slots of a dense table.
@@ -121,13 +122,19 @@ impl<T: Element> DenseStore<T> {
         })
     }
 
-    /// Copies the values of these rows; `None`, with `out` unchanged, when not all are held in
-    /// the slot.
+    /// Copies the values of these rows, a part of a read of `whole_bytes`; `None`, with `out`
+    /// unchanged, when not all are held in the slot.
     ///
     /// # Panics
     /// When `out` has not one element for each of the rows'.
-    pub fn read_range(&self, slot: SlotIndex, rows: KeyRange, out: &mut [T]) -> Option<()> {
-        out.copy_from_slice(self.rows(slot, rows)?);
+    pub fn read_range(
+        &self,
+        slot: SlotIndex,
+        rows: KeyRange,
+        out: &mut [T],
+        whole_bytes: usize,
+    ) -> Option<()> {
+        copy_part(out, self.rows(slot, rows)?, whole_bytes);
         Some(())
     }
 

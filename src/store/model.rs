@@ -231,7 +231,7 @@ fn dense_agrees<T: Element>(spec: &TableSpec, lanes: usize, cut: u64, changes: &
         let rows = &model[from..from + keys.count() as usize];
         let expected: Vec<T> = rows.iter().flat_map(|row| row.record[..width].to_vec()).collect();
         let mut out = vec![T::default(); expected.len()];
-        store.read_range(*slot, *keys, &mut out).unwrap();
+        store.read_range(*slot, *keys, &mut out, 0).unwrap();
         assert_eq!(out, expected);
         assert_eq!(store.digest_slot(*slot), alone.digest_slot(*slot));
     }

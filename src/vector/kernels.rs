@@ -5,6 +5,8 @@
 
 use std::ops::Range;
 
+pub use super::streaming::copy_part;
+
 use super::widest::{Kernel, on_widest};
 use super::{DType, Element};
 

@@ -3,12 +3,13 @@
 //! I1. Every kernel and built-in rule gives the same bits on every x86-64 machine, whichever
 //! instruction set it is dispatched to: only IEEE additions, products, quotients and square
 //! roots, one rounding each, in an order that the vector width does not change (law 4).
-//! I2. `unsafe` is confined to the dispatch of [`kernels`] and to [`prefetch`].
+//! I2. `unsafe` is confined to the dispatch of [`kernels`], the streaming copy and [`prefetch`].
 
 mod element;
 pub mod kernels;
 mod prefetch;
 pub mod rules;
+mod streaming;
 mod update;
 mod widest;
 

@@ -77,7 +77,10 @@ pub(super) fn pull<T: Element>(
                 let rows_max = (*rows_max as usize).min(limits::frame_rows_max(width as u32));
                 ReadRows::Walk { range: *range, rows_max, keys: found, values: out }
             },
-            Some(PullRows::Block(rows)) => ReadRows::Block { rows: *rows, out },
+            Some(PullRows::Block(rows)) => {
+                let whole_bytes = size_of_val(&out[..]);
+                ReadRows::Block { rows: *rows, out, whole_bytes }
+            },
             Some(PullRows::Keys(keys)) => ReadRows::Keys { keys, out },
         }
     });

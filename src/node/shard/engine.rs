@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use super::face::{Changes, Place, Room, Shard, ShardStats, Work};
 use checks::checked_weight;
 
-use super::gather::Gathered;
+use super::gather::{Gathered, Unit};
 use super::part::{Part, Segment};
 use super::progress::{GroupProgress, Progress};
 use super::rows::{ShardRows, Update};
@@ -242,16 +242,22 @@ impl<T: Element> ShardEngine<T> {
         };
         let bound = self.table.policy().bsp_stash_bytes_max;
         let over = self.gathered.bytes() + bytes > bound;
-        if over && !self.place.switch.breaks(Sabotage::UnboundedStash) {
+        let over = over && !self.place.switch.breaks(Sabotage::UnboundedStash);
+        if over || self.gathered.ranks_before(unit, tick, origin.rank) > 1 {
             let group = self.progress.group(origin.group);
             let open = group.map_or(Tick(0), |group| group.closed.next());
             let next = group.and_then(GroupProgress::next_in_order).map(|next| next.rank);
-            if next != Some(origin.rank) || tick != open {
+            let in_turn = next == Some(origin.rank) && tick == open;
+            if over && !in_turn {
                 return Err(wait(WaitFor::StashFull, next, tick, now));
             }
-            // What this block still holds of closed rounds goes first, then the ranks before.
-            self.force(unit);
-            self.gathered.compact(unit, tick, origin.rank, width);
+            if over {
+                // What this block still holds of closed rounds goes before anything else.
+                self.force(unit);
+            }
+            if in_turn {
+                self.compact(origin, unit, tick);
+            }
         }
         // Copied last: a contribution that has to wait is not copied at each of its tries.
         let Some(copy) = self.gathered.copy(chunk.values(), !self.table.policy().non_finite) else {
@@ -266,10 +272,21 @@ impl<T: Element> ShardEngine<T> {
         } else {
             self.gathered.add(unit, tick, origin.rank, part, width);
         }
-        if !over || self.place.switch.breaks(Sabotage::UnboundedStash) {
+        if !over {
             self.record_held("stash bytes", self.gathered.bytes(), bound);
         }
         Ok(Answer::Admitted)
+    }
+
+    /// Folds what the ranks before this one, which have all ticked, pushed to the open round: less
+    /// is held, and its buffers are used again while they are near.
+    fn compact(&mut self, origin: Origin, unit: Unit, tick: Tick) {
+        let width = self.width();
+        if self.gathered.compact(unit, tick, origin.rank, width)
+            && let Some(group) = self.progress.group_mut(origin.group)
+        {
+            group.folded = tick;
+        }
     }
 
     fn refused(&mut self, refusal: Refusal) -> Answer {
@@ -387,6 +404,10 @@ impl<T: Element> Shard for ShardEngine<T> {
 
     fn closed(&self, group: GroupId) -> Tick {
         self.progress.group(group).map_or(Tick(0), |group| group.closed)
+    }
+
+    fn folded(&self, group: GroupId) -> Tick {
+        self.progress.group(group).map_or(Tick(0), |group| group.closed.max(group.folded))
     }
 
     fn slowest(&self, group: GroupId) -> Option<(Tick, Rank)> {

@@ -140,6 +140,9 @@ pub trait Shard: Debug + Send {
     /// The last round of a group that has closed here (0 unless the policy gathers).
     fn closed(&self, group: GroupId) -> Tick;
 
+    /// The last round of a group that nobody who joins now may push to: closed, or partly folded.
+    fn folded(&self, group: GroupId) -> Tick;
+
     /// The member of a group whose ticks counted here are furthest behind, with the last of them.
     fn slowest(&self, group: GroupId) -> Option<(Tick, Rank)>;
 

@@ -112,8 +112,9 @@ impl<T: Element> Gathered<T> {
         match parts.binary_search_by_key(&rank, |held| held.rank) {
             Ok(at) => {
                 let before = parts[at].part.bytes();
-                parts[at].part.merge(part, width);
+                let free = parts[at].part.merge(part, width);
                 self.bytes = self.bytes + parts[at].part.bytes() - before;
+                free.into_iter().for_each(|buffer| self.recycle(buffer));
             },
             Err(at) => {
                 self.bytes += part.bytes();
@@ -132,28 +133,36 @@ impl<T: Element> Gathered<T> {
         parts.push(Ranked { rank, part });
     }
 
+    /// How many ranks below this one have contributed to the unit in the round.
+    pub(super) fn ranks_before(&self, unit: Unit, round: Tick, rank: Rank) -> usize {
+        let parts = self.units.get(&(unit, round));
+        parts.map_or(0, |parts| parts.partition_point(|held| held.rank < rank))
+    }
+
     /// Folds the subtotals of all ranks below `open` into one. They have ticked, so none of them
     /// can be dropped any more; the result is what the close would have computed.
-    pub(super) fn compact(&mut self, unit: Unit, round: Tick, open: Rank, width: usize) {
+    pub(super) fn compact(&mut self, unit: Unit, round: Tick, open: Rank, width: usize) -> bool {
         let Some(parts) = self.units.get_mut(&(unit, round)) else {
-            return;
+            return false;
         };
         let ticked = parts.partition_point(|held| held.rank < open);
         if ticked < 2 {
-            return;
+            return false;
         }
         let mut folded = parts.drain(..ticked);
         let Some(mut first) = folded.next() else {
-            return;
+            return false;
         };
-        let mut before = first.part.bytes();
+        let (mut before, mut free) = (first.part.bytes(), Vec::new());
         for next in folded {
             before += next.part.bytes();
             first.rank = next.rank;
-            first.part.merge(next.part, width);
+            free.extend(first.part.merge(next.part, width));
         }
         self.bytes = self.bytes + first.part.bytes() - before;
         parts.insert(0, first);
+        free.into_iter().for_each(|buffer| self.recycle(buffer));
+        true
     }
 
     /// Drops what a removed worker contributed to rounds after `last`.

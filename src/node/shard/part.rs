@@ -39,30 +39,39 @@ impl<T: Element> Part<T> {
         }
     }
 
-    /// Adds a later contribution: rows in both are summed, the others are taken over.
-    pub(super) fn merge(&mut self, later: Self, width: usize) {
+    /// Adds a later contribution: rows in both are summed, the others are taken over. The first
+    /// buffer that is free by that is given back.
+    pub(super) fn merge(&mut self, later: Self, width: usize) -> Option<Vec<T>> {
         match (self, later) {
             (Self::Rows(held), Self::Rows(later)) => {
+                let mut free = None;
                 for segment in later {
-                    merge_segment(held, segment, width);
+                    free = free.or(merge_segment(held, segment, width));
                 }
+                free
             },
             (Self::Keys(keys, values), Self::Keys(more_keys, more_values)) => {
                 merge_keys(keys, values, &more_keys, &more_values, width);
+                Some(more_values)
             },
             // One shard holds one layout, and makes all its parts itself.
-            (Self::Rows(_), Self::Keys(..)) | (Self::Keys(..), Self::Rows(_)) => {},
+            (Self::Rows(_), Self::Keys(..)) | (Self::Keys(..), Self::Rows(_)) => None,
         }
     }
 }
 
 /// Cost: a search, and the segments that overlap; those behind move up when there are new ones.
-fn merge_segment<T: Element>(held: &mut Vec<Segment<T>>, later: Segment<T>, width: usize) {
+fn merge_segment<T: Element>(
+    held: &mut Vec<Segment<T>>,
+    later: Segment<T>,
+    width: usize,
+) -> Option<Vec<T>> {
     let from = held.partition_point(|segment| segment.rows.last() < later.rows.first());
     let overlapping =
         held[from..].partition_point(|segment| segment.rows.first() <= later.rows.last());
     if overlapping == 0 {
-        return held.insert(from, later);
+        held.insert(from, later);
+        return None;
     }
     let of = |rows: &KeyRange| {
         let start = later.rows.offset(rows.first()) as usize * width;
@@ -83,6 +92,7 @@ fn merge_segment<T: Element>(held: &mut Vec<Segment<T>>, later: Segment<T>, widt
     }
     merged.extend(rest.map(|rows| Segment { rows, values: of(&rows).to_vec() }));
     held.splice(from..from, merged);
+    Some(later.values)
 }
 
 fn merge_keys<T: Element>(

@@ -4,6 +4,7 @@
 //! is unbroken up to the last sequence the tick names (a tick never overtakes its data);
 //! I2 ticks of one origin count in order; I3 only origins of the current record count (laws 1, 2).
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use crate::clock::{RangeClock, Window, WindowCheck};
@@ -31,6 +32,11 @@ pub(super) struct GroupProgress {
     members: BTreeMap<Rank, MemberProgress>,
     /// The last round closed; stays 0 unless the table's policy gathers.
     pub(super) closed: Tick,
+    /// The last round in which contributions of several ranks are one already. Nobody who joins
+    /// may push to it: a lower rank would come behind what it precedes in fold order.
+    pub(super) folded: Tick,
+    /// A round, and a rank below which every active member has counted it.
+    in_order: Cell<(Tick, Rank)>,
 }
 
 /// One member's progress at one shard.
@@ -129,11 +135,14 @@ impl Progress {
             clock: RangeClock::new(keys.clone()),
             members: BTreeMap::new(),
             closed: Tick(0),
+            folded: Tick(0),
+            in_order: Cell::default(),
         });
         if record.version < group.record.version {
             return Vec::new();
         }
         group.record = record.clone();
+        group.in_order.take();
         let mut removed = Vec::new();
         for member in &record.members {
             // A new life says that the one before has ended, also where the record that said so
@@ -238,14 +247,17 @@ impl GroupProgress {
         self.members.values().map(|member| member.counted).max().unwrap_or_default()
     }
 
-    /// The first member in fold order that can still push to the round after `closed`.
+    /// The first member in fold order that can still push to the round after `closed`. Cost: one
+    /// walk over the members in a whole round, however often it is asked.
     pub(super) fn next_in_order(&self) -> Option<Origin> {
         let open = self.closed.next();
-        let mut open_members = self
-            .members
-            .values()
-            .filter(|member| member.end == MemberEnd::Active && member.counted < open);
-        open_members.next().map(|member| member.origin)
+        let (round, from) = self.in_order.get();
+        let from = if round == open { from } else { Rank(0) };
+        let is_open =
+            |member: &MemberProgress| member.end == MemberEnd::Active && member.counted < open;
+        let next = self.members.range(from..).find(|(_, member)| is_open(member));
+        self.in_order.set((open, next.map_or(Rank(u32::MAX), |(rank, _)| *rank)));
+        next.map(|(_, member)| member.origin)
     }
 
     /// The sum of weights of the members that pushed to the round, in rank order. Forgets them.

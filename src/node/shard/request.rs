@@ -74,6 +74,8 @@ pub enum ReadRows<'a, T> {
         rows: KeyRange,
         /// Where their values go.
         out: &'a mut [T],
+        /// Bytes of the whole pull that this is a part of: a large one is copied past the caches.
+        whole_bytes: usize,
     },
     /// Rows of one slot of a sparse table.
     Keys {

@@ -105,9 +105,15 @@ impl<T: Element> ShardRows<T> {
     }
 
     /// Copies the values of rows within one block. The rows were checked before.
-    pub(super) fn read_block(&self, slot: SlotIndex, rows: KeyRange, out: &mut [T]) {
+    pub(super) fn read_block(
+        &self,
+        slot: SlotIndex,
+        rows: KeyRange,
+        out: &mut [T],
+        whole_bytes: usize,
+    ) {
         if let Rows::Dense(store) = &self.layout {
-            store.read_range(slot, rows, out);
+            store.read_range(slot, rows, out, whole_bytes);
         }
     }
 

@@ -169,13 +169,13 @@ impl<'a> ChunkPlace<'a> {
         }
     }
 
-    /// The chunk with the place for its values.
-    pub fn read<'v, T>(&self, out: &'v mut [T]) -> ReadRows<'v, T>
+    /// The chunk with the place for its values, a part of a pull of `whole_bytes`.
+    pub fn read<'v, T>(&self, out: &'v mut [T], whole_bytes: usize) -> ReadRows<'v, T>
     where
         'a: 'v,
     {
         match self.rows {
-            ChunkRows::Block(rows) => ReadRows::Block { rows, out },
+            ChunkRows::Block(rows) => ReadRows::Block { rows, out, whole_bytes },
             ChunkRows::Keys(keys) => ReadRows::Keys { keys, out },
         }
     }

@@ -80,7 +80,7 @@ impl ServerNode {
     }
 
     pub(super) fn on_join(&mut self, group: GroupId, token: u64) {
-        let closed = self.tables.values().map(|held| held.shard.closed(group)).max();
+        let closed = self.tables.values().map(|held| held.shard.folded(group)).max();
         let letters = match self.groups.get_mut(&group) {
             Some(kept) => kept.join(self.now, token, closed.unwrap_or_default()),
             None => {
@@ -106,7 +106,7 @@ impl ServerNode {
             let record = record.clone();
             self.outputs.push_back(Output::Event(Event::RecordHeld { record }));
         }
-        let closed = self.tables.values().map(|held| held.shard.closed(record.group));
+        let closed = self.tables.values().map(|held| held.shard.folded(record.group));
         let closed = closed.max().unwrap_or_default();
         let (group, version, server) = (record.group, record.version, self.server);
         self.send(from, Message::RecordHeld { group, version, server, closed });

@@ -102,7 +102,9 @@ impl<T: Element> ShardEngine<T> {
     /// Whether the place for the values has their length.
     pub(super) fn check_place(&self, rows: &ReadRows<'_, T>) -> Result<(), Refusal> {
         match rows {
-            ReadRows::Block { rows, out } => self.check_length(rows.count() as usize, out.len()),
+            ReadRows::Block { rows, out, .. } => {
+                self.check_length(rows.count() as usize, out.len())
+            },
             ReadRows::Keys { keys, out } => self.check_length(keys.len(), out.len()),
             ReadRows::Walk { .. } | ReadRows::Nothing => Ok(()),
         }

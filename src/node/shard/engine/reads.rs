@@ -124,9 +124,9 @@ impl<T: Element> ShardEngine<T> {
 
     pub(super) fn read(&mut self, slot: SlotIndex, rows: ReadRows<'_, T>) -> Option<Key> {
         match rows {
-            ReadRows::Block { rows, out } => {
+            ReadRows::Block { rows, out, whole_bytes } => {
                 self.force(self.grid.block_range(rows.first()).first());
-                self.rows.read_block(slot, rows, out);
+                self.rows.read_block(slot, rows, out, whole_bytes);
                 None
             },
             ReadRows::Keys { keys, out } => {
@@ -228,7 +228,7 @@ mod tests {
             let (mut out, mut made) = (vec![9.0; 8], false);
             let outcome = engine.pull_into(NOW, &request, RowsAsked::Block(rows), || {
                 made = true;
-                ReadRows::Block { rows, out: &mut out }
+                ReadRows::Block { rows, out: &mut out, whole_bytes: 0 }
             });
             (outcome, made)
         };
