@@ -411,6 +411,8 @@ pub enum WaitFor {
     StashFull,
     /// The send window is full.
     SendWindow,
+    /// Rounds that have closed have to be applied to all rows of the shard.
+    CloseSteps,
     /// An answer is under way.
     Answer,
 }
@@ -434,6 +436,7 @@ impl fmt::Display for WaitFor {
             Self::EarlierPush => "an earlier push to the same slot",
             Self::StashFull => "room in the stash",
             Self::SendWindow => "room in the send window",
+            Self::CloseSteps => "closed rounds to be applied",
             Self::Answer => "an answer",
         })
     }

@@ -7,7 +7,6 @@ use std::thread;
 
 use archipelago::embed::Config;
 use archipelago::error::{AccessError, Error, GroupError, WaitError, WaitFor};
-use archipelago::id::Tick;
 use archipelago::rules::{Adam, Momentum, Sgd};
 use archipelago::time::Duration;
 use archipelago::{
@@ -312,7 +311,7 @@ fn a_push_to_one_shard_is_applied_everywhere_it_matters() {
 fn pushes_that_time_out_leave_no_gap() {
     let wait_max = Duration::from_millis(50);
     let store = Store::with_config(Config { shards: 1, wait_max, ..Config::default() });
-    let policy = TablePolicy::local(Bsp).bsp_stash_bytes_max(512 * 1024);
+    let policy = TablePolicy::local(Bsp).bsp_stash_bytes_max(512 * 1024 + 256);
     let spec = TableSpec::dense("w", 196_608);
     let w = store.ensure_table(spec, policy, Hyper::default()).unwrap();
     let group = store.group("g", 3).unwrap();

@@ -137,7 +137,7 @@ fn a_joiner_wakes_without_a_lock() {
 #[test]
 fn pushes_wake_without_a_lock() {
     in_time(|| {
-        let (store, w) = table(512 * 1024);
+        let (store, w) = table(512 * 1024 + 256);
         let group = store.group("g", 3).unwrap();
         let a = group.join_blocking().unwrap();
         let (b, c) = (Arc::new(group.join().unwrap()), group.join_blocking().unwrap());

@@ -223,7 +223,8 @@ impl Store {
 
     /// The history recorded so far, for the checkers of [`check`](crate::check): every shard,
     /// group and worker is a node of its own, numbered as they were made. Nothing is recorded
-    /// after it; `None` when nothing was to be, or it was taken before.
+    /// after it, and waits that are under way then look as if nobody had ended them (law 9): take
+    /// it when the workers have ended. `None` when nothing was to be, or it was taken before.
     pub fn take_history(&self) -> Option<History> {
         self.inner.recorder.as_ref()?.take()
     }

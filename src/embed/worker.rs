@@ -12,17 +12,17 @@ use super::held::{Cell, Held};
 use super::parked::Parked;
 use super::recorder::Witness;
 use super::store::Inner;
-use crate::error::{AccessError, GroupError, Loss, Result, WaitFor, WaitReason};
+use crate::error::{AccessError, Error, GroupError, Loss, Result, WaitFor, WaitReason};
 use crate::history::{Event, WaitOutcome};
 use crate::id::{Origin, TableId, Tick};
 use crate::key::{KeyRange, Selection};
 use crate::limits;
-use crate::node::shard::{PushOutcome, PushRequest, ReadRows, ShardEngine};
+use crate::node::shard::{PushOutcome, PushRequest, ReadRows, ShardEngine, Work};
 use crate::node::worker::{
     Line, PushOptions, Rows, Seen, Stamp, Target, Worker, check_stamp, interrupted,
 };
 use crate::spec::{AckLevel, Table};
-use crate::sync::{Arc, AtomicBool, Mutex, Ordering};
+use crate::sync::{Arc, AtomicBool, Mutex, MutexGuard, Ordering};
 use crate::time::{Duration, Instant};
 use crate::vector::Element;
 use crate::wire::{self, Answer, Header, JoinGrant, Refusal, RowsSize, TickTable};
@@ -42,6 +42,8 @@ pub struct EmbedWorker {
 #[derive(Debug)]
 struct Turn {
     line: Line,
+    /// A tick is being told to the shards: the next one may not overtake it.
+    ending: bool,
     /// Woken when a request has ended: a tick or a full window may go on.
     parked: Parked,
 }
@@ -54,7 +56,7 @@ impl EmbedWorker {
         witness: Witness,
     ) -> Self {
         let line = Line::new(grant.origin, grant.start);
-        let turn = Mutex::new(Turn { line, parked: Parked::default() });
+        let turn = Mutex::new(Turn { line, ending: false, parked: Parked::default() });
         Self { store, group, origin: grant.origin, turn, witness, finished: AtomicBool::new(false) }
     }
 
@@ -261,6 +263,10 @@ impl EmbedWorker {
                 let now = self.store.clock.now();
                 let mut cell = shard.lock();
                 if cell.shard.closed(self.origin.group) >= stamp.tick {
+                    // The round is closed: what is left are the steps that apply it.
+                    while cell.shard.poll() == Work::Working {
+                        MutexGuard::bump(&mut cell);
+                    }
                     return Poll::Ready(Ok(()));
                 }
                 let slowest = cell.shard.slowest(self.origin.group);
@@ -278,10 +284,31 @@ impl EmbedWorker {
     /// Ends the tick once all pulls of it are answered (SPEC law 5).
     async fn end_tick(&self) -> Result<Tick> {
         let ended = self.in_turn(|turn| {
-            let idle = turn.line.unanswered() == 0;
-            idle.then(|| turn.line.take_failure().map(|()| turn.line.end_tick()))
+            let idle = turn.line.unanswered() == 0 && !turn.ending;
+            idle.then(|| {
+                self.check_open()?;
+                turn.line.take_failure()?;
+                turn.ending = true;
+                Ok::<_, Error>(turn.line.end_tick())
+            })
         });
-        let (ended, mut pushed) = ended.await??;
+        let (ended, pushed) = ended.await??;
+        let answer = self.tick_shards(ended, pushed);
+        self.ended();
+        answer.map(|()| ended.next())
+    }
+
+    /// The next tick may end.
+    fn ended(&self) {
+        let mut turn = self.turn.lock();
+        turn.ending = false;
+        let woken = turn.parked.take();
+        drop(turn);
+        woken.wake();
+    }
+
+    /// Tells every shard that a tick has ended.
+    fn tick_shards(&self, ended: Tick, mut pushed: Vec<TickTable>) -> Result<()> {
         self.tell_ticked(ended, &pushed);
         let tables = self.store.ticking(&self.group, self.origin, ended);
         let now = self.store.clock.now();
@@ -297,7 +324,7 @@ impl EmbedWorker {
                 |refusal: Refusal| refusal.into_error(held.table.name(), self.origin, ended);
             answer = answer.and(ticked.map_err(named));
         }
-        answer.map(|()| ended.next())
+        answer
     }
 }
 
@@ -384,14 +411,28 @@ impl Worker for EmbedWorker {
         if self.finished.load(Ordering::Acquire) {
             return Ok(());
         }
-        self.turn.lock().line.take_failure()?;
-        if self.turn.lock().line.has_pushed() {
-            self.end_tick().await?;
-        }
-        self.in_turn(|turn| (turn.line.unanswered() == 0).then_some(())).await?;
-        self.finished.store(true, Ordering::Release);
-        let last = self.turn.lock().line.tick().back(1);
-        self.store.leave(&self.group, self.origin, last)
+        // From here to the farewell no other tick ends, and what was pushed is ticked.
+        let ended = self.in_turn(|turn| {
+            let idle = turn.line.unanswered() == 0 && !turn.ending;
+            idle.then(|| {
+                // Another task may have been faster.
+                self.check_open()?;
+                turn.line.take_failure()?;
+                turn.ending = true;
+                Ok::<_, Error>(turn.line.has_pushed().then(|| turn.line.end_tick()))
+            })
+        });
+        let answer = match ended.await? {
+            Err(Error::Group(GroupError::Finished { .. })) => return Ok(()),
+            Err(error) => return Err(error),
+            Ok(Some((ended, pushed))) => self.tick_shards(ended, pushed),
+            Ok(None) => Ok(()),
+        };
+        let last = self.tick_now().back(1);
+        let answer = answer.and_then(|()| self.store.leave(&self.group, self.origin, last));
+        self.finished.store(answer.is_ok(), Ordering::Release);
+        self.ended();
+        answer
     }
 
     async fn compute(&self, _cost: Duration) {}

@@ -101,7 +101,7 @@ words! {
     WaitFor {
         GroupForming => "group_forming", MemberTick => "member_tick", OwnPush => "own_push",
         EarlierPush => "earlier_push", StashFull => "stash_full", SendWindow => "send_window",
-        Answer => "answer"
+        Answer => "answer", CloseSteps => "close_steps"
     }
 }
 

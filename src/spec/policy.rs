@@ -64,7 +64,7 @@ impl TablePolicy {
         self
     }
 
-    /// Bounds the stash, in bytes per shard.
+    /// Bounds the stash, in bytes per shard; a chunk takes some 90 bytes beside its values.
     #[must_use]
     pub fn bsp_stash_bytes_max(mut self, bytes: usize) -> Self {
         self.bsp_stash_bytes_max = bytes;

@@ -175,8 +175,13 @@ impl Element for i64 {
 
     #[inline]
     fn divided(self, denominator: f64) -> Self {
+        /// 2^63: what is divided by more is 0, and i64 does not hold it.
+        const WIDEST: f64 = 9_223_372_036_854_775_808.0;
+        if denominator >= WIDEST {
+            return if self == i64::MIN && denominator <= WIDEST { -1 } else { 0 };
+        }
         // Whole numbers below 2^63 are exact in both types.
-        if denominator.fract() == 0.0 && (1.0..i64::MAX as f64).contains(&denominator) {
+        if denominator.fract() == 0.0 && denominator >= 1.0 {
             return self / denominator as i64;
         }
         (self as f64 / denominator) as i64

@@ -285,6 +285,11 @@ mod tests {
         assert_eq!(y, [(1 << 53) + 1, i64::MAX, i64::MIN, -1]);
         divide(&mut y, 3.0);
         assert_eq!(y, [((1 << 53) + 1) / 3, i64::MAX / 3, i64::MIN / 3, 0]);
+        let mut y = [i64::MAX, i64::MIN, 1];
+        divide(&mut y, 2_f64.powi(63));
+        assert_eq!(y, [0, -1, 0]);
+        divide(&mut y, 1e30);
+        assert_eq!(y, [0; 3]);
         let mut y = [7, -7, i64::MAX];
         divide(&mut y, 0.5);
         assert_eq!(y, [14, -14, i64::MAX]);

@@ -123,6 +123,7 @@ impl Any {
                 WaitFor::EarlierPush,
                 WaitFor::StashFull,
                 WaitFor::SendWindow,
+                WaitFor::CloseSteps,
                 WaitFor::Answer,
             ]),
         }

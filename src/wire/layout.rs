@@ -191,6 +191,7 @@ choice! { WaitFor, "reason of a wait",
     4 => StashFull,
     5 => SendWindow,
     6 => Answer,
+    7 => CloseSteps,
 }
 
 choices_as_fields!(RowsNamed, PullRows, Answer, Refusal, MemberEnd, DType, Loss, WaitFor);

@@ -118,6 +118,12 @@ impl<'a> Pull<'a> {
     ) -> Poll<Result<(Seen, Option<Key>)>> {
         self.wait.polled();
         let now = self.wait.now(self.worker, self.began);
+        if self.wait.began.is_some() {
+            // The own push that it waits for may be taken back meanwhile.
+            let mut turn = self.worker.turn.lock();
+            turn.parked.park(context.waker());
+            self.request.own = turn.line.previous(self.request.header.sequence);
+        }
         let mut cell = self.held.shard_of(self.request.slot).lock();
         let engine = engine::<T>(&mut cell, &self.held.table)?;
         if let Some(step) = step {

@@ -11,7 +11,7 @@ use super::face::{Changes, Place, Room, Shard, ShardStats, Work};
 use checks::checked_weight;
 
 use super::gather::{Gathered, Unit};
-use super::part::{Part, Segment};
+use super::part::Part;
 use super::progress::{GroupProgress, Progress};
 use super::rows::{ShardRows, Update};
 use super::{Chunk, PullOutcome, PullRequest, PushOutcome, PushRequest, ReadRows};
@@ -232,14 +232,11 @@ impl<T: Element> ShardEngine<T> {
     ) -> Result<Answer, WaitReason> {
         let Header { origin, tick, .. } = request.header;
         let width = self.width();
-        let (unit, bytes) = match chunk {
-            Chunk::Block { rows, values } => {
-                (self.grid.block_range(rows.first()).first(), size_of_val(values))
-            },
-            Chunk::Frame { keys, values } => {
-                (self.slot_unit(request.slot), size_of_val(keys) + size_of_val(values))
-            },
+        let unit = match chunk {
+            Chunk::Block { rows, .. } => self.grid.block_range(rows.first()).first(),
+            Chunk::Frame { .. } => self.slot_unit(request.slot),
         };
+        let bytes = self.gathered.growth_max(unit, tick, origin.rank, &chunk);
         let bound = self.table.policy().bsp_stash_bytes_max;
         let over = self.gathered.bytes() + bytes > bound;
         let over = over && !self.place.switch.breaks(Sabotage::UnboundedStash);
@@ -264,7 +261,7 @@ impl<T: Element> ShardEngine<T> {
             return Ok(self.refused(self.non_finite(&chunk)));
         };
         let part = match chunk {
-            Chunk::Block { rows, .. } => Part::Rows(vec![Segment { rows, values: copy }]),
+            Chunk::Block { rows, .. } => Part::of_rows(rows, copy),
             Chunk::Frame { keys, .. } => Part::Keys(keys.to_vec(), copy),
         };
         if self.place.switch.breaks(Sabotage::FoldByArrival) {
@@ -369,7 +366,12 @@ impl<T: Element> Shard for ShardEngine<T> {
             return Work::Idle;
         };
         self.step(unit, closing, parts);
-        if self.gathered.is_working() { Work::Working } else { Work::Idle }
+        if self.gathered.is_working() {
+            return Work::Working;
+        }
+        // Somebody may wait until all that was closed is applied.
+        self.changes.any = true;
+        Work::Idle
     }
 
     fn take_changes(&mut self) -> Changes {

@@ -7,10 +7,11 @@
 //! Invariants: I1 the parts of a unit and round are sorted by rank; I2 a part belongs to one
 //! worker until that worker's tick is counted, so that a removed worker's open contributions can
 //! be dropped; I3 `bytes` is the sum of all parts held; I4 (law 12) parts and spare buffers
-//! together take at most `bytes_peak`, which the table's policy bounds.
+//! together take at most twice `bytes_peak`, which the table's policy bounds.
 
 use std::collections::{BTreeMap, VecDeque};
 
+use super::Chunk;
 use super::part::Part;
 use crate::id::{Rank, Tick};
 use crate::key::Key;
@@ -70,6 +71,10 @@ impl<T: Element> Gathered<T> {
     pub(super) fn copy(&mut self, values: &[T], finite: bool) -> Option<Vec<T>> {
         let mut buffer = self.spare.pop().unwrap_or_default();
         self.spare_bytes -= buffer.capacity() * size_of::<T>();
+        if buffer.capacity() > 2 * values.len() {
+            // A part is counted by what it holds, so what holds it may not be much larger.
+            buffer = Vec::new();
+        }
         buffer.resize(values.len(), T::default());
         if finite && !copy_finite(&mut buffer, values) {
             self.recycle(buffer);
@@ -100,6 +105,26 @@ impl<T: Element> Gathered<T> {
     /// The most bytes ever held.
     pub(super) fn bytes_peak(&self) -> usize {
         self.bytes_peak
+    }
+
+    /// The most bytes by which a chunk can make the stash grow.
+    pub(super) fn growth_max(
+        &self,
+        unit: Unit,
+        round: Tick,
+        rank: Rank,
+        chunk: &Chunk<'_, T>,
+    ) -> usize {
+        let value_bytes = size_of_val(chunk.values());
+        let rows = match chunk {
+            Chunk::Block { rows, .. } => rows,
+            Chunk::Frame { keys, .. } => return size_of_val(*keys) + value_bytes,
+        };
+        let parts = self.units.get(&(unit, round)).map_or(&[][..], Vec::as_slice);
+        match parts.binary_search_by_key(&rank, |held| held.rank) {
+            Ok(at) => parts[at].part.growth_max(rows, value_bytes),
+            Err(_) => Part::<T>::of_rows(*rows, Vec::new()).bytes() + value_bytes,
+        }
     }
 
     /// Adds a contribution to the worker's subtotal.
@@ -222,7 +247,6 @@ impl<T: Element> Gathered<T> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::part::Segment;
     use super::*;
     use crate::key::KeyRange;
 
@@ -233,7 +257,7 @@ mod tests {
         for round in 1..20 {
             for rank in 0..3 {
                 let values = gathered.copy(&[rank as f32; 64], true).unwrap();
-                let part = Part::Rows(vec![Segment { rows, values }]);
+                let part = Part::of_rows(rows, values);
                 gathered.add(Key(0), Tick(round), Rank(rank), part, 1);
             }
             assert!(gathered.spare.is_empty(), "all were used again");

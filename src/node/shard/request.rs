@@ -100,7 +100,7 @@ pub enum ReadRows<'a, T> {
 }
 
 /// Which rows a pull asks for, before there is a place for their values.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RowsAsked<'a> {
     /// As in [`ReadRows`].
     Block(KeyRange),

@@ -29,14 +29,9 @@ pub struct Line {
 #[derive(Clone, Copy, Debug)]
 struct Unanswered {
     sequence: Sequence,
-    push: Option<OpenPush>,
-}
-
-/// A push that may still be taken back.
-#[derive(Clone, Copy, Debug)]
-struct OpenPush {
     table: TableId,
     slot: SlotIndex,
+    /// The push before it to the same slot.
     previous: Option<Sequence>,
 }
 
@@ -47,6 +42,9 @@ struct TableLine {
     /// The slots pushed to in this tick, in order of their first push.
     touched: Vec<SlotIndex>,
     weight: Option<f64>,
+    /// Chunks pushed in this tick, and whether the weight was said without any.
+    chunks: usize,
+    said: bool,
 }
 
 impl Line {
@@ -92,22 +90,22 @@ impl Line {
         weight: Option<f64>,
     ) -> Result<Stamp, AccessError> {
         if let Some(weight) = weight {
-            self.weigh(table, weight)?;
+            self.weigh(table, weight)?.said = true;
         }
         let (origin, table, tick, first) = (self.origin, table.id(), self.tick, self.next);
         Ok(Stamp { origin, table, tick, first, last: Sequence(first.0 - 1) })
     }
 
-    fn weigh(&mut self, table: &Table, weight: f64) -> Result<(), AccessError> {
+    fn weigh(&mut self, table: &Table, weight: f64) -> Result<&mut TableLine, AccessError> {
         let weight = check_weight(table, self.tick, weight)?;
-        let held = &mut self.tables.entry(table.id()).or_default().weight;
-        if held.is_some_and(|held| held.to_bits() != weight.to_bits()) {
+        let line = self.tables.entry(table.id()).or_default();
+        if line.weight.is_some_and(|held| held.to_bits() != weight.to_bits()) {
             let problem = "differs from the weight of an earlier push of this tick";
             let (table, tick) = (table.name().into(), self.tick);
             return Err(AccessError::Weight { table, tick, found: weight, problem });
         }
-        *held = Some(weight);
-        Ok(())
+        line.weight = Some(weight);
+        Ok(line)
     }
 
     /// Begins a push to a slot: its header, and the push before it to that slot. The weight becomes
@@ -122,8 +120,8 @@ impl Line {
         slot: SlotIndex,
         weight: f64,
     ) -> Result<(Header, Option<Sequence>), AccessError> {
-        self.weigh(table, weight)?;
-        let header = self.begin();
+        self.weigh(table, weight)?.chunks += 1;
+        let header = self.header();
         let table = table.id();
         let line = self.tables.entry(table).or_default();
         let at = slot.0 as usize;
@@ -135,30 +133,33 @@ impl Line {
             line.touched.push(slot);
         }
         let previous = before.map(|(sequence, _)| sequence);
-        if let Some(last) = self.unanswered.last_mut() {
-            last.push = Some(OpenPush { table, slot, previous });
-        }
-        Ok((header, previous))
+        Ok((self.begun(header, table, slot, previous), previous))
     }
 
-    /// The push before an unanswered one to the same slot. It changes when an earlier push is
-    /// taken back.
+    /// The push before an unanswered request to the same slot. It changes when that one is taken
+    /// back.
     pub fn previous(&self, sequence: Sequence) -> Option<Sequence> {
         let at = self.place(sequence)?;
-        self.unanswered[at].push?.previous
+        self.unanswered[at].previous
     }
 
-    /// Takes back a push that was begun but never executed: later ones follow its predecessor.
+    /// Takes back a push that was begun but never executed: later requests follow its predecessor,
+    /// and a weight that came with nothing else is forgotten.
     pub fn abandon_push(&mut self, sequence: Sequence) {
         let Some(at) = self.place(sequence) else { return };
-        let Some(gone) = self.unanswered.remove(at).push else { return };
-        for later in self.unanswered.iter_mut().filter_map(|request| request.push.as_mut()) {
+        let gone = self.unanswered.remove(at);
+        for later in &mut self.unanswered {
             let follows = later.table == gone.table && later.slot == gone.slot;
             if follows && later.previous == Some(sequence) {
                 later.previous = gone.previous;
             }
         }
         let Some(line) = self.tables.get_mut(&gone.table) else { return };
+        // A tick ends only when nothing is unanswered, so the push was of this one.
+        line.chunks = line.chunks.saturating_sub(1);
+        if line.chunks == 0 && !line.said {
+            line.weight = None;
+        }
         let Some(head) = line.heads.get_mut(gone.slot.0 as usize) else { return };
         if head.is_some_and(|(held, _)| held == sequence) {
             // A chunk that was executed before is older than this tick at worst: naming its slot
@@ -169,10 +170,11 @@ impl Line {
 
     /// Begins a pull from a slot: its header, and the last own push to that slot.
     pub fn begin_pull(&mut self, table: TableId, slot: SlotIndex) -> (Header, Option<Sequence>) {
-        let header = self.begin();
+        let header = self.header();
         let line = self.tables.get(&table);
         let head = line.and_then(|line| *line.heads.get(slot.0 as usize)?);
-        (header, head.map(|(sequence, _)| sequence))
+        let own = head.map(|(sequence, _)| sequence);
+        (self.begun(header, table, slot, own), own)
     }
 
     /// Notes that a request was answered.
@@ -215,6 +217,7 @@ impl Line {
             let Some(weight) = line.weight.take() else {
                 continue;
             };
+            (line.chunks, line.said) = (0, false);
             let mut touched = std::mem::take(&mut line.touched);
             touched.sort_unstable();
             touched.dedup();
@@ -229,12 +232,24 @@ impl Line {
         self.unanswered.binary_search_by_key(&sequence, |request| request.sequence).ok()
     }
 
-    fn begin(&mut self) -> Header {
-        let sequence = self.next;
-        self.next = Sequence(sequence.0 + 1);
-        self.unanswered.push(Unanswered { sequence, push: None });
-        let settled_below = self.settled_below();
+    /// The header of the next request.
+    fn header(&self) -> Header {
+        let (sequence, settled_below) = (self.next, self.settled_below());
         Header { origin: self.origin, sequence, settled_below, tick: self.tick }
+    }
+
+    /// Notes that the request of that header has begun.
+    fn begun(
+        &mut self,
+        header: Header,
+        table: TableId,
+        slot: SlotIndex,
+        previous: Option<Sequence>,
+    ) -> Header {
+        let sequence = header.sequence;
+        self.next = Sequence(sequence.0 + 1);
+        self.unanswered.push(Unanswered { sequence, table, slot, previous });
+        header
     }
 }
 
@@ -268,6 +283,23 @@ mod tests {
         assert_eq!(tables[0].touched, vec![(slot, Sequence(2))]);
         line.push_nothing(&table, Some(3.0)).unwrap();
         assert!(line.end_tick().1[0].touched.is_empty());
+    }
+
+    #[test]
+    fn what_is_taken_back_takes_its_weight_along_and_frees_who_follows() {
+        let table = table();
+        let slot = SlotIndex(1);
+        let mut line = Line::new(Origin::default(), Tick(1));
+        line.begin_push(&table, slot, 3.0).unwrap();
+        let (pull, own) = line.begin_pull(table.id(), slot);
+        assert_eq!(own, Some(Sequence(1)));
+        line.abandon_push(Sequence(1));
+        assert_eq!(line.previous(pull.sequence), None, "the pull waits for nobody");
+        assert!(!line.has_pushed());
+        line.begin_push(&table, slot, 0.5).unwrap();
+        line.push_nothing(&table, Some(0.5)).unwrap();
+        line.abandon_push(Sequence(3));
+        assert!(line.has_pushed(), "a weight that was said on its own stays");
     }
 
     #[test]

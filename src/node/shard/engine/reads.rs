@@ -28,6 +28,12 @@ impl<T: Element> ShardEngine<T> {
         T: 'a,
     {
         match self.admit_pull(now, request, asked) {
+            // Who asks for no rows asks whether all of them are there: nothing is forced for it.
+            Ok(Some(_)) if asked == RowsAsked::Nothing && self.gathered.is_working() => {
+                let reason = wait(WaitFor::CloseSteps, None, request.header.tick, now);
+                self.note_wait(reason);
+                PullOutcome::Wait(reason)
+            },
             Ok(Some(seen)) => {
                 let rows = place();
                 if let Err(refusal) = self.check_place(&rows) {
