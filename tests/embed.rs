@@ -84,8 +84,28 @@ fn errors_name_what_was_expected_and_found() {
     let store = store(2);
     let spec = TableSpec::dense("w", 10).rule(Adam::default());
     let w = store.ensure_table(spec.clone(), TablePolicy::local(Bsp), Hyper::default()).unwrap();
-    let other = store.ensure_table(spec.width(2), TablePolicy::local(Bsp), Hyper::default());
-    assert!(other.unwrap_err().to_string().contains("exists with spec"));
+    let ensure = |spec: &TableSpec, policy, rate| {
+        let hyper = Hyper::rate(Schedule::Constant(rate));
+        store.ensure_table(spec.clone(), policy, hyper).unwrap_err().to_string()
+    };
+    let end = ": use the same or another name";
+    let (wide, bsp) = (spec.clone().width(2), TablePolicy::local(Bsp));
+    assert_eq!(
+        ensure(&wide, bsp.clone(), 1.0),
+        format!("\"w\" exists with width 1, found 2{end}")
+    );
+    assert_eq!(
+        ensure(&spec, TablePolicy::local(Ssp { staleness: 2 }), 1.0),
+        format!("\"w\" exists with local policy bsp/1, found ssp/1(staleness=2){end}")
+    );
+    assert_eq!(
+        ensure(&spec, bsp, 0.5),
+        format!("\"w\" exists with rate Constant(1.0), found Constant(0.5){end}")
+    );
+    for empty in [TableSpec::dense("v", 0), TableSpec::dense("v", 0).width(3)] {
+        let error = ensure(&empty, TablePolicy::local(Bsp), 1.0);
+        assert!(error.contains("number of rows (keys), or the width, is 0"), "{error}");
+    }
     let me = store.group("g", 1).unwrap().join_blocking().unwrap();
     let wrong = me.push(&w, .., &[1.0_f32; 9]).unwrap_err();
     assert_eq!(

@@ -132,7 +132,9 @@ impl Store {
         hyper.check(&spec)?;
         let mut tables = self.inner.tables.lock();
         if let Some(held) = tables.iter().find(|held| held.table.name() == spec.name) {
-            same(&held.table, &spec, &policy, &hyper)?;
+            held.table.spec().check_same(&spec)?;
+            held.table.policy().check_same(&spec.name, &policy)?;
+            held.table.hyper().check_same(&spec.name, &hyper)?;
             return Ok(held.table.clone());
         }
         check_count("tables", tables.len(), limits::TABLES_MAX)?;
@@ -303,27 +305,6 @@ fn check_group(name: &str, size: u32) -> Result<(), SpecError> {
     if name.is_empty() || name.len() > limits::NAME_BYTES_MAX {
         let expected = format!("1 to {} bytes", limits::NAME_BYTES_MAX);
         return Err(field("group name", expected, name.len().to_string()));
-    }
-    Ok(())
-}
-
-fn same(
-    held: &Table,
-    spec: &TableSpec,
-    policy: &TablePolicy,
-    hyper: &Hyper,
-) -> Result<(), SpecError> {
-    let mismatch = |field, expected: String, found: String| {
-        Err(SpecError::Mismatch { name: spec.name.clone(), field, expected, found })
-    };
-    if held.spec() != spec {
-        return mismatch("spec", format!("{:?}", held.spec()), format!("{spec:?}"));
-    }
-    if held.policy() != policy {
-        return mismatch("policy", format!("{:?}", held.policy()), format!("{policy:?}"));
-    }
-    if held.hyper() != hyper {
-        return mismatch("hyper", format!("{:?}", held.hyper()), format!("{hyper:?}"));
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 
 mod group;
 mod policy;
+mod same;
 mod table;
 
 pub use group::{GroupRecord, Member, MemberEnd};

@@ -1,6 +1,7 @@
 //! How a table behaves, and its hyper-parameters.
 
 use super::TableSpec;
+use super::same::{same, same_shown};
 use crate::error::SpecError;
 use crate::extension::Extension;
 use crate::limits;
@@ -57,7 +58,9 @@ impl TablePolicy {
         }
     }
 
-    /// Accepts NaN and infinity in pushes, and so saves one pass over pushed data.
+    /// Accepts NaN and infinity in pushes, and so saves one pass over pushed data. Without it the
+    /// `push` of such a value may still return `Ok`: the error, `NonFinite`, then comes from the
+    /// worker's next `wait`, `tick` or `finish`.
     #[must_use]
     pub fn allow_non_finite(mut self) -> Self {
         self.non_finite = true;
@@ -77,6 +80,18 @@ impl TablePolicy {
         self.fold = order;
         self
     }
+
+    /// Checks that another policy for the table `name` is the same.
+    ///
+    /// # Errors
+    /// `Mismatch` naming the first field that differs.
+    pub fn check_same(&self, name: &str, found: &Self) -> Result<(), SpecError> {
+        let stash = [self.bsp_stash_bytes_max, found.bsp_stash_bytes_max];
+        same(name, "local policy", &self.local, &found.local)?;
+        same_shown(name, "fold order", &self.fold, &found.fold)?;
+        same(name, "non_finite", &self.non_finite, &found.non_finite)?;
+        same(name, "bsp_stash_bytes_max", &stash[0], &stash[1])
+    }
 }
 
 /// Numbers that change while a table is trained.
@@ -90,6 +105,14 @@ impl Hyper {
     /// The learning rate's schedule.
     pub fn rate(rate: Schedule) -> Self {
         Self { rate }
+    }
+
+    /// Checks that other numbers for the table `name` are the same.
+    ///
+    /// # Errors
+    /// `Mismatch` naming the field that differs.
+    pub fn check_same(&self, name: &str, found: &Self) -> Result<(), SpecError> {
+        same_shown(name, "rate", &self.rate, &found.rate)
     }
 
     /// Checks that every number is finite, and stays what it is in the table's type.

@@ -4,6 +4,7 @@ use std::hash::Hasher;
 
 use siphasher::sip128::{Hasher128, SipHasher24};
 
+use super::same::{same, same_shown};
 use super::{Hyper, TablePolicy};
 use crate::codec::Writer;
 use crate::error::SpecError;
@@ -110,7 +111,7 @@ impl TableSpec {
     pub fn dense(name: impl Into<String>, rows: u64) -> Self {
         Self {
             name: name.into(),
-            // `rows` = 0 is refused by `check`: its width is set to 0 there.
+            // `rows` = 0 is refused by `check`: the width of such a table stays 0.
             domain: KeyRange::from_count(Key(0), rows).unwrap_or(KeyRange::single(Key(0))),
             width: u32::from(rows > 0),
             dtype: DType::F32,
@@ -138,7 +139,8 @@ impl TableSpec {
     /// Sets the elements per row.
     #[must_use]
     pub fn width(mut self, width: u32) -> Self {
-        self.width = width;
+        // A table without rows is refused whatever its width.
+        self.width = if self.width == 0 { 0 } else { width };
         self
     }
 
@@ -177,7 +179,9 @@ impl TableSpec {
         self
     }
 
-    /// Sets how contributions are merged.
+    /// Sets how contributions are merged. The default, `Sum`, adds up the gradients of all workers:
+    /// a step then grows with their number, as if each worker added its own learning rate. With
+    /// `WeightedMean` it does not.
     #[must_use]
     pub fn combine(mut self, combine: Combine) -> Self {
         self.combine = combine;
@@ -239,8 +243,9 @@ impl TableSpec {
     pub fn check(&self) -> Result<(), SpecError> {
         let bytes = self.name.len();
         self.field(bytes > 0 && bytes <= limits::NAME_BYTES_MAX, "name", "1 to 255 bytes", bytes)?;
-        let width = self.width > 0 && self.width <= limits::WIDTH_MAX;
-        self.field(width, "width", "1 to 65536 (and at least one row)", self.width)?;
+        let rows_or_width = "number of rows (keys), or the width,";
+        self.field(self.width > 0, rows_or_width, "at least 1 of each", self.width)?;
+        self.field(self.width <= limits::WIDTH_MAX, "width", "1 to 65536", self.width)?;
         let block = self.block_elements;
         let bounds = limits::BLOCK_ELEMENTS_MIN..=limits::BLOCK_ELEMENTS_MAX;
         let fits = bounds.contains(&block) && block.is_power_of_two();
@@ -251,6 +256,24 @@ impl TableSpec {
         let fits = self.layout == Layout::Sparse || elements <= 1 << 48;
         self.field(fits, "domain", "at most 2^48 elements when dense", elements)?;
         self.check_numbers()
+    }
+
+    /// Checks that another description of this table is the same.
+    ///
+    /// # Errors
+    /// `Mismatch` naming the first field that differs.
+    pub fn check_same(&self, found: &Self) -> Result<(), SpecError> {
+        let name = &self.name;
+        same(name, "name", name, &found.name)?;
+        same(name, "domain", &self.domain, &found.domain)?;
+        same(name, "width", &self.width, &found.width)?;
+        same(name, "dtype", &self.dtype.name(), &found.dtype.name())?;
+        same(name, "layout", &self.layout.name(), &found.layout.name())?;
+        same(name, "block_elements", &self.block_elements, &found.block_elements)?;
+        same(name, "slots", &self.slots, &found.slots)?;
+        same_shown(name, "init", &self.init, &found.init)?;
+        same(name, "rule", &self.rule, &found.rule)?;
+        same_shown(name, "combine", &self.combine, &found.combine)
     }
 
     fn check_numbers(&self) -> Result<(), SpecError> {
