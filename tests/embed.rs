@@ -90,10 +90,7 @@ fn errors_name_what_was_expected_and_found() {
     };
     let end = ": use the same or another name";
     let (wide, bsp) = (spec.clone().width(2), TablePolicy::local(Bsp));
-    assert_eq!(
-        ensure(&wide, bsp.clone(), 1.0),
-        format!("\"w\" exists with width 1, found 2{end}")
-    );
+    assert_eq!(ensure(&wide, bsp.clone(), 1.0), format!("\"w\" exists with width 1, found 2{end}"));
     assert_eq!(
         ensure(&spec, TablePolicy::local(Ssp { staleness: 2 }), 1.0),
         format!("\"w\" exists with local policy bsp/1, found ssp/1(staleness=2){end}")

@@ -78,8 +78,8 @@ impl Rows {
             let column = count as u64 + 1;
             let field = field.trim_ascii();
             if self.fields.is_some_and(|fields| count >= fields) {
-                let expected = format!("the end of the line after {count} fields");
-                return Err(source.text(column, expected, field));
+                let expected = format!("{count} fields, as in the first line");
+                return Err(source.fields(&expected, line, self.options.separator, column));
             }
             if count == self.options.label {
                 let Some(label) = label(field) else {
@@ -96,10 +96,12 @@ impl Rows {
             count += 1;
         }
         let least = (self.options.label.saturating_add(1)).max(2);
-        let expected = self.fields.unwrap_or(least);
-        if count < expected {
-            let fields = format!("{expected} fields or more, as its label and other lines need");
-            return Err(source.text(count as u64, fields, line));
+        if count < self.fields.unwrap_or(least) {
+            let expected = match self.fields {
+                Some(fields) => format!("{fields} fields, as in the first line"),
+                None => format!("{least} fields or more, a class and its features"),
+            };
+            return Err(source.fields(&expected, line, self.options.separator, count as u64));
         }
         self.fields = Some(count);
         Ok(())
@@ -139,17 +141,12 @@ mod tests {
             ("0,inf", r#"f:1:2: expected a finite number, found "inf""#),
             ("0,1\n-1,1", r#"f:2:1: expected a class from 0 to 65535, found "-1""#),
             ("0,1\n0.5,1", r#"f:2:1: expected a class from 0 to 65535, found "0.5""#),
+            ("0,1,2\n0,1", r#"f:2:2: expected 3 fields, as in the first line, found 2 in "0,1""#),
+            ("7", r#"f:1:1: expected 2 fields or more, a class and its features, found 1 in "7""#),
             (
-                "0,1,2\n0,1",
-                "f:2:2: expected 3 fields or more, as its label and other lines need, \
-                found \"0,1\"",
+                "0,1\n0,1,2,3",
+                r#"f:2:3: expected 2 fields, as in the first line, found 4 in "0,1,2,3""#,
             ),
-            (
-                "7",
-                "f:1:1: expected 2 fields or more, as its label and other lines need, \
-                found \"7\"",
-            ),
-            ("0,1\n0,1,2", r#"f:2:3: expected the end of the line after 2 fields, found "2""#),
         ] {
             assert_eq!(read(text, false, 0).unwrap_err(), message, "{text:?}");
         }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::error::DataError;
-use super::source::{Source, finite};
+use super::source::{BYTE_ORDER_MARK, Source, finite};
 
 /// What a data file looks like by its first bytes. A guess: only a loader's word is final.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +53,7 @@ impl Format {
     /// assert_eq!(Format::of(b"class,height,width\n"), Some(csv));
     /// ```
     pub fn of(head: &[u8]) -> Option<Self> {
+        let head = head.strip_prefix(BYTE_ORDER_MARK).unwrap_or(head);
         if let [0, 0, _, dimensions @ 1..=u8::MAX, ..] = *head {
             return Some(Self::Idx { dimensions });
         }
@@ -94,6 +95,8 @@ mod tests {
             (b"2 qid:4 17:1\n", Some(Format::Libsvm)),
             (b"0,1.5,2\n", csv(b',', false)),
             (b"class, height\n0,1\n", csv(b',', true)),
+            (b"\xef\xbb\xbf0\t1\n", csv(b'\t', false)),
+            (b"\xef\xbb\xbf0:1\n", Some(Format::Libsvm)),
             (b"cat;1.5\r\n", csv(b';', false)),
             (b"1\t2\n", csv(b'\t', false)),
             (b"12:30 7\n", Some(Format::Libsvm)),

@@ -2,7 +2,8 @@
 //!
 //! Whether a stream is gzip is read off its first two bytes, never off its name. Nothing is
 //! allocated on the word of a header: buffers grow with the bytes that really arrive, and a line
-//! is at most `LINE_BYTES_MAX` long.
+//! is at most `LINE_BYTES_MAX` long. A byte order mark, which editors put before UTF-8 text, is
+//! no part of the first line.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
@@ -11,6 +12,9 @@ use std::path::Path;
 use flate2::bufread::MultiGzDecoder;
 
 use super::error::{DataError, Place, quoted};
+
+/// The byte order mark of UTF-8.
+pub(super) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// The longest line of a text file.
 pub(super) const LINE_BYTES_MAX: usize = 16 << 20;
@@ -56,6 +60,9 @@ impl<'a> Source<'a> {
             Ok(_) => {},
             Err(problem) => return Err(self.broken(problem)),
         }
+        if self.line == 1 && line.starts_with(BYTE_ORDER_MARK) {
+            line.drain(..BYTE_ORDER_MARK.len());
+        }
         if line.last() == Some(&b'\n') {
             line.pop();
         }
@@ -80,6 +87,18 @@ impl<'a> Source<'a> {
     /// An error at a column of the current line.
     pub(super) fn text(&self, column: u64, expected: impl Into<String>, found: &[u8]) -> DataError {
         self.bad(column, expected.into(), quoted(found))
+    }
+
+    /// A number of fields that does not fit, at a column of the current line.
+    pub(super) fn fields(
+        &self,
+        expected: &str,
+        line: &[u8],
+        separator: u8,
+        column: u64,
+    ) -> DataError {
+        let found = line.split(|&byte| byte == separator).count();
+        self.bad(column, expected.into(), format!("{found} in {}", quoted(line)))
     }
 
     fn bad(&self, column: u64, expected: String, found: String) -> DataError {
@@ -170,6 +189,17 @@ mod tests {
         assert_eq!(SparseData::open_libsvm(&packed).unwrap(), data);
         let missing = SparseData::open_libsvm(dir.path().join("none"));
         assert!(matches!(missing, Err(DataError::Io { .. })));
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_skipped() {
+        let marked = [b"\xef\xbb\xbf", TEXT].concat();
+        let data = SparseData::read_libsvm("f", TEXT).unwrap();
+        assert_eq!(SparseData::read_libsvm("f", &marked[..]).unwrap(), data);
+        assert_eq!(SparseData::read_libsvm("f", &gzip(&marked)[..]).unwrap(), data);
+        // Only before the first line.
+        let inside = [TEXT, &marked[..]].concat();
+        assert!(SparseData::read_libsvm("f", &inside[..]).is_err());
     }
 
     #[test]
