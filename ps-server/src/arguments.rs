@@ -42,7 +42,7 @@ pub struct DemoArguments {
 
 /// Options of `train`.
 #[derive(Clone, Debug, Args)]
-#[command(after_help = FORMATS, override_usage = TRAIN_USAGE)]
+#[command(after_help = NOTES, override_usage = TRAIN_USAGE)]
 pub struct TrainArguments {
     /// What to train.
     #[arg(long, value_enum, ignore_case = true)]
@@ -51,7 +51,8 @@ pub struct TrainArguments {
     /// or `digits`, which are inside this program and bring their test rows.
     #[arg(long, value_name = "FILE")]
     pub train: PathBuf,
-    /// Held-out rows to score the model on, in the format of the training rows.
+    /// Held-out rows to score the model on, in the format of the training rows. Needed unless
+    /// `--train digits`, which brings its own.
     #[arg(long, value_name = "FILE")]
     pub test: Option<PathBuf>,
     /// Labels of the IDX training images. Default: the name of the images with `images-idx3`
@@ -62,7 +63,7 @@ pub struct TrainArguments {
     #[arg(long, value_name = "FILE")]
     pub test_labels: Option<PathBuf>,
     /// Train in this process. The only way until servers arrive, so it has to be said.
-    #[arg(long)]
+    #[arg(long, required = true)]
     pub embedded: bool,
     /// Consistency: bsp, ssp:N (staleness N) or eventual.
     #[arg(long, default_value = "bsp", value_name = "POLICY")]
@@ -94,15 +95,19 @@ pub struct TrainArguments {
 }
 
 const TRAIN_USAGE: &str =
-    "ps-server train --embedded --model <MODEL> --train <FILE> --test <FILE> [OPTIONS]";
+    "ps-server train --embedded --model <MODEL> --train <FILE> --test <FILE> [OPTIONS]
+       ps-server train --embedded --model <MODEL> --train digits [OPTIONS]";
 
-/// What the files have to look like.
-const FORMATS: &str = "\
+/// What the files have to look like, and what becomes of the model.
+const NOTES: &str = "\
 Files, plain or gzip, told by their content and not by their name:
   LIBSVM  `label index:value index:value ..`: labels -1 or 0, and +1; indices from 1, ascending
   CSV     `class,value,value,..`: no header; classes 0, 1, 2, ..; finite numbers
   IDX     MNIST's format, images and labels in two files; pixels 0 to 255 become 0 to 1
 Other values are used as they are: features of very different size should be scaled before.
+
+The trained model is scored and then discarded: there is no way to save it yet. Saving is planned
+together with durable tables (log and segments).
 
 Example: ps-server train --model softmax --train digits --embedded";
 

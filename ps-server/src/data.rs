@@ -11,6 +11,7 @@ use archipelago_workloads::{mlp, softmax, sparse_lr};
 
 use crate::arguments::{ModelKind, TrainArguments};
 use crate::model::Model;
+use crate::patience;
 
 /// What `--train` says for the digits inside the program.
 const DIGITS: &str = "digits";
@@ -58,7 +59,8 @@ fn load_sparse(arguments: &TrainArguments) -> anyhow::Result<(SparseData, Sparse
         "the digits are images of ten classes: train them with --model softmax or mlp"
     );
     let open = |path: &Path| {
-        SparseData::open_libsvm(path).map_err(|error| refused(arguments.model, path, error))
+        let data = patience::loading(path, || SparseData::open_libsvm(path));
+        data.map_err(|error| refused(arguments.model, path, error))
     };
     Ok((open(&arguments.train)?, open(test_file(arguments)?)?))
 }
@@ -71,17 +73,12 @@ fn has_unit_rows(data: &SparseData) -> bool {
 
 fn load_dense(arguments: &TrainArguments) -> anyhow::Result<(DenseData, DenseData)> {
     if arguments.train == Path::new(DIGITS) {
-        ensure!(
-            arguments.test.is_none(),
-            "--train digits brings its own test rows: leave --test out, or write ./digits for a \
-             file of that name"
-        );
-        return Ok(digits_split()?);
+        return load_digits(arguments);
     }
     let test = test_file(arguments)?;
     let (train_labels, test_labels) = (&arguments.train_labels, &arguments.test_labels);
     let open = |path: &Path, labels: &Option<PathBuf>, option| {
-        open_dense(arguments.model, path, labels.as_deref(), option)
+        patience::loading(path, || open_dense(arguments.model, path, labels.as_deref(), option))
     };
     let train = open(&arguments.train, train_labels, "--train-labels")?;
     let test_rows = open(test, test_labels, "--test-labels")?;
@@ -95,6 +92,19 @@ fn load_dense(arguments: &TrainArguments) -> anyhow::Result<(DenseData, DenseDat
     );
     let classes = train.classes().max(test_rows.classes());
     Ok((train.with_classes(classes)?, test_rows.with_classes(classes)?))
+}
+
+fn load_digits(arguments: &TrainArguments) -> anyhow::Result<(DenseData, DenseData)> {
+    let TrainArguments { test, train_labels, test_labels, .. } = arguments;
+    let options =
+        [("--test", test), ("--train-labels", train_labels), ("--test-labels", test_labels)];
+    if let Some((option, _)) = options.into_iter().find(|(_, file)| file.is_some()) {
+        bail!(
+            "--train digits brings its own labels and test rows: leave {option} out, or write \
+             ./digits for a file of that name"
+        );
+    }
+    Ok(digits_split()?)
 }
 
 fn test_file(arguments: &TrainArguments) -> anyhow::Result<&Path> {
@@ -169,8 +179,15 @@ fn hint(model: ModelKind, format: Option<Format>) -> String {
             format!("the file is neither text, gzip nor IDX: unpack or convert it. {reads}")
         },
         Some(Format::Libsvm) if !sparse => {
-            format!("the file looks like LIBSVM: pass --model sparse-lr. {reads}")
+            format!(
+                "the file looks like LIBSVM: pass --model sparse-lr, which tells two classes \
+                 apart, or convert the file to CSV. {reads}"
+            )
         },
+        Some(Format::Libsvm) => format!(
+            "{reads}. More than two classes in LIBSVM are not supported: label one class +1 and \
+             all others -1, or convert the file to CSV for --model softmax or mlp"
+        ),
         Some(Format::Csv { .. }) if sparse => {
             format!("the file looks like CSV: pass --model softmax or mlp. {reads}")
         },

@@ -6,7 +6,7 @@ use archipelago_workloads::data::digits_split;
 use archipelago_workloads::mlp;
 
 use crate::arguments::DemoArguments;
-use crate::job::Job;
+use crate::job::{Job, Outcome};
 use crate::model::Model;
 use crate::{Local, report};
 
@@ -35,16 +35,17 @@ pub(crate) fn run(arguments: &DemoArguments, out: &mut dyn Write) -> anyhow::Res
         let outcome = job.run()?;
         if arguments.json {
             report::json(out, &outcome)?;
+        } else {
+            // The table comes last; whoever stops the demo before has these lines.
+            let Outcome { seconds, scores, .. } = &outcome;
+            let accuracy = scores.accuracy;
+            writeln!(out, "{local} finished: {seconds:.2} s, accuracy {accuracy:.4}")?;
         }
+        out.flush()?;
         outcomes.push(outcome);
     }
     if !arguments.json {
         report::table(out, &outcomes)?;
-        writeln!(
-            out,
-            "up, down: what all requests and answers would take on the wire, as encoded. waited: \
-             summed over workers."
-        )?;
     }
     Ok(())
 }

@@ -8,6 +8,7 @@ mod demo;
 mod job;
 mod local;
 mod model;
+mod patience;
 mod report;
 mod summary;
 mod train;

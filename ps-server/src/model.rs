@@ -46,6 +46,42 @@ impl Model {
         })
     }
 
+    /// The name that the command line has for it.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::SparseLr { .. } => "sparse-lr",
+            Self::Softmax { .. } => "softmax",
+            Self::Mlp { .. } => "mlp",
+        }
+    }
+
+    /// Rows to train on.
+    pub(crate) fn rows(&self) -> usize {
+        match self {
+            Self::SparseLr { train, .. } => train.rows(),
+            Self::Softmax { train, .. } | Self::Mlp { train, .. } => train.rows(),
+        }
+    }
+
+    /// The log-loss of giving every class the same probability, in nats; of two classes at least.
+    pub(crate) fn guessing(&self) -> f64 {
+        let classes = match self {
+            Self::SparseLr { .. } => 2,
+            Self::Softmax { train, .. } | Self::Mlp { train, .. } => train.classes().max(2),
+        };
+        f64::from(classes).ln()
+    }
+
+    /// The learning rate at the first tick.
+    pub(crate) fn rate(&self) -> f64 {
+        let rate = match self {
+            Self::SparseLr { config, .. } => config.rate,
+            Self::Softmax { config, .. } => config.rate,
+            Self::Mlp { config, .. } => config.rate,
+        };
+        rate.at(1)
+    }
+
     /// Steps and length, to be changed.
     pub(crate) fn pace_mut(&mut self) -> &mut Pace {
         match self {

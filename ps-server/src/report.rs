@@ -5,11 +5,15 @@ use std::io::Write;
 use comfy_table::{CellAlignment, Table, presets::UTF8_HORIZONTAL_ONLY};
 use serde::Serialize;
 
-use crate::job::Outcome;
+use crate::job::{Outcome, nats};
 
 /// One run as JSON. Names and forms are relied upon by others.
 #[derive(Clone, Debug, Serialize)]
 struct Line {
+    model: &'static str,
+    /// Rows trained on.
+    rows: usize,
+    rate: f64,
     policy: String,
     workers: u32,
     seconds: f64,
@@ -19,6 +23,7 @@ struct Line {
     waits: u64,
     wait_seconds: f64,
     accuracy: f64,
+    /// `null` when it is not finite.
     log_loss: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     auc: Option<f64>,
@@ -27,6 +32,9 @@ struct Line {
 impl From<&Outcome> for Line {
     fn from(outcome: &Outcome) -> Self {
         Self {
+            model: outcome.model,
+            rows: outcome.rows,
+            rate: outcome.rate,
             policy: outcome.local.to_string(),
             workers: outcome.workers,
             seconds: outcome.seconds,
@@ -67,7 +75,7 @@ pub(crate) fn table(out: &mut dyn Write, outcomes: &[Outcome]) -> anyhow::Result
             line.waits.to_string(),
             format!("{:.2} s", line.wait_seconds),
             format!("{:.4}", line.accuracy),
-            format!("{:.4}", line.log_loss),
+            nats(line.log_loss),
         ];
         row.extend(with_auc.then(|| line.auc.map_or("-".into(), |auc| format!("{auc:.4}"))));
         table.add_row(row);
@@ -76,8 +84,14 @@ pub(crate) fn table(out: &mut dyn Write, outcomes: &[Outcome]) -> anyhow::Result
         column.set_cell_alignment(CellAlignment::Right);
     }
     writeln!(out, "{table}")?;
+    writeln!(out, "{LEGEND}")?;
     Ok(())
 }
+
+/// What the columns mean.
+const LEGEND: &str = "\
+time: training alone, without loading and scoring. waited: summed over workers.
+up, down: what all requests and answers would take on the wire, as encoded.";
 
 /// Bytes with a unit of 1000.
 fn bytes(count: u64) -> String {
@@ -94,6 +108,12 @@ fn bytes(count: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn absurd_losses_are_short() {
+        let losses = [0.25, 9999.0, 1e4, 3e38, f64::INFINITY, f64::NAN].map(nats);
+        assert_eq!(losses, ["0.2500", "9999.0000", "1.0e4", "3.0e38", "inf", "NaN"]);
+    }
 
     #[test]
     fn units() {

@@ -17,13 +17,14 @@ pub(crate) struct Summary {
     features: u64,
     /// The smallest and the largest value.
     range: (f32, f32),
-    /// Name and rows of every class.
+    /// Name and rows of every class, up to the last one with rows.
     classes: Vec<(String, usize)>,
 }
 
 impl Summary {
     pub(crate) fn of_dense(data: &DenseData) -> Self {
-        let mut counts = vec![0; data.classes() as usize];
+        let last = data.labels().iter().max().copied();
+        let mut counts = vec![0; last.map_or(0, |last| last as usize + 1)];
         for &label in data.labels() {
             counts[label as usize] += 1;
         }
@@ -47,15 +48,24 @@ impl Summary {
         }
     }
 
-    /// Names and shares: `0: 9.9 %, 1: 10.1 %`.
+    /// The classes that have rows.
+    fn held(&self) -> impl Iterator<Item = &(String, usize)> {
+        self.classes.iter().filter(|(_, rows)| *rows > 0)
+    }
+
+    /// Rows of a class by its place.
+    fn rows_of(&self, class: usize) -> usize {
+        self.classes.get(class).map_or(0, |(_, rows)| *rows)
+    }
+
+    /// Names and shares of the classes that have rows: `0: 9.9 %, 1: 10.1 %`.
     fn shares(&self) -> String {
         let share = |(name, rows): &(String, usize)| {
             format!("{name}: {:.1} %", 100.0 * *rows as f64 / self.rows.max(1) as f64)
         };
-        let mut words: Vec<_> = self.classes.iter().take(CLASSES_LISTED_MAX).map(share).collect();
-        if self.classes.len() > CLASSES_LISTED_MAX {
-            words.push(format!("{} more", self.classes.len() - CLASSES_LISTED_MAX));
-        }
+        let mut words: Vec<_> = self.held().take(CLASSES_LISTED_MAX).map(share).collect();
+        let more = self.held().skip(CLASSES_LISTED_MAX).count();
+        words.extend((more > 0).then(|| format!("{more} more")));
         words.join(", ")
     }
 }
@@ -73,7 +83,7 @@ pub(crate) fn notes(
     (train_name, train): (&str, &Summary),
     (test_name, test): (&str, &Summary),
 ) -> anyhow::Result<Vec<String>> {
-    let (rows, classes) = (train.rows, train.classes.len());
+    let (rows, classes) = (train.rows, train.held().count());
     let mut notes = vec![
         format!(
             "{train_name}: {rows} rows, {} features, {classes} classes ({})",
@@ -84,10 +94,12 @@ pub(crate) fn notes(
     ];
     let (low, high) = train.range;
     if low <= high {
-        let values = format!("values from {low} to {high}, used as they are");
-        notes.push(format!("{train_name}: {values}: features are not scaled"));
+        let scaled = low >= -1.0 && high <= 1.0;
+        let unscaled = if scaled { "" } else { ", used as they are: features are not scaled" };
+        notes.push(format!("{train_name}: values from {low} to {high}{unscaled}"));
     }
     notes.extend(warn_of_classes(train_name, train)?);
+    notes.extend(warn_of_gaps(train, test).map(|text| format!("warning: {train_name}: {text}")));
     notes.extend(warn_of_unseen((train_name, train), (test_name, test)));
     Ok(notes)
 }
@@ -104,20 +116,41 @@ fn warn_of_classes(name: &str, train: &Summary) -> anyhow::Result<Vec<String>> {
     if many || (rare && classes > 2) {
         warnings.push(format!("warning: {text}"));
     }
-    if train.classes.iter().filter(|(_, rows)| *rows > 0).count() == 1 {
+    if train.held().count() == 1 {
         warnings.push(format!("warning: {name}: all rows are of one class"));
     }
     Ok(warnings)
+}
+
+/// Classes that neither file has: a model is trained for them all the same.
+fn warn_of_gaps(train: &Summary, test: &Summary) -> Option<String> {
+    let classes = train.classes.len().max(test.classes.len());
+    let empty: Vec<_> =
+        (0..classes).filter(|&class| train.rows_of(class) + test.rows_of(class) == 0).collect();
+    let first = *empty.first()?;
+    let more = match empty.len() - 1 {
+        0 => String::new(),
+        more => format!(" and {more} more below {classes}"),
+    };
+    // Two classes without names of numbers are LIBSVM's, of which one may be missing.
+    let numbered = train.classes.get(first).is_none_or(|(name, _)| *name == first.to_string());
+    numbered.then(|| {
+        format!(
+            "no row is of class {first}{more}: the model has {classes} classes, 0 to {}; number \
+             them from 0 without gaps",
+            classes - 1
+        )
+    })
 }
 
 fn warn_of_unseen(
     (train_name, train): (&str, &Summary),
     (test_name, test): (&str, &Summary),
 ) -> Option<String> {
-    let pairs = train.classes.iter().zip(&test.classes);
-    let unseen = pairs.filter(|((_, train), (_, test))| *train == 0 && *test > 0);
+    let classes = test.classes.iter().enumerate();
+    let unseen = classes.filter(|(class, (_, rows))| *rows > 0 && train.rows_of(*class) == 0);
     let (names, rows): (Vec<_>, Vec<_>) =
-        unseen.map(|((name, _), (_, rows))| (name.as_str(), *rows)).unzip();
+        unseen.map(|(_, (name, rows))| (name.as_str(), *rows)).unzip();
     let listed = names[..names.len().min(CLASSES_LISTED_MAX)].join(", ");
     (!names.is_empty()).then(|| {
         format!(
@@ -149,15 +182,45 @@ mod tests {
         let notes = said([vec![0; 15], vec![1; 25]].concat());
         assert_eq!(notes[0], "a: 40 rows, 1 features, 2 classes (0: 37.5 %, 1: 62.5 %)");
         assert_eq!(notes[1], "b: 40 rows");
-        assert_eq!(
-            notes[2],
-            "a: values from 0.5 to 0.5, used as they are: features are not scaled"
-        );
+        assert_eq!(notes[2], "a: values from 0.5 to 0.5");
         assert_eq!(notes.len(), 3);
         let data = SparseData::read_libsvm("f", &b"+1 3:-2\n-1 1:4\n-1\n-1\n"[..]).expect("sound");
         let summary = Summary::of_sparse(&data);
         assert_eq!(summary.shares(), "-1: 75.0 %, +1: 25.0 %");
         assert_eq!((summary.features, summary.range), (3, (-2.0, 4.0)));
+        let notes = super::notes(("a", &summary), ("b", &summary)).expect("good data");
+        assert_eq!(
+            notes[2..],
+            ["a: values from -2 to 4, used as they are: features are not scaled"]
+        );
+    }
+
+    #[test]
+    fn classes_that_no_file_has_are_noticed() {
+        let from_one = said([vec![1; 20], vec![2; 20]].concat());
+        assert_eq!(from_one[0], "a: 40 rows, 1 features, 2 classes (1: 50.0 %, 2: 50.0 %)");
+        assert_eq!(
+            from_one[3..],
+            ["warning: a: no row is of class 0: the model has 3 classes, 0 to 2; number them \
+              from 0 without gaps"]
+        );
+        let gaps = said([vec![0; 40], vec![3; 40]].concat());
+        assert!(gaps[3].contains("of class 1 and 1 more below 4:"), "{gaps:?}");
+        let positive = SparseData::read_libsvm("f", &b"+1 1:1\n"[..]).expect("sound");
+        let positive = Summary::of_sparse(&positive);
+        let notes = notes(("a", &positive), ("b", &positive)).expect("good data");
+        assert_eq!(notes[3..], ["warning: a: all rows are of one class"]);
+    }
+
+    #[test]
+    fn classes_of_the_test_are_not_said_of_the_training_rows() {
+        // Loading gives both files the classes of both.
+        let train = DenseData::new(1, 3, vec![0.5], vec![0]).expect("sound");
+        let (train, test) = (Summary::of_dense(&train), summary(vec![0, 1, 2]));
+        let notes = notes(("a", &train), ("b", &test)).expect("good data");
+        assert_eq!(notes[0], "a: 1 rows, 1 features, 1 classes (0: 100.0 %)");
+        assert!(!notes.iter().any(|note| note.contains("3 classes in 1 rows")), "{notes:?}");
+        assert!(notes[4].contains("b: 2 rows are of 2 classes without a row in a"), "{notes:?}");
     }
 
     #[test]
@@ -180,8 +243,10 @@ mod tests {
         let train = summary([vec![0; 20], vec![3; 20]].concat());
         let test = summary(vec![0, 1, 3, 1]);
         let notes = notes(("a", &train), ("b", &test)).expect("good data");
-        let expected = "warning: b: 2 rows are of 1 classes without a row in a (1): they cannot \
-            be learned";
-        assert_eq!(notes.last().map(String::as_str), Some(expected));
+        let gap = "warning: a: no row is of class 2: the model has 4 classes, 0 to 3; number \
+            them from 0 without gaps";
+        let unseen = "warning: b: 2 rows are of 1 classes without a row in a (1): they cannot be \
+            learned";
+        assert!(notes.ends_with(&[gap.into(), unseen.into()]), "{notes:?}");
     }
 }

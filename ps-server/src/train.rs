@@ -3,11 +3,15 @@
 use std::io::Write;
 
 use anyhow::ensure;
-use archipelago::Schedule;
+use archipelago::error::AccessError;
+use archipelago::{Error, Schedule};
 
 use crate::arguments::TrainArguments;
-use crate::job::Job;
+use crate::job::{Job, nats};
 use crate::{data, report, summary};
+
+/// What to do when steps were too large.
+const ADVICE: &str = "lower --rate, or scale features of very different size";
 
 /// Loads, says what was loaded, trains, scores, reports.
 pub(crate) fn run(arguments: &TrainArguments, out: &mut dyn Write) -> anyhow::Result<()> {
@@ -39,6 +43,42 @@ pub(crate) fn run(arguments: &TrainArguments, out: &mut dyn Write) -> anyhow::Re
         shards: arguments.shards,
         quiet: arguments.json,
     };
-    let outcome = job.run()?;
+    let outcome = job.run().map_err(advised)?;
+    if let Some(loss) = outcome.diverged {
+        writeln!(
+            std::io::stderr(),
+            "warning: a log-loss of {}, where guessing has {}: training has diverged: {ADVICE}",
+            nats(loss),
+            nats(model.guessing())
+        )?;
+    }
     if arguments.json { report::json(out, &outcome) } else { report::table(out, &[outcome]) }
+}
+
+/// Adds what to do to the error of steps so large that no number holds what follows.
+fn advised(error: anyhow::Error) -> anyhow::Error {
+    match error.downcast_ref() {
+        Some(Error::Access(AccessError::NonFinite { .. })) => {
+            error.context(format!("training has diverged: {ADVICE}"))
+        },
+        _ => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Arguments, Command};
+    use clap::Parser;
+
+    #[test]
+    fn a_program_has_to_say_embedded_too() {
+        let line = ["ps-server", "train", "--embedded", "--model", "mlp", "--train", "digits"];
+        let Command::Train(mut arguments) = Arguments::parse_from(line).command else {
+            panic!("another command");
+        };
+        arguments.embedded = false;
+        let error = run(&arguments, &mut std::io::sink()).expect_err("not embedded").to_string();
+        assert!(error.contains("train needs --embedded, which trains in this process"), "{error}");
+    }
 }

@@ -34,7 +34,9 @@ fn the_demo_prints_a_json_line_per_policy() {
 fn the_demo_prints_a_table() {
     let output = ps_server(&["demo", "--epochs", "1", "--workers", "2"]);
     let text = String::from_utf8(output.stdout).expect("UTF-8");
-    assert!(text.contains("accuracy") && text.contains("eventual"), "{text}");
+    assert!(text.contains("log-loss") && text.contains("time: training alone"), "{text}");
+    let finished = text.lines().filter(|line| line.contains(" finished: ")).count();
+    assert_eq!(finished, 3, "whoever stops the demo has what is finished: {text}");
 }
 
 /// Trains on files of these contents; both may be the same.
@@ -67,8 +69,10 @@ fn training_reads_csv_says_what_it_reads_and_reports() {
     let output = train("MLP", rows.as_bytes(), rows.as_bytes(), &options);
     let line = json(&output);
     assert_eq!((line["accuracy"].as_f64(), line["policy"].as_str()), (Some(1.0), Some("ssp:1")));
+    assert_eq!((line["model"].as_str(), line["rows"].as_u64()), (Some("mlp"), Some(64)));
+    assert_eq!(line["rate"].as_f64(), Some(0.1));
     let said = String::from_utf8_lossy(&output.stderr);
-    for part in ["64 rows, 2 features, 2 classes (0: 50.0 %, 1: 50.0 %)", "not scaled"] {
+    for part in ["64 rows, 2 features, 2 classes (0: 50.0 %, 1: 50.0 %)", "values from 0 to 1"] {
         assert!(said.contains(part), "{said}");
     }
 }
@@ -83,12 +87,37 @@ fn classes_that_were_never_seen_are_a_warning() {
 }
 
 #[test]
+fn training_that_diverges_is_told_to_lower_the_rate() {
+    // One row in four contradicts the others, so that no model is sure of everything.
+    let rows = "+1 1:1\n-1 2:1\n+1 1:1\n-1 1:1\n".repeat(20);
+    let options = ["--epochs", "2", "--rate", "1e30"];
+    let output = train("sparse-lr", rows.as_bytes(), rows.as_bytes(), &options);
+    assert!(output.status.success());
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("training has diverged: lower --rate"), "{said}");
+    let table = String::from_utf8_lossy(&output.stdout);
+    assert!(table.contains("e29 ") || table.contains("e30 "), "{table}");
+    assert!(table.lines().all(|line| line.chars().count() < 200), "{table}");
+    let digits = ["train", "--embedded", "--model", "softmax", "--train", "digits"];
+    let refused = complaint(&[&digits[..], &["--rate", "1e38"]].concat());
+    for part in ["training has diverged: lower --rate", "NaN pushed"] {
+        assert!(refused.contains(part), "{refused}");
+    }
+    let calm = train("sparse-lr", rows.as_bytes(), rows.as_bytes(), &options[..2]);
+    assert!(!String::from_utf8_lossy(&calm.stderr).contains("diverged"));
+}
+
+#[test]
 fn the_digits_need_no_file() {
     let digits = ["train", "--embedded", "--json", "--model", "softmax", "--train", "digits"];
     let line = json(&ps_server(&[&digits[..], &["--epochs", "5"]].concat()));
     assert!(line["accuracy"].as_f64() > Some(0.8), "{line}");
     let text = complaint(&[&digits[..], &["--test", "rows.csv"]].concat());
     assert!(text.contains("leave --test out"), "{text}");
+    for option in ["--train-labels", "--test-labels"] {
+        let text = complaint(&[&digits[..], &[option, "labels"]].concat());
+        assert!(text.contains(&format!("leave {option} out")), "{text}");
+    }
     let sparse = ["train", "--embedded", "--model", "sparse-lr", "--train", "digits"];
     assert!(complaint(&sparse).contains("--model softmax or mlp"));
 }
@@ -143,7 +172,7 @@ fn a_file_of_another_format_is_told_with_what_to_pass() {
         ("mlp", b"class,height\n0,1\n", ["found \"class\"", "tail -n +2"]),
         ("mlp", b"0;1\n", ["found \"0;1\"", "separated by ';'"]),
         ("mlp", b"0,1\n0.5,1\n", ["rows:2:1: ", "the class as 0, 1, 2, .."]),
-        ("sparse-lr", b"+2 1:1\n", ["found \"+2\"", "labels -1 or 0, and +1"]),
+        ("sparse-lr", b"+2 1:1\n", ["found \"+2\"", "label one class +1 and all others -1"]),
         ("mlp", b"\x89PNG\r\n\x1a\n\0", [r#"found "\x89PNG""#, "neither text, gzip nor IDX"]),
     ] {
         let text = training_complaint(model, rows);
@@ -159,8 +188,10 @@ fn a_file_of_another_format_is_told_with_what_to_pass() {
 fn complaints_say_what_to_do() {
     let files = ["train", "--model", "sparse-lr", "--train", "/nowhere", "--test", "/nowhere"];
     let options = [&files[..], &["--embedded"]].concat();
-    let missing = complaint(&files);
-    assert!(missing.contains("train needs --embedded, which trains in this process"), "{missing}");
+    let missing = complaint(&["train"]);
+    for option in ["  --embedded\n", "  --model <MODEL>\n", "  --train <FILE>\n"] {
+        assert!(missing.contains(option), "{missing}");
+    }
     let missing = complaint(&options);
     assert!(missing.contains("/nowhere"), "{missing}");
     let size = training_complaint("sparse-lr", b"1 4000000000:1\n-1 1:1\n");
