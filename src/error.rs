@@ -205,7 +205,9 @@ pub enum AccessError {
         /// The table's layout.
         found: &'static str,
     },
-    /// A pushed element is NaN or infinite, and the table refuses those.
+    /// A pushed element is NaN or infinite, and the table refuses those. Values are looked at where
+    /// they are applied, so this may come from the `wait`, `tick` or `finish` after a push that
+    /// was `Ok`.
     #[error(
         "table {table:?}, key {key}, element {element}: {found} pushed; its block was refused \
          whole (TablePolicy::allow_non_finite accepts such values)"
@@ -399,7 +401,7 @@ pub struct WaitReason {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum WaitFor {
-    /// The group still lacks members.
+    /// The group still lacks members: nobody reads before all have joined.
     GroupForming,
     /// A member's tick has to be counted (Bsp: the round has to close).
     MemberTick,
@@ -419,9 +421,13 @@ pub enum WaitFor {
 
 impl fmt::Display for WaitReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "waits for {}", self.what)?;
-        if let Some(rank) = self.who {
-            write!(f, " of {rank}")?;
+        match self.who {
+            Some(rank) if self.what == WaitFor::GroupForming => {
+                let all = "members join in order, and all of them before anyone reads";
+                write!(f, "waits for {rank} to join the group ({all})")?;
+            },
+            Some(rank) => write!(f, "waits for {} of {rank}", self.what)?,
+            None => write!(f, "waits for {}", self.what)?,
         }
         write!(f, " at {}", self.tick)
     }

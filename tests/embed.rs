@@ -220,8 +220,9 @@ fn waits_end_at_their_deadline_and_say_why() {
         },
         other => panic!("expected a deadline, found {other}"),
     };
-    let forming = waits(a.pull(&w, .., &mut x).unwrap_err());
-    assert_eq!(forming, (WaitFor::GroupForming, None, 1));
+    let forming = a.pull(&w, .., &mut x).unwrap_err();
+    assert!(forming.to_string().contains("waits for worker 1 to join the group"), "{forming}");
+    assert_eq!(waits(forming), (WaitFor::GroupForming, Some(1), 1));
     let b = group.join_blocking().unwrap();
     a.pull(&w, .., &mut x).unwrap();
     let stamp = a.push(&w, .., &[0.0_f32]).unwrap();

@@ -227,6 +227,11 @@ impl GroupProgress {
         self.members.len() == self.record.size as usize
     }
 
+    /// The first rank that has not joined. Ranks join in order, so the ones below have.
+    pub(super) fn missing(&self) -> Option<Rank> {
+        (!self.formed()).then_some(Rank(self.members.len() as u32))
+    }
+
     /// The member furthest behind within `range`.
     pub(super) fn slowest_in(&self, range: &KeyRange) -> Option<(Tick, Rank)> {
         self.clock.min_over(range)

@@ -76,8 +76,8 @@ impl<T: Element> ShardEngine<T> {
         let Some(group) = self.progress.group(origin.group) else {
             return Err(forming());
         };
-        if !group.formed() {
-            return Err(forming());
+        if let Some(missing) = group.missing() {
+            return Err(Halt::Wait(wait(WaitFor::GroupForming, Some(missing), tick, now)));
         }
         if self.progress.writer().is_some_and(|writer| writer != origin.group) {
             let oldest = self.progress.writing().map_or(Tick(0), |writing| writing.closed);
