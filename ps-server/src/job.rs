@@ -128,13 +128,13 @@ impl Job<'_> {
         if self.quiet {
             return ProgressBar::hidden();
         }
-        let bar = ProgressBar::new(ticks);
+        // Everything is set before the first line is drawn.
+        let bar = ProgressBar::new(ticks).with_message("starting");
+        let bar = bar.with_prefix(self.local.to_string());
         let template = "{prefix:>9} [{wide_bar}] {pos}/{len} ticks, {msg}{left}";
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style.with_key("left", write_left).progress_chars("=> "));
         }
-        bar.set_prefix(self.local.to_string());
-        bar.set_message("starting");
         bar.enable_steady_tick(Duration::from_millis(100));
         bar
     }

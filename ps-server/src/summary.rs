@@ -106,9 +106,12 @@ pub(crate) fn notes(
 
 fn warn_of_classes(name: &str, train: &Summary) -> anyhow::Result<Vec<String>> {
     let (rows, classes) = (train.rows, train.classes.len());
+    let numbers = match train.held().count() {
+        held if held == classes => format!("{held} classes"),
+        held => format!("{held} classes, numbered up to {},", classes.saturating_sub(1)),
+    };
     let text = format!(
-        "{name}: {classes} classes in {rows} rows: the class has to be in the first column, \
-         numbered from 0"
+        "{name}: {numbers} in {rows} rows: the class has to be in the first column, numbered from 0"
     );
     let (many, rare) = (classes > CLASSES_USUAL_MAX, classes > rows / CLASS_ROWS_USUAL_MIN);
     ensure!(!(many && rare), "{text}");
@@ -204,6 +207,8 @@ mod tests {
             ["warning: a: no row is of class 0: the model has 3 classes, 0 to 2; number them \
               from 0 without gaps"]
         );
+        let few = said(vec![1, 2, 3]);
+        assert!(few[3].contains("a: 3 classes, numbered up to 3, in 3 rows:"), "{few:?}");
         let gaps = said([vec![0; 40], vec![3; 40]].concat());
         assert!(gaps[3].contains("of class 1 and 1 more below 4:"), "{gaps:?}");
         let positive = SparseData::read_libsvm("f", &b"+1 1:1\n"[..]).expect("sound");
