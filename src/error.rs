@@ -33,6 +33,9 @@ pub enum Error {
     /// Bytes from a peer or a disk do not decode.
     #[error(transparent)]
     Frame(#[from] FrameError),
+    /// A peer cannot be reached, or is not who it should be.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
 }
 
 /// Who has to change something.
@@ -54,6 +57,7 @@ impl Error {
             Self::Group(GroupError::Removed { .. }) | Self::Wait(_) => Blame::Circumstance,
             Self::Group(_) => Blame::Caller,
             Self::Frame(_) => Blame::Peer,
+            Self::Transport(error) => error.blame(),
         }
     }
 
@@ -457,5 +461,63 @@ struct Seconds(Duration);
 impl fmt::Display for Seconds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:.3} s", self.0.as_secs_f64())
+    }
+}
+
+/// A peer cannot be reached, or is not who it should be.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TransportError {
+    /// A certificate, key or revocation list is of no use.
+    #[error("{what}: {problem}")]
+    Credentials {
+        /// Which text.
+        what: &'static str,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A certificate or flag does not say who a process is.
+    #[error("expected {expected}, found {found:?}")]
+    Identity {
+        /// What it should say.
+        expected: &'static str,
+        /// What it says.
+        found: String,
+    },
+    /// The socket cannot be opened.
+    #[error("cannot bind {address}: {problem}")]
+    Bind {
+        /// The address asked for.
+        address: String,
+        /// What the system said.
+        problem: String,
+    },
+    /// No connection, or the one there was is gone. It is made again by itself.
+    #[error("{peer} at {address}: {problem}")]
+    Unreachable {
+        /// Who.
+        peer: String,
+        /// Where.
+        address: String,
+        /// What happened.
+        problem: String,
+    },
+    /// One side does not accept the other. Trying again does not help.
+    #[error("{peer} refused: {reason}")]
+    Refused {
+        /// Who was refused, or who refused.
+        peer: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+impl TransportError {
+    fn blame(&self) -> Blame {
+        match self {
+            Self::Credentials { .. } | Self::Identity { .. } | Self::Bind { .. } => Blame::Caller,
+            Self::Unreachable { .. } => Blame::Circumstance,
+            Self::Refused { .. } => Blame::Peer,
+        }
     }
 }

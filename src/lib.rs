@@ -73,6 +73,8 @@ pub mod spec;
 pub mod store;
 pub mod sync;
 pub mod time;
+#[cfg(feature = "quic")]
+pub mod transport;
 pub mod vector;
 pub mod wire;
 

@@ -51,6 +51,18 @@ pub const TABLES_MAX: usize = 4_096;
 pub const GROUPS_MAX: usize = 4_096;
 /// Bytes of one wire frame, header included: the largest block with its keys, and some.
 pub const FRAME_BYTES_MAX: usize = 1 << 20;
+/// Connections whose handshake waits at one process.
+pub const HANDSHAKES_MAX: usize = 1_024;
+/// How long a handshake with its hellos may take.
+pub const HANDSHAKE_MAX: Duration = Duration::from_secs(5);
+/// How long a process that ends waits for its farewells to leave.
+pub const FAREWELL_MAX: Duration = Duration::from_secs(1);
+/// How long the next call waits after one that failed: the first time, and at most.
+pub const CALL_AGAIN_MIN: Duration = Duration::from_millis(50);
+/// The longest such wait.
+pub const CALL_AGAIN_MAX: Duration = Duration::from_secs(5);
+/// Bytes that wait to be sent to one peer. A peer that reads more slowly loses its connection.
+pub const PEER_QUEUE_BYTES_MAX: usize = 512 << 20;
 /// Servers in a static list.
 pub const SERVERS_MAX: usize = 1_024;
 /// Virtual nodes of a server of weight 1 on the ring.
@@ -76,6 +88,10 @@ const _: () = assert!(
 const _: () = assert!(
     SERVERS_MAX * VIRTUAL_NODES as usize <= RING_POINTS_MAX,
     "servers of weight 1 fit the ring"
+);
+const _: () = assert!(
+    PEER_QUEUE_BYTES_MAX >= INFLIGHT_MAX * 8 * BLOCK_ELEMENTS_MAX as usize,
+    "answers to a full window fit"
 );
 const _: () = assert!(INFLIGHT_MAX > TICKS_PENDING_MAX);
 const _: () = assert!(HEARTBEAT_INTERVAL.as_nanos() * 4 < WORKER_SILENCE_MAX.as_nanos());

@@ -5,6 +5,8 @@
 
 #[path = "same_bits/digits.rs"]
 mod digits;
+#[path = "same_bits/served.rs"]
+mod served;
 #[path = "training/mod.rs"]
 mod training;
 

@@ -4,6 +4,10 @@
 //! static and every process computes the same one.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::hash::Hasher as _;
+
+use siphasher::sip128::{Hasher128 as _, SipHasher24};
 
 use super::registry::{Code, Registry};
 use crate::error::{Result, SpecError};
@@ -104,6 +108,19 @@ impl Plan {
     /// The keeper of every group: the owner of slot 0 of the first table.
     pub fn keeper(&self) -> ServerId {
         self.owner(TableId(0), SlotIndex(0)).unwrap_or_default()
+    }
+
+    /// What two processes compare to know that they work by the same plan.
+    pub fn digest(&self) -> u128 {
+        let mut hasher = SipHasher24::new();
+        let mut add = |text: &dyn fmt::Debug| hasher.write(format!("{text:?};").as_bytes());
+        add(&self.inner.servers);
+        for planned in &self.inner.tables {
+            let table = &planned.table;
+            add(&(table.spec().hash(), table.policy(), table.hyper()));
+        }
+        add(&self.inner.groups);
+        hasher.finish128().as_u128()
     }
 
     /// Who owns a slot.

@@ -11,11 +11,33 @@ use crate::error::FrameError;
 /// Where the bytes of fields go.
 pub(super) trait Sink {
     fn raw(&mut self, bytes: &[u8]);
+
+    /// The last field of a frame: bytes that may be shared instead of copied.
+    fn shared(&mut self, bytes: &Bytes) {
+        self.raw(bytes);
+    }
 }
 
 impl Sink for Writer {
     fn raw(&mut self, bytes: &[u8]) {
         Self::raw(self, bytes);
+    }
+}
+
+/// Copies all but the last field, which it shares.
+#[derive(Debug, Default)]
+pub(super) struct Parts {
+    pub(super) head: Writer,
+    pub(super) last: Bytes,
+}
+
+impl Sink for Parts {
+    fn raw(&mut self, bytes: &[u8]) {
+        self.head.raw(bytes);
+    }
+
+    fn shared(&mut self, bytes: &Bytes) {
+        self.last = bytes.clone();
     }
 }
 

@@ -4,11 +4,11 @@
 
 use bytes::Bytes;
 
-use super::field::{Count, Field, Source};
+use super::field::{Count, Field, Parts, Source};
 use super::keys::put_keys;
 use super::layout::Choice;
 use super::{Message, Payload, PullRows, RowsNamed, TickTable};
-use crate::codec::{Reader, Writer};
+use crate::codec::Reader;
 use crate::error::FrameError;
 use crate::id::Sequence;
 use crate::key::{Key, check_ascending};
@@ -35,26 +35,36 @@ pub const HEADER_BYTES: usize = 12;
 /// What [`decode`] would refuse: `TooLarge` above a limit, `Malformed` for keys that do not
 /// ascend or a cut element. Then nothing is appended.
 pub fn encode(message: &Message, out: &mut Vec<u8>) -> Result<(), FrameError> {
+    for part in encode_shared(message)? {
+        out.extend_from_slice(&part);
+    }
+    Ok(())
+}
+
+/// The frame of a message in two parts, to be sent one after the other. The second shares the
+/// memory of the message's values, so that they are read once, for the checksum, and not copied.
+///
+/// # Errors
+/// As [`encode`].
+pub fn encode_shared(message: &Message) -> Result<[Bytes; 2], FrameError> {
     check(message)?;
-    let frame_bytes = encoded_len(message);
-    let payload_bytes = payload_len(frame_bytes)?;
-    out.reserve(frame_bytes);
-    let mut writer = Writer::into(std::mem::take(out));
+    let payload_bytes = payload_len(encoded_len(message))?;
+    let mut parts = Parts::default();
+    parts.head.raw(&PREFIX);
+    parts.head.u8(message.tag());
+    parts.head.u32(payload_bytes);
+    parts.head.u32(0);
+    message.put_fields(&mut parts);
+    let mut head = parts.head.finish();
     let mut sum = Sum::new(message.tag(), payload_bytes);
-    writer.raw(&PREFIX);
-    writer.u8(message.tag());
-    writer.u32(payload_bytes);
-    let sum_at = writer.len();
-    writer.u32(0);
-    message.put_fields(&mut writer);
-    *out = writer.finish();
-    if let Some((head, payload)) = out.split_at_mut_checked(sum_at + SUM_BYTES) {
-        sum.add(payload);
-        if let Some((_, field)) = head.split_last_chunk_mut() {
+    if let Some((fixed, fields)) = head.split_at_mut_checked(HEADER_BYTES) {
+        sum.add(fields);
+        sum.add(&parts.last);
+        if let Some((_, field)) = fixed.split_last_chunk_mut() {
             *field = sum.finish().to_le_bytes();
         }
     }
-    Ok(())
+    Ok([head.into(), parts.last])
 }
 
 /// The message of one whole frame. Values are copied; [`decode_shared`] spares that.
@@ -89,6 +99,15 @@ pub fn split(buffer: &[u8]) -> Result<Option<(Message, usize)>, FrameError> {
         return Ok(None);
     };
     Ok(Some((decode(frame)?, consumed)))
+}
+
+/// Bytes that follow a frame's header.
+///
+/// # Errors
+/// `Malformed` when no frame begins like this, `TooLarge` above the limit.
+pub fn payload_bytes(header: &[u8; HEADER_BYTES]) -> Result<usize, FrameError> {
+    let header = Head::take_partial(header)?;
+    Ok(header.map_or(0, |header| header.payload_bytes))
 }
 
 /// Bytes of a message's frame. Cost: a pass over its keys; values are not touched.
@@ -325,7 +344,6 @@ impl Sum {
 
 /// The magic number 0xa2c1 and version 1 of the format.
 const PREFIX: [u8; 3] = [0xc1, 0xa2, 1];
-const SUM_BYTES: usize = 4;
 const ORIGIN_BYTES: usize = 4 + 4 + 8;
 const RANGE_BYTES: usize = 8 + 8;
 /// A difference of slots, of 17 bits with its sign, and any difference of sequences.

@@ -238,7 +238,7 @@ impl Field for Payload {
     fn put(&self, sink: &mut impl Sink) {
         self.dtype.put(sink);
         super::field::put_count(self.bytes.len(), sink);
-        sink.raw(&self.bytes);
+        sink.shared(&self.bytes);
     }
 
     fn take(source: &mut Source<'_>) -> Result<Self, FrameError> {

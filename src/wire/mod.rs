@@ -31,8 +31,9 @@ mod refusal;
 mod tests;
 
 pub use frame::{
-    HEADER_BYTES, RowsSize, decode, decode_shared, encode, encoded_len, pull_answer_bytes,
-    pull_bytes, push_bytes, record_bytes_max, split, tick_bytes, tick_bytes_max,
+    HEADER_BYTES, RowsSize, decode, decode_shared, encode, encode_shared, encoded_len,
+    payload_bytes, pull_answer_bytes, pull_bytes, push_bytes, record_bytes_max, split, tick_bytes,
+    tick_bytes_max,
 };
 pub use message::{Header, JoinGrant, Message, PullResult, PullRows, RowsNamed, TickTable};
 pub use payload::Payload;

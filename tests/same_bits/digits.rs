@@ -11,22 +11,22 @@ use archipelago::{Bsp, Error, Hyper, Store, TablePolicy, TableSpec};
 use archipelago_workloads::data::{DenseData, Share, digits_split};
 use archipelago_workloads::mlp;
 
-const WORKERS: u32 = 4;
+pub(crate) const WORKERS: u32 = 4;
 /// Two passes over the data.
-const ITERATIONS: u64 = 46;
+pub(crate) const ITERATIONS: u64 = 46;
 
-fn classifier() -> mlp::Config {
+pub(crate) fn classifier() -> mlp::Config {
     let mut config = mlp::Config { block_elements: 256, ..mlp::Config::default() };
     config.pace.iterations = Some(ITERATIONS);
     config
 }
 
-fn tables(data: &DenseData) -> Vec<(TableSpec, Hyper)> {
+pub(crate) fn tables(data: &DenseData) -> Vec<(TableSpec, Hyper)> {
     classifier().tables(data.features(), data.classes(), WORKERS)
 }
 
 /// The digests of both layers, trained on threads.
-fn embedded(data: &DenseData, shards: u32) -> Vec<u128> {
+pub(crate) fn embedded(data: &DenseData, shards: u32) -> Vec<u128> {
     let store = Store::with_config(Config { shards, ..Config::default() });
     let ensure = |(spec, hyper)| store.ensure_table(spec, TablePolicy::local(Bsp), hyper).unwrap();
     let tables: Vec<_> = tables(data).into_iter().map(ensure).collect();

@@ -145,12 +145,18 @@ impl WorkerNode {
         self.closed
     }
 
+    /// Whether the worker has left its group in good order.
+    pub fn has_left(&self) -> bool {
+        matches!(self.leave, Some((_, Some(Ok(())))))
+    }
+
     /// Requests and ticks without an answer, for a driver's report.
     pub fn unanswered(&self) -> usize {
         self.requests.len() + self.ticks.len()
     }
 
-    pub(super) fn close(&mut self) {
+    /// Ends the worker's life, as if it had been dropped.
+    pub fn close(&mut self) {
         self.closed = true;
     }
 

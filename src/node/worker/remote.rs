@@ -314,6 +314,7 @@ impl Worker for RemoteWorker {
 impl Drop for RemoteWorker {
     fn drop(&mut self) {
         self.node.lock().close();
+        self.notify.outputs_wait();
     }
 }
 

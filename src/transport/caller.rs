@@ -1,0 +1,43 @@
+//! Keeps a connection to a server: calls, and calls again when it is gone.
+
+use std::net::SocketAddr;
+
+use super::link::Inbox;
+use super::meet::{Myself, call};
+use crate::error::TransportError;
+use crate::limits;
+use crate::node::Peer;
+
+/// One server to call.
+#[derive(Debug)]
+pub(super) struct Caller {
+    pub(super) endpoint: quinn::Endpoint,
+    pub(super) address: SocketAddr,
+    pub(super) peer: Peer,
+    pub(super) myself: Myself,
+    pub(super) inbox: Inbox,
+}
+
+impl Caller {
+    /// Calls until nobody listens to the inbox any more; tells `outcome` how each call went. The
+    /// wait after a failure doubles, so that a server that comes back is not stormed.
+    pub(super) async fn run(self, mut outcome: impl FnMut(Result<(), TransportError>)) {
+        let Self { endpoint, address, peer, myself, inbox } = self;
+        let mut wait = limits::CALL_AGAIN_MIN;
+        while !inbox.is_closed() {
+            match call(&endpoint, address, peer, &myself, &inbox).await {
+                Ok(link) => {
+                    wait = limits::CALL_AGAIN_MIN;
+                    outcome(Ok(()));
+                    link.closed().await;
+                },
+                Err(error) => {
+                    tracing::info!(%error, again_after = ?wait, "a call failed");
+                    outcome(Err(error));
+                },
+            }
+            tokio::time::sleep(wait).await;
+            wait = limits::CALL_AGAIN_MAX.min(wait * 2);
+        }
+    }
+}

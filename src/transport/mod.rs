@@ -1,0 +1,44 @@
+//! Driver 2: servers and workers in processes of their own, over QUIC with mutual TLS.
+//!
+//! A server is [`Server::start`], a worker [`join`]; both work by a [`Plan`](crate::node::Plan)
+//! that all processes share. The machines are those of [`node`](crate::node), as in the
+//! simulator: this room only moves their messages. It knows neither policies nor values.
+//!
+//! One connection per pair of processes; every message travels on a stream of its kind (control
+//! ahead of data). Each process has one thread for its socket and its node.
+//!
+//! Invariants: I1 nothing is read from a peer before TLS has proved its certificate, and no
+//! message is taken before its role, data centre and plan were checked; I2 a connection that is
+//! gone is made again, and only then the node sends again what is unanswered; I3 what waits for
+//! a peer is bounded, and a peer that breaks the protocol loses its connection, nothing else.
+
+mod caller;
+mod hello;
+mod identity;
+mod link;
+mod meet;
+mod pump;
+mod server;
+mod settings;
+mod stream;
+mod tls;
+mod worker;
+
+pub use hello::{HELLO_BYTES, Hello};
+pub use identity::{Identity, Role};
+pub use server::{Server, ServerConfig};
+pub use tls::Credentials;
+pub use worker::{WorkerConfig, join};
+
+use crate::error::{Error, Result, TransportError};
+
+/// A runtime for one thread: with several, quinn sends more and smaller batches.
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| start_failed(&error))
+}
+
+fn start_failed(problem: &impl ToString) -> Error {
+    let (what, problem) = ("thread of the process", problem.to_string());
+    TransportError::Credentials { what, problem }.into()
+}

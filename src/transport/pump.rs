@@ -1,0 +1,148 @@
+//! The loop that drives a node: inputs in, outputs out, the clock in between.
+
+use std::collections::BTreeMap;
+
+use tokio::sync::{Notify, mpsc};
+use tokio::time::{Instant as Deadline, sleep_until};
+
+use super::link::{Close, Event, Inbox, Link};
+use crate::node::{Input, Output, Peer};
+use crate::os::Clock;
+use crate::sync::Arc;
+use crate::time::Instant;
+
+/// Messages that wait for the node: enough that it never runs dry, few enough that a flood is
+/// held back by the windows of its senders.
+const INBOX_MESSAGES_MAX: usize = 64;
+
+/// What the loop drives.
+pub(super) trait Node {
+    /// Takes one input.
+    fn handle(&mut self, now: Instant, input: Input);
+    /// The next thing to do.
+    fn poll(&mut self) -> Output;
+    /// Whether the loop should end, and what peers are told then.
+    fn end(&self) -> Option<(Close, &'static str)>;
+}
+
+/// A node, its peers, and what waits for it.
+#[derive(Debug)]
+pub(super) struct Pump<N> {
+    node: N,
+    clock: Clock,
+    links: BTreeMap<Peer, Arc<Link>>,
+    control: mpsc::Receiver<Event>,
+    data: mpsc::Receiver<Event>,
+    wake_at: Option<Instant>,
+    /// Told when somebody else has left outputs in the node, or when the loop should end.
+    notify: Arc<Notify>,
+}
+
+impl<N: Node> Pump<N> {
+    /// The loop of `node`, and the inbox that feeds it.
+    pub(super) fn new(node: N, clock: Clock, notify: Arc<Notify>) -> (Self, Inbox) {
+        let (to_control, control) = mpsc::channel(INBOX_MESSAGES_MAX);
+        let (to_data, data) = mpsc::channel(INBOX_MESSAGES_MAX);
+        let (links, wake_at) = (BTreeMap::new(), None);
+        let pump = Self { node, clock, links, control, data, wake_at, notify };
+        (pump, Inbox { control: to_control, data: to_data })
+    }
+
+    /// Runs until the node is closed or nobody feeds it any more.
+    pub(super) async fn run(mut self) -> N {
+        loop {
+            self.carry_out();
+            if let Some((why, reason)) = self.node.end() {
+                for link in self.links.values() {
+                    link.close(why, reason);
+                }
+                return self.node;
+            }
+            let wake = self.wake_at.map(|at| Deadline::now() + at.since(self.clock.now()));
+            tokio::select! {
+                biased;
+                event = self.control.recv() => match event {
+                    Some(event) => self.on_event(event),
+                    None => return self.node,
+                },
+                () = self.notify.notified() => {},
+                () = sleep_until(wake.unwrap_or_else(Deadline::now)), if wake.is_some() => {
+                    self.wake_at = None;
+                    self.node.handle(self.clock.now(), Input::Timer);
+                },
+                event = self.data.recv() => match event {
+                    Some(event) => self.on_event(event),
+                    None => return self.node,
+                },
+            }
+        }
+    }
+
+    fn on_event(&mut self, event: Event) {
+        let now = self.clock.now();
+        match event {
+            Event::Up(link) => {
+                let peer = link.peer();
+                tracing::info!(%peer, "connected");
+                if let Some(older) = self.links.insert(peer, link) {
+                    older.close(Close::Replaced, "a newer connection took its place");
+                }
+                self.node.handle(now, Input::PeerUp(peer));
+            },
+            Event::Down(link, why) => {
+                let peer = link.peer();
+                if !self.is_current(&link) {
+                    return;
+                }
+                tracing::info!(%peer, %why, "disconnected");
+                self.links.remove(&peer);
+                // A cut connection is not a lost process: who is silent for too long is.
+                if is_farewell(&why) || matches!(peer, Peer::Server(_)) {
+                    self.node.handle(now, Input::PeerDown(peer));
+                }
+            },
+            Event::Message(link, message) => {
+                // What an earlier connection brought late was sent again on the newer one.
+                if self.is_current(&link) {
+                    self.node.handle(now, Input::Message { from: link.peer(), message });
+                }
+            },
+        }
+    }
+
+    fn is_current(&self, link: &Arc<Link>) -> bool {
+        self.links.get(&link.peer()).is_some_and(|current| Arc::ptr_eq(current, link))
+    }
+
+    /// Does what the node wants done. Between two steps of long work, control may come in.
+    fn carry_out(&mut self) {
+        loop {
+            match self.node.poll() {
+                Output::Send { to, stream, message } => {
+                    // Without a link there is nothing to do: the node sends again when it is up.
+                    if let Some(link) = self.links.get(&to) {
+                        link.send(stream, &message);
+                    }
+                },
+                Output::WakeAt(at) => self.wake_at = Some(at),
+                Output::Event(_) => {},
+                Output::Working => {
+                    while let Ok(event) = self.control.try_recv() {
+                        self.on_event(event);
+                    }
+                },
+                Output::Idle => return,
+            }
+        }
+    }
+}
+
+/// Whether the peer has said that it will not come back.
+fn is_farewell(why: &quinn::ConnectionError) -> bool {
+    match why {
+        quinn::ConnectionError::ApplicationClosed(close) => {
+            Close::of(close.error_code) == Some(Close::Gone)
+        },
+        _ => false,
+    }
+}

@@ -1,0 +1,124 @@
+//! Frames over QUIC streams.
+//!
+//! Every stream is unidirectional and begins with one byte, its number: 0 for control, then the
+//! data streams. Control streams go on with a [`Hello`]; then come frames.
+
+use bytes::{Bytes, BytesMut};
+use quinn::{RecvStream, SendStream};
+
+use super::hello::{HELLO_BYTES, Hello};
+use crate::error::FrameError;
+use crate::node::{DATA_STREAMS, Stream};
+use crate::wire::{self, HEADER_BYTES, Message};
+
+/// Control is sent before all data.
+const CONTROL_PRIORITY: i32 = 1;
+
+/// Why a stream cannot be read any further.
+#[derive(Debug)]
+pub(super) enum Broken {
+    /// The connection is gone; its own error says why.
+    Connection,
+    /// The peer sends what no honest peer sends.
+    Peer(FrameError),
+}
+
+impl From<FrameError> for Broken {
+    fn from(error: FrameError) -> Self {
+        Self::Peer(error)
+    }
+}
+
+/// Names a new stream to the peer.
+pub(super) async fn begin(
+    sender: &mut SendStream,
+    stream: Stream,
+) -> Result<(), quinn::WriteError> {
+    if stream == Stream::Control {
+        // A stream that has ended needs no priority.
+        let _ = sender.set_priority(CONTROL_PRIORITY);
+    }
+    sender.write_all(&[number_of(stream)]).await
+}
+
+/// The name of a stream that the peer has opened.
+pub(super) async fn begun(receiver: &mut RecvStream) -> Result<Stream, Broken> {
+    let mut number = [0];
+    read(receiver, &mut number).await?;
+    stream_of(number[0]).ok_or_else(|| {
+        Broken::Peer(FrameError::Malformed { field: "stream", found: u64::from(number[0]) })
+    })
+}
+
+/// The peer's hello.
+pub(super) async fn hello(receiver: &mut RecvStream) -> Result<Hello, Broken> {
+    let mut bytes = [0; HELLO_BYTES];
+    read(receiver, &mut bytes).await?;
+    Ok(Hello::decode(&bytes)?)
+}
+
+/// The next message of a stream; `None` at its end.
+///
+/// Copies the frame once, into memory where its values lie aligned: values end a frame, so the
+/// frame's end is put on a boundary.
+pub(super) async fn message(receiver: &mut RecvStream) -> Result<Option<Message>, Broken> {
+    let mut head = [0; HEADER_BYTES];
+    match receiver.read(&mut head).await {
+        Ok(Some(first)) => read(receiver, &mut head[first..]).await?,
+        Ok(None) => return Ok(None),
+        Err(_gone) => return Err(Broken::Connection),
+    }
+    let payload_bytes = wire::payload_bytes(&head)?;
+    let frame_bytes = HEADER_BYTES + payload_bytes;
+    let mut buffer = BytesMut::with_capacity(frame_bytes + ALIGNMENT);
+    let pad = (buffer.as_ptr() as usize + frame_bytes).wrapping_neg() % ALIGNMENT;
+    buffer.extend_from_slice(&[0; ALIGNMENT][..pad]);
+    buffer.extend_from_slice(&head);
+    while buffer.len() < pad + frame_bytes {
+        let missing = pad + frame_bytes - buffer.len();
+        match receiver.read_chunk(missing, true).await {
+            Ok(Some(chunk)) => buffer.extend_from_slice(&chunk.bytes),
+            Ok(None) => {
+                let found = payload_bytes - missing;
+                return Err(FrameError::Truncated { expected: payload_bytes, found }.into());
+            },
+            Err(_gone) => return Err(Broken::Connection),
+        }
+    }
+    Ok(Some(wire::decode_shared(&buffer.freeze().slice(pad..))?))
+}
+
+/// The frame of a message, in pieces that are sent without being copied.
+pub(super) fn frame(message: &Message) -> Result<[Bytes; 2], FrameError> {
+    wire::encode_shared(message)
+}
+
+async fn read(receiver: &mut RecvStream, bytes: &mut [u8]) -> Result<(), Broken> {
+    let (expected, mut found) = (bytes.len(), 0);
+    while found < expected {
+        match receiver.read(&mut bytes[found..]).await {
+            Ok(Some(count)) => found += count,
+            Ok(None) => return Err(FrameError::Truncated { expected, found }.into()),
+            Err(_gone) => return Err(Broken::Connection),
+        }
+    }
+    Ok(())
+}
+
+fn number_of(stream: Stream) -> u8 {
+    match stream {
+        Stream::Control => 0,
+        Stream::Data(number) => 1 + (number % DATA_STREAMS) as u8,
+    }
+}
+
+fn stream_of(number: u8) -> Option<Stream> {
+    match u32::from(number).checked_sub(1) {
+        None => Some(Stream::Control),
+        Some(data) => (data < DATA_STREAMS).then_some(Stream::Data(data)),
+    }
+}
+
+/// What the widest element needs, and a vector likes.
+const ALIGNMENT: usize = 64;
+const _: () = assert!(DATA_STREAMS < 255);

@@ -1,0 +1,144 @@
+//! Mutual TLS 1.3: who may talk to whom, before a byte of ours is read.
+//!
+//! Invariants: I1 both sides show a certificate of the one authority; I2 nothing is sent early
+//! (no 0-RTT) and no session is resumed, so that every connection is verified anew, revocations
+//! included; I3 the protocol's version is negotiated (ALPN), never guessed.
+
+use rustls::client::Resumption;
+use rustls::client::WebPkiServerVerifier;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::version::TLS13;
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
+
+use super::identity::Identity;
+use crate::error::TransportError;
+use crate::sync::Arc;
+
+/// The version of the protocol. A peer of another version is refused in the handshake.
+const PROTOCOL: &[u8] = b"archipelago/1";
+
+/// What a process shows to its peers, and what it believes of them.
+#[derive(Debug)]
+pub struct Credentials {
+    identity: Identity,
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+    authority: Arc<RootCertStore>,
+    revoked: Vec<CertificateRevocationListDer<'static>>,
+}
+
+impl Credentials {
+    /// From PEM texts: the authority's certificates, this process's chain (its own certificate
+    /// first) and its private key.
+    ///
+    /// # Errors
+    /// `Credentials` names the text and what is wrong with it; `Identity` when the certificate
+    /// names no role or data centre.
+    pub fn from_pem(
+        authority: &[u8],
+        certificate: &[u8],
+        key: &[u8],
+    ) -> Result<Self, TransportError> {
+        let mut roots = RootCertStore::empty();
+        for root in certificates(authority, "authority")? {
+            roots.add(root).map_err(|error| credentials("authority", &error))?;
+        }
+        let chain = certificates(certificate, "certificate")?;
+        let first = chain.first().ok_or_else(|| credentials("certificate", &"no certificate"))?;
+        let identity = Identity::of_certificate(first)?;
+        let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| credentials("key", &error))?;
+        Ok(Self { identity, chain, key, authority: Arc::new(roots), revoked: Vec::new() })
+    }
+
+    /// Refuses the certificates that these revocation lists (PEM) of the authority name.
+    ///
+    /// # Errors
+    /// `Credentials` when the text holds no list or a broken one.
+    pub fn revoke(mut self, lists: &[u8]) -> Result<Self, TransportError> {
+        let lists = CertificateRevocationListDer::pem_slice_iter(lists).collect::<Result<_, _>>();
+        self.revoked = lists.map_err(|error| credentials("revocation list", &error))?;
+        if self.revoked.is_empty() {
+            return Err(credentials("revocation list", &"no list in the text"));
+        }
+        Ok(self)
+    }
+
+    /// The role and data centre of this process.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// What this process does when it is called.
+    pub(super) fn server(&self) -> Result<ServerConfig, TransportError> {
+        let provider = provider();
+        let verifier = WebPkiClientVerifier::builder_with_provider(
+            Arc::clone(&self.authority),
+            Arc::clone(&provider),
+        );
+        let verifier = verifier.with_crls(self.revoked.clone());
+        let verifier = verifier.only_check_end_entity_revocation();
+        let verifier = verifier.build().map_err(|error| credentials("authority", &error))?;
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&TLS13])
+            .map_err(|error| credentials("TLS version", &error))?
+            .with_client_cert_verifier(verifier)
+            .with_single_cert(self.chain.clone(), self.key.clone_key());
+        let mut config = config.map_err(|error| credentials("certificate", &error))?;
+        config.alpn_protocols = vec![PROTOCOL.into()];
+        // A resumed session is not verified again: a revoked peer could come back.
+        config.send_tls13_tickets = 0;
+        Ok(config)
+    }
+
+    /// What this process does when it calls.
+    pub(super) fn client(&self) -> Result<ClientConfig, TransportError> {
+        let provider = provider();
+        let verifier = WebPkiServerVerifier::builder_with_provider(
+            Arc::clone(&self.authority),
+            Arc::clone(&provider),
+        );
+        let verifier = verifier.with_crls(self.revoked.clone());
+        let verifier = verifier.only_check_end_entity_revocation();
+        let verifier = verifier.build().map_err(|error| credentials("authority", &error))?;
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&TLS13])
+            .map_err(|error| credentials("TLS version", &error))?
+            .with_webpki_verifier(verifier)
+            .with_client_auth_cert(self.chain.clone(), self.key.clone_key());
+        let mut config = config.map_err(|error| credentials("certificate", &error))?;
+        config.alpn_protocols = vec![PROTOCOL.into()];
+        config.resumption = Resumption::disabled();
+        Ok(config)
+    }
+}
+
+/// A number that nobody can guess.
+pub(super) fn random() -> Result<u64, TransportError> {
+    let mut bytes = [0; 8];
+    let filled = aws_lc_rs::default_provider().secure_random.fill(&mut bytes);
+    filled.map_err(|_failed| credentials("random numbers", &"the system has none"))?;
+    Ok(u64::from_le_bytes(bytes))
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(aws_lc_rs::default_provider())
+}
+
+fn certificates(
+    pem: &[u8],
+    what: &'static str,
+) -> Result<Vec<CertificateDer<'static>>, TransportError> {
+    let found = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>();
+    let found = found.map_err(|error| credentials(what, &error))?;
+    if found.is_empty() {
+        return Err(credentials(what, &"no certificate in the text"));
+    }
+    Ok(found)
+}
+
+fn credentials(what: &'static str, problem: &impl ToString) -> TransportError {
+    TransportError::Credentials { what, problem: problem.to_string() }
+}

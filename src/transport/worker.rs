@@ -1,0 +1,204 @@
+//! A worker process: its node, and the thread that carries its messages.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::thread;
+
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::time::timeout;
+
+use super::caller::Caller;
+use super::hello::Hello;
+use super::identity::Role;
+use super::link::Close;
+use super::meet::Myself;
+use super::pump::{Node, Pump};
+use super::tls::{Credentials, random};
+use super::{runtime, settings, start_failed};
+use crate::error::{Result, TransportError};
+use crate::id::{GroupId, ServerId};
+use crate::limits;
+use crate::node::worker::{Notify as OutputsWait, RemoteWorker, WorkerNode, WorkerOptions};
+use crate::node::{Input, Output, Peer, Plan};
+use crate::os::Clock;
+use crate::sync::{Arc, Mutex};
+use crate::time::{Duration, Instant};
+
+/// How a worker process is started.
+#[derive(Debug)]
+pub struct WorkerConfig {
+    /// Where the servers are reached: all of the plan.
+    pub servers: Vec<(ServerId, SocketAddr)>,
+    /// The cluster.
+    pub plan: Plan,
+    /// The group to join.
+    pub group: GroupId,
+    /// What it shows and believes.
+    pub credentials: Credentials,
+    /// How its node is built.
+    pub options: WorkerOptions,
+    /// How long to try until every server has been reached.
+    pub connect_max: Duration,
+}
+
+/// Connects to every server and joins the group. The connections live on a thread of their own
+/// until the worker has finished or is dropped; cut ones are made again.
+///
+/// # Errors
+/// A server refuses this process, or cannot be reached in time; the credentials are not a
+/// worker's; and as [`RemoteWorker::join`].
+pub async fn join(config: WorkerConfig) -> Result<RemoteWorker> {
+    let identity = config.credentials.identity();
+    if identity.role() != Role::Worker {
+        let (expected, found) = ("a certificate of role worker", identity.to_string());
+        return Err(TransportError::Identity { expected, found }.into());
+    }
+    let clock = Clock::start();
+    let token = random()?;
+    let node =
+        WorkerNode::new(config.plan.clone(), config.group, token, clock.now(), config.options);
+    let node = Arc::new(Mutex::new(node));
+    let wake = Arc::new(Wake::default());
+    let process = Process { node: Arc::clone(&node), wake: Arc::clone(&wake), clock, token };
+    let (tell, told) = oneshot::channel();
+    let body = move || process.live(config, tell);
+    thread::Builder::new().name("worker".into()).spawn(body).map_err(|e| start_failed(&e))?;
+    told.await.map_err(|gone| start_failed(&gone))??;
+    RemoteWorker::join(node, wake).await
+}
+
+/// Tells the thread that futures have left outputs in the node.
+#[derive(Debug, Default)]
+struct Wake(Arc<Notify>);
+
+impl OutputsWait for Wake {
+    fn outputs_wait(&self) {
+        self.0.notify_one();
+    }
+}
+
+/// What the thread of a worker works with.
+struct Process {
+    node: Arc<Mutex<WorkerNode>>,
+    wake: Arc<Wake>,
+    clock: Clock,
+    token: u64,
+}
+
+type Connected = oneshot::Sender<Result<()>>;
+
+impl Process {
+    /// The thread's body.
+    fn live(self, config: WorkerConfig, connected: Connected) {
+        let prepared = runtime().and_then(|runtime| {
+            let _inside = runtime.enter();
+            let bind = unspecified(&config.servers);
+            Ok((settings::call_only(bind, &config.credentials)?, runtime))
+        });
+        match prepared {
+            Ok((endpoint, runtime)) => runtime.block_on(self.run(config, endpoint, connected)),
+            Err(error) => {
+                // Whoever asked is gone.
+                drop(connected.send(Err(error)));
+            },
+        }
+    }
+
+    async fn run(self, config: WorkerConfig, endpoint: quinn::Endpoint, connected: Connected) {
+        let Self { node, wake, clock, token } = self;
+        let hello = Hello { peer: Peer::Worker(token), plan: config.plan.digest() };
+        let myself = Myself { hello, dc: config.credentials.identity().dc().into() };
+        let living = Living(Arc::clone(&node));
+        let (pump, inbox) = Pump::new(living, clock, Arc::clone(&wake.0));
+        let (outcome, outcomes) = mpsc::unbounded_channel();
+        for (server, address) in &config.servers {
+            let (endpoint, myself, inbox) = (endpoint.clone(), myself.clone(), inbox.clone());
+            let peer = Peer::Server(*server);
+            let caller = Caller { endpoint, address: *address, peer, myself, inbox };
+            let (outcome, server) = (outcome.clone(), *server);
+            tokio::spawn(caller.run(move |result| {
+                // Once all are connected nobody listens any more.
+                drop(outcome.send((server, result)));
+            }));
+        }
+        // The pump keeps the inbox open through its callers; this one's copy must not.
+        drop(inbox);
+        let servers = config.servers.len();
+        let watch = async move {
+            let result = watch(outcomes, servers, config.connect_max).await;
+            if result.is_err() {
+                node.lock().close();
+                wake.0.notify_one();
+            }
+            // Whoever asked may be gone: then the worker is dropped, and the pump ends by that.
+            drop(connected.send(result));
+        };
+        tokio::join!(watch, async {
+            pump.run().await;
+            endpoint.close(Close::Finished.code(), b"the worker ends");
+            // Long enough for the farewell to leave.
+            let _ = timeout(limits::FAREWELL_MAX, endpoint.wait_idle()).await;
+        });
+    }
+}
+
+/// Waits until every server was reached, or one refuses, or time is up.
+async fn watch(
+    mut outcomes: mpsc::UnboundedReceiver<(ServerId, Result<(), TransportError>)>,
+    servers: usize,
+    connect_max: Duration,
+) -> Result<()> {
+    let mut reached = std::collections::BTreeSet::new();
+    let mut last = None;
+    let all = timeout(connect_max, async {
+        while reached.len() < servers {
+            match outcomes.recv().await {
+                Some((server, Ok(()))) => {
+                    reached.insert(server);
+                },
+                Some((_, Err(refused @ TransportError::Refused { .. }))) => return Err(refused),
+                Some((_, Err(error))) => last = Some(error),
+                None => break,
+            }
+        }
+        Ok(())
+    });
+    match all.await {
+        Ok(result) => Ok(result?),
+        Err(_elapsed) => Err(last
+            .unwrap_or_else(|| TransportError::Unreachable {
+                peer: "servers".into(),
+                address: "the addresses given".into(),
+                problem: format!("not all were reached within {connect_max:?}"),
+            })
+            .into()),
+    }
+}
+
+/// The node as its thread sees it.
+struct Living(Arc<Mutex<WorkerNode>>);
+
+impl Node for Living {
+    fn handle(&mut self, now: Instant, input: Input) {
+        self.0.lock().handle(now, input);
+    }
+
+    fn poll(&mut self) -> Output {
+        self.0.lock().poll()
+    }
+
+    fn end(&self) -> Option<(Close, &'static str)> {
+        let node = self.0.lock();
+        node.is_closed().then(|| match node.has_left() {
+            true => (Close::Finished, "the worker has finished"),
+            false => (Close::Gone, "the worker was dropped without finish"),
+        })
+    }
+}
+
+/// Any address and port of the family that the servers use.
+fn unspecified(servers: &[(ServerId, SocketAddr)]) -> SocketAddr {
+    let v6 = servers.first().is_some_and(|(_, address)| address.is_ipv6());
+    let any =
+        if v6 { IpAddr::V6(Ipv6Addr::UNSPECIFIED) } else { IpAddr::V4(Ipv4Addr::UNSPECIFIED) };
+    SocketAddr::new(any, 0)
+}
