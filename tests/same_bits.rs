@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "authority/mod.rs"]
+mod authority;
 #[path = "same_bits/digits.rs"]
 mod digits;
 #[path = "same_bits/served.rs"]

@@ -16,30 +16,9 @@ use archipelago::transport::{
 use archipelago::{Bsp, TablePolicy, Worker};
 use archipelago_workloads::data::{DenseData, Share, digits_split};
 use archipelago_workloads::mlp;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 
+use super::authority::Authority;
 use super::digits::{ITERATIONS, WORKERS, classifier, embedded, tables};
-
-/// An authority for one test.
-struct Authority(CertifiedIssuer<'static, KeyPair>);
-
-impl Authority {
-    fn new() -> Self {
-        let mut params = CertificateParams::default();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
-    }
-
-    fn issue(&self, role: Role) -> Credentials {
-        let key = KeyPair::generate().unwrap();
-        let names = Identity::new(role, "test").unwrap().names();
-        let params = CertificateParams::new(names.to_vec()).unwrap();
-        let certificate = params.signed_by(&key, &self.0).unwrap();
-        let (certificate, key) = (certificate.pem(), key.serialize_pem());
-        Credentials::from_pem(self.0.pem().as_bytes(), certificate.as_bytes(), key.as_bytes())
-            .unwrap()
-    }
-}
 
 /// Starts the servers one after the other, so that each knows where those before it listen.
 fn start(plan: &Plan, authority: &Authority) -> Vec<Server> {
@@ -52,7 +31,7 @@ fn start(plan: &Plan, authority: &Authority) -> Vec<Server> {
             bind: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             peers: peers.collect(),
             plan: plan.clone(),
-            credentials: authority.issue(Role::Server),
+            credentials: authority.credentials(Role::Server),
             options: ServerOptions::default(),
         };
         servers.push(Server::start(config).unwrap());
@@ -75,7 +54,7 @@ fn served(data: &DenseData, count: u32) -> Vec<u128> {
                 servers: addresses.clone(),
                 plan: plan.clone(),
                 group: GroupId(0),
-                credentials: authority.issue(Role::Worker),
+                credentials: authority.credentials(Role::Worker),
                 options: WorkerOptions { wait_max: Duration::from_secs(20), ..Default::default() },
                 connect_max: Duration::from_secs(10),
             };
