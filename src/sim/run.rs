@@ -1,5 +1,7 @@
 //! The run loop: takes the next event, hands it to a node, carries out what the node wants.
 
+use std::task::Waker;
+
 use super::cluster::Settings;
 use super::fault::Fault;
 use super::net::{Net, Pair, Ticket, pair};
@@ -216,7 +218,11 @@ impl<'a, R: 'a> Run<'a, R> {
             Peer::Worker(token) => {
                 let process = self.workers.get(token as usize).filter(|p| p.is_open());
                 if let Some(life) = process.and_then(|process| process.life.as_ref()) {
-                    life.node.lock().handle(self.now, input);
+                    let mut node = life.node.lock();
+                    node.handle(self.now, input);
+                    let woken = node.take_woken();
+                    drop(node);
+                    woken.into_iter().for_each(Waker::wake);
                 }
                 self.drain_worker(token);
             },

@@ -1,6 +1,7 @@
 //! A worker process: its node, and the thread that carries its messages.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::task::Waker;
 use std::thread;
 
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -179,7 +180,11 @@ struct Living(Arc<Mutex<WorkerNode>>);
 
 impl Node for Living {
     fn handle(&mut self, now: Instant, input: Input) {
-        self.0.lock().handle(now, input);
+        let mut node = self.0.lock();
+        node.handle(now, input);
+        let woken = node.take_woken();
+        drop(node);
+        woken.into_iter().for_each(Waker::wake);
     }
 
     fn poll(&mut self) -> Output {

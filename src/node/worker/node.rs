@@ -59,6 +59,8 @@ pub struct WorkerNode {
     up: BTreeSet<ServerId>,
     outputs: VecDeque<Output>,
     wakers: Vec<Waker>,
+    /// Wakers of futures that may go on, for the driver to call.
+    woken: Vec<Waker>,
     /// The sequence after the last of each tick that a server may not have counted.
     tick_ends: VecDeque<Sequence>,
     /// The earliest deadline of a wait; when it comes, everybody looks and asks anew.
@@ -112,6 +114,7 @@ impl WorkerNode {
             up: BTreeSet::new(),
             outputs: VecDeque::new(),
             wakers: Vec::new(),
+            woken: Vec::new(),
             tick_ends: VecDeque::new(),
             timer: None,
             wake_at: None,
@@ -138,6 +141,12 @@ impl WorkerNode {
     pub fn poll(&mut self) -> Output {
         self.ask_to_wake();
         self.outputs.pop_front().unwrap_or(Output::Idle)
+    }
+
+    /// The wakers to call after an input, without a lock on the node: a waker may poll at once.
+    #[must_use]
+    pub fn take_woken(&mut self) -> Vec<Waker> {
+        std::mem::take(&mut self.woken)
     }
 
     /// Whether the worker has finished or was dropped: its connections may be closed.
@@ -421,9 +430,7 @@ impl WorkerNode {
     }
 
     fn wake_all(&mut self) {
-        for waker in self.wakers.drain(..) {
-            waker.wake();
-        }
+        self.woken.append(&mut self.wakers);
     }
 }
 
