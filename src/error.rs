@@ -3,6 +3,7 @@
 
 mod frame;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
@@ -78,7 +79,7 @@ pub enum SpecError {
         /// The table (or group) described.
         table: String,
         /// The field of the description.
-        field: &'static str,
+        field: Cow<'static, str>,
         /// What it may be.
         expected: String,
         /// What it is.
@@ -90,7 +91,7 @@ pub enum SpecError {
         /// The name of the table or group.
         name: String,
         /// The first field that differs.
-        field: &'static str,
+        field: Cow<'static, str>,
         /// What exists.
         expected: String,
         /// What was asked for.
@@ -104,7 +105,7 @@ pub enum SpecError {
         /// The table that needs it.
         name: String,
         /// Update rule or policy.
-        kind: &'static str,
+        kind: Cow<'static, str>,
         /// The missing `name/version`.
         extension: String,
         /// What is registered instead.
@@ -122,7 +123,7 @@ pub enum SpecError {
     #[error("{what} is {found}, the limit is {limit}")]
     Limit {
         /// What is limited.
-        what: &'static str,
+        what: Cow<'static, str>,
         /// The limit.
         limit: u64,
         /// What was asked for.

@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use crate::limits;
+
 /// The name, version and parameters of an extension.
 ///
 /// ```
@@ -45,6 +47,14 @@ impl Extension {
     pub fn parameter(&self, name: &str) -> Option<f64> {
         let at = self.parameters.binary_search_by(|(held, _)| held.as_str().cmp(name));
         at.ok().map(|at| self.parameters[at].1)
+    }
+
+    /// Whether its names and the number of its parameters are within their limits.
+    pub fn is_bounded(&self) -> bool {
+        let fits = |name: &str| !name.is_empty() && name.len() <= limits::NAME_BYTES_MAX;
+        fits(&self.name)
+            && self.parameters.len() <= limits::PARAMETERS_MAX
+            && self.parameters.iter().all(|(name, _)| fits(name))
     }
 
     /// All parameters, in order of name.

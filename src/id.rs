@@ -49,6 +49,11 @@ id!(
     RecordVersion(u64), "record "
 );
 
+id!(
+    /// How many tables and groups a process knows of; it grows by one with each that is created.
+    CatalogVersion(u64), "catalog "
+);
+
 /// Who a request comes from: one life of one worker of one group.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Origin {

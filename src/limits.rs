@@ -26,6 +26,12 @@ pub fn frame_rows_max(width: u32) -> usize {
 pub const NAME_BYTES_MAX: usize = 255;
 /// Parameters of an extension.
 pub const PARAMETERS_MAX: usize = 64;
+/// Bytes of a text on the wire: what is wrong with a table, with both descriptions in words.
+pub const TEXT_BYTES_MAX: usize = 64 << 10;
+/// Requests for tables and groups that wait at the keeper until every server holds what they name.
+pub const ASKS_MAX: usize = 1_024;
+/// Bytes of the tables in one answer to a list of tables, unless it is a single one.
+pub const LISTED_BYTES_MAX: usize = 64 << 10;
 /// Workers of one group.
 pub const GROUP_SIZE_MAX: u32 = 4_096;
 /// Requests of one origin that may be unanswered; also the outcomes a window keeps.
@@ -92,6 +98,11 @@ const _: () = assert!(
 const _: () = assert!(
     PEER_QUEUE_BYTES_MAX >= INFLIGHT_MAX * 8 * BLOCK_ELEMENTS_MAX as usize,
     "answers to a full window fit"
+);
+const _: () = assert!(4 * TEXT_BYTES_MAX < FRAME_BYTES_MAX, "any refusal fits one frame");
+const _: () = assert!(
+    2 * PARAMETERS_MAX * (NAME_BYTES_MAX + 12) + 4096 < TEXT_BYTES_MAX,
+    "a table's description fits one frame, many times"
 );
 const _: () = assert!(INFLIGHT_MAX > TICKS_PENDING_MAX);
 const _: () = assert!(HEARTBEAT_INTERVAL.as_nanos() * 4 < WORKER_SILENCE_MAX.as_nanos());

@@ -17,7 +17,7 @@ use archipelago::id::{GroupId, ServerId};
 use archipelago::node::Peer;
 use archipelago::node::sabotage::{Sabotage, Switch};
 use archipelago::rng::Rng;
-use archipelago::sim::{Cluster, End, Fault, LinkProfile, Outcome, Trouble};
+use archipelago::sim::{self, Cluster, End, Fault, LinkProfile, Outcome, Trouble};
 use archipelago::time::Duration;
 use archipelago::{Bsp, Eventual, Extension, Hyper, Ssp, TablePolicy, TableSpec, Worker};
 
@@ -33,6 +33,8 @@ struct Case {
     /// Whether scripted faults strike too; a crash among them when `crash`.
     faults: bool,
     crash: bool,
+    /// Whether the workers create tables and group while the cluster runs.
+    creates: bool,
     switch: Switch,
     /// How much longer each rank computes than the one before it.
     pace: Duration,
@@ -54,6 +56,7 @@ impl Case {
             links: if seed.is_multiple_of(3) { normal } else { LinkProfile::hostile() },
             faults: seed % 5 > 1,
             crash: seed % 7 > 4,
+            creates: seed % 2 == 1 && seed % 7 <= 4,
             switch: Switch::NONE,
             pace: Duration::from_millis(20),
         }
@@ -98,11 +101,14 @@ impl Case {
             .switch(self.switch)
             .wait_max(Duration::from_secs(60))
             .deadline(Duration::from_secs(200));
-        for (spec, policy, hyper) in training::tables(self.local.clone()) {
-            builder = builder.table(spec, policy, hyper);
-        }
         for (at, fault) in self.script() {
             builder = builder.fault(at, fault);
+        }
+        if self.creates {
+            return self.run_creating(builder);
+        }
+        for (spec, policy, hyper) in training::tables(self.local.clone()) {
+            builder = builder.table(spec, policy, hyper);
         }
         let mut cluster = builder.group(self.workers).build().unwrap();
         for worker in 0..self.workers {
@@ -110,6 +116,18 @@ impl Case {
             let cost = self.pace * (worker + 1);
             cluster.spawn(GroupId(0), Duration::ZERO, async move |me| {
                 training::train(&me, (&dense, &sparse), TICKS, cost).await
+            });
+        }
+        cluster.run().unwrap()
+    }
+
+    fn run_creating(&self, builder: sim::Builder) -> Outcome<u64> {
+        let mut cluster = builder.build().unwrap();
+        for worker in 0..self.workers {
+            let cost = self.pace * (worker + 1);
+            let (local, workers) = (self.local.clone(), self.workers);
+            cluster.spawn_session(Duration::ZERO, async move |session| {
+                training::create_and_train(session, local, workers, TICKS, cost).await
             });
         }
         cluster.run().unwrap()
@@ -183,6 +201,7 @@ fn hostile(local: impl Into<Extension>) -> impl Fn(u64) -> Case {
         links: LinkProfile::hostile(),
         faults: true,
         crash: false,
+        creates: false,
         workers: 3,
         servers: 2,
         ..Case::of(seed)

@@ -7,9 +7,9 @@ use std::pin::Pin;
 use std::task::{Context, Waker};
 
 use archipelago::consistency::{Bsp, Eventual, Ssp};
-use archipelago::id::{GroupId, ServerId};
+use archipelago::id::{GroupId, ServerId, TableId};
 use archipelago::node::server::{ServerNode, ServerOptions};
-use archipelago::node::worker::{Notify, RemoteWorker, WorkerNode, WorkerOptions};
+use archipelago::node::worker::{Notify, Session, WorkerNode, WorkerOptions};
 use archipelago::node::{Input, Output, Peer, Plan, Registry};
 use archipelago::rules::Sgd;
 use archipelago::sync::{Arc, Mutex};
@@ -48,7 +48,7 @@ impl Cluster {
         let servers = ids.iter().map(|id| node(id).unwrap()).collect();
         let worker = |token| {
             let options = WorkerOptions::default();
-            WorkerNode::new(plan.clone(), GroupId(0), token, Instant::EPOCH, options)
+            WorkerNode::new(plan.clone(), token, Instant::EPOCH, options)
         };
         let workers = (0..u64::from(workers)).map(|t| Arc::new(Mutex::new(worker(t)))).collect();
         Self { plan, servers, workers, messages: 0 }
@@ -122,8 +122,8 @@ impl Cluster {
 }
 
 async fn train(node: Arc<Mutex<WorkerNode>>, plan: Plan, ticks: u64) -> Result<Vec<f32>> {
-    let me = RemoteWorker::join(node, Arc::new(Nobody)).await?;
-    let (dense, sparse) = (&plan.tables()[0].table, &plan.tables()[1].table);
+    let me = Session::new(node, Arc::new(Nobody)).join(GroupId(0)).await?;
+    let [dense, sparse] = [0, 1].map(|id| &plan.table(TableId(id)).unwrap().table);
     let keys = KeyList::from_unsorted(vec![0, 7, u64::MAX / 2, u64::MAX]);
     let mut x = vec![0.0_f32; 1000];
     for tick in 1..=ticks {
@@ -152,11 +152,11 @@ fn trained(servers: u32, workers: u32, local: impl Into<Extension>) -> (Vec<Vec<
     });
     let tasks = tasks.collect();
     let results = cluster.run(tasks);
-    let table = cluster.plan.tables()[0].table.id();
+    let table = TableId(0);
     let mut slots: Vec<_> =
         cluster.servers.iter_mut().flat_map(|server| server.digests(table)).collect();
     slots.sort_unstable();
-    assert_eq!(slots.len(), cluster.plan.tables()[0].grid.count() as usize);
+    assert_eq!(slots.len(), cluster.plan.table(table).unwrap().grid.count() as usize);
     assert!(cluster.servers.iter().all(|server| server.waiting() == 0));
     (results, archipelago::node::shard::digest_of(slots))
 }

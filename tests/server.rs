@@ -3,15 +3,19 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use archipelago::consistency::{Bsp, Eventual};
-use archipelago::error::WaitFor;
-use archipelago::id::{GroupId, Incarnation, Origin, Sequence, ServerId, SlotIndex, TableId, Tick};
+use archipelago::error::{SpecError, WaitFor};
+use archipelago::id::{
+    CatalogVersion, GroupId, Incarnation, Origin, Sequence, ServerId, SlotIndex, TableId, Tick,
+};
 use archipelago::key::{Key, KeyRange};
 use archipelago::node::server::{ServerNode, ServerOptions};
 use archipelago::node::{Input, Output, Peer, Plan, Registry};
-use archipelago::spec::GroupRecord;
+use archipelago::rules::Sgd;
+use archipelago::spec::{CatalogEntry, Described, GroupEntry, GroupRecord, GroupSpec};
+use archipelago::sync::Arc;
 use archipelago::time::Instant;
 use archipelago::wire::{
-    Answer, Header, Message, Payload, PullRows, Refusal, RowsNamed, TickTable,
+    Answer, CatalogRefusal, Header, Message, Payload, PullRows, Refusal, RowsNamed, TickTable,
 };
 use archipelago::{Extension, Hyper, TablePolicy, TableSpec, limits};
 
@@ -287,4 +291,171 @@ fn only_so_many_requests_wait() {
         assert_eq!(refused, sequence > most, "{sent:?}");
     }
     assert_eq!(asked.node.waiting(), limits::INFLIGHT_MAX);
+}
+
+/// The keeper of `servers` servers and no tables.
+fn keeper(servers: u32, registry: &Registry) -> Asked {
+    node(servers, 0, registry)
+}
+
+fn node(servers: u32, number: u32, registry: &Registry) -> Asked {
+    let ids: Vec<_> = (0..servers).map(ServerId).collect();
+    let plan = Plan::new(&ids, Vec::new(), &[], registry).unwrap();
+    let options = ServerOptions::default();
+    let node = ServerNode::new(plan.clone(), ServerId(number), Instant::EPOCH, options).unwrap();
+    Asked { node, plan, origin: Origin::default() }
+}
+
+fn ensure(request: u64, spec: TableSpec) -> Message {
+    let (policy, hyper) = (TablePolicy::local(Eventual), Hyper::default());
+    Message::EnsureTable { request, described: Box::new(Described { spec, policy, hyper }) }
+}
+
+fn held(server: u32, version: u64) -> (Peer, Message) {
+    let (server, version) = (ServerId(server), CatalogVersion(version));
+    (Peer::Server(server), Message::CatalogHeld { version, server, result: Ok(()) })
+}
+
+fn ensured(sent: &[Message]) -> Vec<(u64, TableId)> {
+    let of = |message: &Message| match message {
+        Message::TableEnsured { request, result: Ok(entry) } => Some((*request, entry.id)),
+        _ => None,
+    };
+    sent.iter().filter_map(of).collect()
+}
+
+fn entries(sent: &[Message]) -> Vec<u64> {
+    let of = |message: &Message| match message {
+        Message::CatalogEntry { version, .. } => Some(version.0),
+        _ => None,
+    };
+    sent.iter().filter_map(of).collect()
+}
+
+#[test]
+fn a_table_is_answered_once_every_server_holds_it_and_told_one_entry_at_a_time() {
+    let mut asked = keeper(3, &Registry::built_in());
+    let sent = asked.ask(ensure(7, TableSpec::dense("a", 9)));
+    assert_eq!((entries(&sent), ensured(&sent)), (vec![1, 1], vec![]));
+    let sent = asked.ask(ensure(8, TableSpec::dense("b", 9)));
+    assert_eq!((entries(&sent), ensured(&sent)), (vec![], vec![]));
+    let sent = asked.ask(ensure(9, TableSpec::dense("a", 9)));
+    assert_eq!((entries(&sent), ensured(&sent)), (vec![], vec![]), "asked again under way");
+    let (from, message) = held(1, 1);
+    let sent = asked.ask_from(from, message.clone());
+    assert_eq!((entries(&sent), ensured(&sent)), (vec![2], vec![]));
+    assert_eq!(asked.ask_from(from, message), [], "a repeated answer");
+    let (_, forged) = held(2, 1);
+    assert_eq!(asked.ask_from(from, forged), [], "an answer for somebody else");
+    let (from, ahead) = held(2, 2);
+    assert_eq!(asked.ask_from(from, ahead), [], "an answer to what was not sent");
+    asked.node.handle(Instant::EPOCH, Input::PeerUp(from));
+    let Output::Send { message: again, .. } = asked.node.poll() else { panic!("sent again") };
+    assert_eq!(entries(&[again]), [1]);
+    let (from, message) = held(2, 1);
+    let sent = asked.ask_from(from, message);
+    assert_eq!(entries(&sent), [2]);
+    assert_eq!(ensured(&sent), [(7, TableId(0)), (9, TableId(0))]);
+    let listed = asked.ask(Message::ListTables { request: 1, from: TableId(0) });
+    let [Message::Tables { tables, next: None, .. }] = &listed[..] else { panic!("{listed:?}") };
+    assert_eq!(tables.len(), 1, "what not all hold is not listed");
+    let (from, message) = held(1, 2);
+    assert_eq!(asked.ask_from(from, message), []);
+    let (from, message) = held(2, 2);
+    assert_eq!(ensured(&asked.ask_from(from, message)), [(8, TableId(1))]);
+}
+
+#[test]
+fn code_that_a_server_lacks_is_named_with_what_there_is() {
+    let more = Registry::built_in().rule("mine/1", |_| Ok(Arc::new(Sgd)));
+    let spec = TableSpec::dense("w", 9).rule(Extension::new("mine/1"));
+    let lacks = |refusal: &CatalogRefusal| {
+        let CatalogRefusal::Described(error) = refusal else { panic!("{refusal:?}") };
+        let SpecError::UnknownExtension { extension, known, .. } = error else { panic!("{error}") };
+        assert!(extension == "mine/1" && known.contains("adam/1"), "{error}");
+    };
+    // The keeper lacks it: nothing is created.
+    let sent = keeper(2, &Registry::built_in()).ask(ensure(1, spec.clone()));
+    let [Message::TableEnsured { result: Err(refusal), .. }] = &sent[..] else {
+        panic!("{sent:?}")
+    };
+    lacks(refusal);
+    // Another server lacks it: the number is taken, and whoever asks is told, also later.
+    let mut asked = keeper(2, &more);
+    let entry = asked.ask(ensure(1, spec.clone())).pop().unwrap();
+    let mut other = node(2, 1, &Registry::built_in());
+    for _ in 0..2 {
+        let answer = other.ask_from(Peer::Server(ServerId(0)), entry.clone()).pop().unwrap();
+        let Message::CatalogHeld { result: Err(refusal), .. } = &answer else {
+            panic!("{answer:?}")
+        };
+        lacks(refusal);
+        asked.ask_from(Peer::Server(ServerId(1)), answer);
+    }
+    let sent = asked.ask(ensure(2, spec));
+    let [Message::TableEnsured { request: 2, result: Err(refusal) }] = &sent[..] else {
+        panic!("{sent:?}")
+    };
+    lacks(refusal);
+    let entry = asked.ask(ensure(3, TableSpec::dense("v", 9))).pop().unwrap();
+    let answer = other.ask_from(Peer::Server(ServerId(0)), entry).pop().unwrap();
+    assert_eq!(ensured(&asked.ask_from(Peer::Server(ServerId(1)), answer)), [(3, TableId(1))]);
+    let header = asked.header(1, 1, 1);
+    let refused = refusal_of_push(&mut other, header);
+    assert_eq!(refused, Refusal::UnknownTable { table: TABLE });
+}
+
+fn refusal_of_push(asked: &mut Asked, header: Header) -> Refusal {
+    let rows = RowsNamed::Block(KeyRange::single(Key(0)));
+    refusal(asked.push_values(header, SlotIndex(0), None, rows, &[1.0]))
+}
+
+#[test]
+fn only_the_keeper_creates_and_only_for_so_many_at_once() {
+    let mut other = node(2, 1, &Registry::built_in());
+    let sent = other.ask(ensure(1, TableSpec::dense("w", 9)));
+    let keeper_is = CatalogRefusal::NotKeeper { keeper: ServerId(0) };
+    assert_eq!(sent, [Message::TableEnsured { request: 1, result: Err(keeper_is) }]);
+    let mut asked = keeper(2, &Registry::built_in());
+    for request in 0..=limits::ASKS_MAX as u64 {
+        let sent = asked.ask(ensure(request, TableSpec::dense("w", 9)));
+        let result = Err(CatalogRefusal::Busy);
+        let busy = sent.contains(&Message::TableEnsured { request, result });
+        assert_eq!(busy, request == limits::ASKS_MAX as u64, "{sent:?}");
+    }
+    asked.node.handle(Instant::EPOCH, Input::PeerDown(WORKER));
+    assert_eq!(asked.ask_from(held(1, 1).0, held(1, 1).1), [], "nobody waits any more");
+}
+
+#[test]
+fn entries_count_from_the_keeper_in_order_and_joins_from_then_on() {
+    let mut other = node(3, 1, &Registry::built_in());
+    let mut asked = keeper(3, &Registry::built_in());
+    let table = asked.ask(ensure(1, TableSpec::dense("w", 900).block_elements(64))).pop().unwrap();
+    assert_eq!(other.ask_from(Peer::Server(ServerId(2)), table.clone()), [], "not the keeper");
+    let from = Peer::Server(ServerId(0));
+    for _ in 0..3 {
+        let sent = other.ask_from(from, table.clone());
+        assert_eq!(sent, [held(1, 1).1]);
+    }
+    assert_eq!(other.node.plan().version(), CatalogVersion(1));
+    let group = GroupSpec { name: "train".into(), size: 1 };
+    let entry = CatalogEntry::Group(GroupEntry { id: GroupId(4), spec: group.clone() });
+    let version = CatalogVersion(2);
+    assert_eq!(other.ask_from(from, Message::CatalogEntry { version, entry }), []);
+    let entry = CatalogEntry::Group(GroupEntry { id: GroupId(0), spec: group.clone() });
+    let version = CatalogVersion(3);
+    assert_eq!(other.ask_from(from, Message::CatalogEntry { version, entry }), [], "a gap");
+    for (server, version) in [(1, 1), (2, 1)] {
+        asked.ask_from(held(server, version).0, held(server, version).1);
+    }
+    asked.ask(Message::EnsureGroup { request: 2, spec: group });
+    let join = Message::Join { group: GroupId(0), token: 1 };
+    let sent = asked.ask(join.clone());
+    let [Message::Joined { result: Err(refusal), .. }] = &sent[..] else { panic!("{sent:?}") };
+    assert_eq!(*refusal, Refusal::UnknownGroup { group: GroupId(0) }, "not all know of it");
+    for (server, version) in [(1, 2), (2, 2)] {
+        asked.ask_from(held(server, version).0, held(server, version).1);
+    }
+    assert!(asked.ask(join).iter().any(|message| matches!(message, Message::Record(_))));
 }

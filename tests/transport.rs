@@ -1,7 +1,8 @@
 //! Who may connect, and what the others hear of it: every refusal is told on both sides, at once,
 //! and leaves those who are welcome alone.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(clippy::disallowed_methods, reason = "how long a refusal takes is real time")]
 
 #[path = "authority/mod.rs"]
 mod authority;
@@ -11,10 +12,10 @@ use std::time::Instant;
 
 use archipelago::embed::ThreadPark;
 use archipelago::error::{Error, TransportError};
-use archipelago::id::{GroupId, ServerId};
+use archipelago::id::ServerId;
+use archipelago::node::Registry;
 use archipelago::node::server::ServerOptions;
-use archipelago::node::worker::{Park, RemoteWorker, WorkerOptions};
-use archipelago::node::{Plan, Registry};
+use archipelago::node::worker::{Park, Session, WorkerOptions};
 use archipelago::time::Duration;
 use archipelago::transport::{self, Credentials, Role, Server, ServerConfig, WorkerConfig};
 use archipelago::{Eventual, Hyper, TablePolicy, TableSpec, Worker};
@@ -22,40 +23,35 @@ use authority::{Authority, Request};
 
 const LOCALHOST: Ipv4Addr = Ipv4Addr::LOCALHOST;
 
-fn plan(rows: u64) -> Plan {
-    let spec = TableSpec::dense("w", rows);
-    let tables = vec![(spec, TablePolicy::local(Eventual), Hyper::default())];
-    Plan::new(&[ServerId(0)], tables, &[1], &Registry::built_in()).unwrap()
-}
-
 fn serve(credentials: Credentials) -> Server {
     let config = ServerConfig {
         server: ServerId(0),
         bind: SocketAddr::from((LOCALHOST, 0)),
         peers: Vec::new(),
-        plan: plan(10),
+        servers: vec![ServerId(0)],
+        registry: Registry::built_in(),
         credentials,
         options: ServerOptions::default(),
     };
     Server::start(config).unwrap()
 }
 
-fn join(address: SocketAddr, credentials: Credentials, plan: Plan) -> Result<RemoteWorker, Error> {
+fn connect(servers: &[(u32, SocketAddr)], credentials: Credentials) -> Result<Session, Error> {
+    let servers = servers.iter().map(|(server, address)| (ServerId(*server), *address)).collect();
     let config = WorkerConfig {
-        servers: vec![(ServerId(0), address)],
-        plan,
-        group: GroupId(0),
+        servers,
+        registry: Registry::built_in(),
         credentials,
         options: WorkerOptions { wait_max: Duration::from_secs(10), ..WorkerOptions::default() },
         connect_max: Duration::from_secs(10),
     };
-    ThreadPark.block_on(transport::join(config))
+    ThreadPark.block_on(transport::connect(config))
 }
 
 /// Refused within two seconds, for a reason that says `word`; and a welcome worker still works.
-fn refused(authority: &Authority, server: &Server, shown: Credentials, plan_of: Plan, word: &str) {
+fn refused(authority: &Authority, server: &Server, shown: Credentials, as_number: u32, word: &str) {
     let began = Instant::now();
-    let error = join(server.address(), shown, plan_of).unwrap_err();
+    let error = connect(&[(as_number, server.address())], shown).unwrap_err();
     assert!(began.elapsed() < Duration::from_secs(2), "{error} after {:?}", began.elapsed());
     let Error::Transport(TransportError::Refused { reason, .. }) = &error else {
         panic!("expected a refusal, found {error}");
@@ -65,9 +61,14 @@ fn refused(authority: &Authority, server: &Server, shown: Credentials, plan_of: 
 }
 
 fn welcome(authority: &Authority, server: &Server) {
-    let me = join(server.address(), authority.credentials(Role::Worker), plan(10)).unwrap();
+    let credentials = authority.credentials(Role::Worker);
+    let session = connect(&[(0, server.address())], credentials).unwrap();
     ThreadPark.block_on(async {
-        let table = plan(10).tables()[0].table.clone();
+        let spec = TableSpec::dense("w", 10);
+        let policy = TablePolicy::local(Eventual);
+        let table = session.ensure_table(spec, policy, Hyper::default()).await.unwrap();
+        let group = session.ensure_group("train", 1).await.unwrap();
+        let me = session.join(group).await.unwrap();
         me.push(&table, .., &[1.0_f32; 10]).await.unwrap();
         let mut x = [0.0_f32; 10];
         me.pull(&table, .., &mut x).await.unwrap();
@@ -84,18 +85,18 @@ fn strangers_are_refused_with_the_reason_and_others_are_not_harmed() {
     let server = serve(server.revoke(authority.revoke(7).as_bytes()).unwrap());
     let issue = |request: &Request| authority.credentials_for(request, &authority.pem());
 
-    refused(&authority, &server, issue(&revoked), plan(10), "Revoked");
+    refused(&authority, &server, issue(&revoked), 0, "Revoked");
     let expired = Request { expired: true, ..Request::new(Role::Worker, "test") };
-    refused(&authority, &server, issue(&expired), plan(10), "expired");
+    refused(&authority, &server, issue(&expired), 0, "expired");
     let stranger = other.credentials_for(&Request::new(Role::Worker, "test"), &authority.pem());
-    refused(&authority, &server, stranger, plan(10), "UnknownIssuer");
+    refused(&authority, &server, stranger, 0, "invalid peer certificate");
     let elsewhere = issue(&Request::new(Role::Worker, "paris"));
-    refused(&authority, &server, elsewhere, plan(10), "paris");
-    refused(&authority, &server, authority.credentials(Role::Worker), plan(11), "plans differ");
+    refused(&authority, &server, elsewhere, 0, "paris");
+    refused(&authority, &server, authority.credentials(Role::Worker), 7, "lists of servers differ");
     let mut named = Request::new(Role::Worker, "test");
     named.names[0] = "operator.role.archipelago".into();
     // Its own side finds out first, before anything is sent.
-    let error = join(server.address(), issue(&named), plan(10)).unwrap_err();
+    let error = connect(&[(0, server.address())], issue(&named)).unwrap_err();
     assert!(error.to_string().contains("a certificate of role worker"), "{error}");
     welcome(&authority, &server);
 }
@@ -106,7 +107,7 @@ fn a_worker_refuses_a_server_that_is_none() {
     // A server of another authority that believes ours.
     let request = Request::new(Role::Server, "test");
     let server = serve(other.credentials_for(&request, &authority.pem()));
-    let error = join(server.address(), authority.credentials(Role::Worker), plan(10)).unwrap_err();
+    let error = connect(&[(0, server.address())], authority.credentials(Role::Worker)).unwrap_err();
     assert!(matches!(error, Error::Transport(TransportError::Refused { .. })), "{error}");
 }
 
@@ -116,13 +117,12 @@ fn nobody_at_the_address_is_told_in_time() {
     let silent = UdpSocket::bind((LOCALHOST, 0)).unwrap();
     let config = WorkerConfig {
         servers: vec![(ServerId(0), silent.local_addr().unwrap())],
-        plan: plan(10),
-        group: GroupId(0),
+        registry: Registry::built_in(),
         credentials: authority.credentials(Role::Worker),
         options: WorkerOptions::default(),
         connect_max: Duration::from_millis(300),
     };
-    let error = ThreadPark.block_on(transport::join(config)).unwrap_err();
+    let error = ThreadPark.block_on(transport::connect(config)).unwrap_err();
     assert!(matches!(error, Error::Transport(TransportError::Unreachable { .. })), "{error}");
 }
 
@@ -135,7 +135,8 @@ fn an_address_in_use_and_a_wrong_role_are_told_at_start() {
             server: ServerId(0),
             bind,
             peers: Vec::new(),
-            plan: plan(10),
+            servers: vec![ServerId(0)],
+            registry: Registry::built_in(),
             credentials: authority.credentials(role),
             options: ServerOptions::default(),
         })

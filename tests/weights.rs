@@ -7,7 +7,7 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use archipelago::id::{GroupId, Incarnation, Origin, Sequence, ServerId, TableId, Tick};
-use archipelago::node::worker::{Notify, RemoteWorker, WorkerNode, WorkerOptions};
+use archipelago::node::worker::{Notify, Session, WorkerNode, WorkerOptions};
 use archipelago::node::{Input, Output, Peer, Plan, Registry};
 use archipelago::sync::{Arc, Mutex};
 use archipelago::time::Instant;
@@ -117,17 +117,20 @@ fn of_a_push_that_waits_for_its_window_elsewhere() {
     let plan = Plan::new(&[server], tables.into(), &[1], &Registry::built_in()).unwrap();
     let [w, v] = [0, 1].map(|id| plan.table(TableId(id)).unwrap().table.clone());
     let options = WorkerOptions::default();
-    let node = WorkerNode::new(plan, GroupId(0), 7, Instant::EPOCH, options);
+    let node = WorkerNode::new(plan, 7, Instant::EPOCH, options);
     let node = Arc::new(Mutex::new(node));
     let hear = |input| node.lock().handle(Instant::EPOCH, input);
     let tell = |message| hear(Input::Message { from: Peer::Server(server), message });
     hear(Input::PeerUp(Peer::Server(server)));
+    let session = Session::new(Arc::clone(&node), Arc::new(Nobody));
+    let mut joining = pin!(session.join(GroupId(0)));
+    assert!(poll(&mut joining).is_pending(), "nobody has answered");
     let origin = Origin { incarnation: Incarnation(1), ..Origin::default() };
     tell(Message::Joined { token: 7, result: Ok(JoinGrant { origin, size: 1, start: Tick(1) }) });
     for table in [w.id(), v.id()] {
         tell(Message::Attached { table, result: Ok(()) });
     }
-    let me = now(RemoteWorker::join(Arc::clone(&node), Arc::new(Nobody))).unwrap();
+    let Poll::Ready(Ok(me)) = poll(&mut joining) else { panic!("the join is answered") };
     for _ in 0..limits::INFLIGHT_MAX {
         now(me.push(&w, .., &[1.0_f32])).unwrap();
     }

@@ -19,6 +19,10 @@ pub fn check_clock(history: &History) -> Vec<Violation> {
                     starts.insert(member.origin, member.start);
                 }
             },
+            Event::BeginsBehind { origin, table, tick } => {
+                let clock = clocks.entry((record.node, *table, *origin)).or_default();
+                clock.0.assign(KeyRange::ALL, *tick);
+            },
             Event::TickCounted { origin, table, range, tick } => {
                 let clock = clocks.entry((record.node, *table, *origin)).or_default();
                 let start = starts.get(origin).copied().unwrap_or(Tick::FIRST);

@@ -35,6 +35,10 @@ impl Members {
                 counted.0.retain(|(held, _)| !range.covers(held));
                 counted.0.push((*range, *tick));
             },
+            Event::BeginsBehind { origin, table, tick } => {
+                let counted = self.ticks.entry((node, *table, *origin)).or_default();
+                counted.0.push((KeyRange::ALL, *tick));
+            },
             Event::Placed { table, slot, range, .. } => {
                 self.slots.insert((*table, *slot), *range);
             },

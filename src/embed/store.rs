@@ -16,7 +16,7 @@ use crate::node::Registry;
 use crate::node::sabotage::Switch;
 use crate::node::worker::{Seen, Target};
 use crate::os::Clock;
-use crate::spec::{Hyper, Table, TablePolicy, TableSpec};
+use crate::spec::{GroupSpec, Hyper, Table, TablePolicy, TableSpec};
 use crate::sync::{Arc, Mutex};
 use crate::time::Duration;
 use crate::vector::Element;
@@ -132,9 +132,7 @@ impl Store {
         hyper.check(&spec)?;
         let mut tables = self.inner.tables.lock();
         if let Some(held) = tables.iter().find(|held| held.table.name() == spec.name) {
-            held.table.spec().check_same(&spec)?;
-            held.table.policy().check_same(&spec.name, &policy)?;
-            held.table.hyper().check_same(&spec.name, &hyper)?;
+            held.table.check_same(&spec, &policy, &hyper)?;
             return Ok(held.table.clone());
         }
         check_count("tables", tables.len(), limits::TABLES_MAX)?;
@@ -167,7 +165,8 @@ impl Store {
     /// # Errors
     /// A size out of bounds or different from the existing group's; no table exists yet.
     pub fn group(&self, name: &str, size: u32) -> Result<Group> {
-        check_group(name, size)?;
+        let described = GroupSpec { name: name.into(), size };
+        described.check()?;
         let tables = self.inner.tables.lock();
         if tables.is_empty() {
             return Err(GroupError::NeedsTable { group: name.into() }.into());
@@ -177,12 +176,7 @@ impl Store {
         let state = || Arc::new(GroupState::new(next, name, size, self.inner.witness()));
         let state = self.inner.groups.entry(name.into()).or_insert_with(state).clone();
         drop(tables);
-        if state.size != size {
-            let (expected, found) = (state.size.to_string(), size.to_string());
-            return Err(
-                SpecError::Mismatch { name: name.into(), field: "size", expected, found }.into()
-            );
-        }
+        GroupSpec { name: name.into(), size: state.size }.check_same(&described)?;
         Ok(Group::new(self.inner.clone(), state))
     }
 
@@ -288,23 +282,5 @@ fn check_count(what: &'static str, held: usize, limit: usize) -> Result<(), Spec
     if held < limit {
         return Ok(());
     }
-    Err(SpecError::Limit { what, limit: limit as u64, found: held as u64 + 1 })
-}
-
-fn check_group(name: &str, size: u32) -> Result<(), SpecError> {
-    let field = |field, expected: String, found: String| SpecError::Field {
-        table: name.into(),
-        field,
-        expected,
-        found,
-    };
-    if size == 0 || size > limits::GROUP_SIZE_MAX {
-        let expected = format!("1 to {}", limits::GROUP_SIZE_MAX);
-        return Err(field("group size", expected, size.to_string()));
-    }
-    if name.is_empty() || name.len() > limits::NAME_BYTES_MAX {
-        let expected = format!("1 to {} bytes", limits::NAME_BYTES_MAX);
-        return Err(field("group name", expected, name.len().to_string()));
-    }
-    Ok(())
+    Err(SpecError::Limit { what: what.into(), limit: limit as u64, found: held as u64 + 1 })
 }

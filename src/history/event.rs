@@ -81,6 +81,15 @@ pub enum Event {
         /// The tick.
         tick: Tick,
     },
+    /// A shard was made while the worker trained: it counts the ticks after this one.
+    BeginsBehind {
+        /// Whose.
+        origin: Origin,
+        /// The table.
+        table: TableId,
+        /// The last tick that its server had heard of.
+        tick: Tick,
+    },
     /// A shard closed a round (law 4).
     RoundClosed {
         /// The table.

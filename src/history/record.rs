@@ -132,7 +132,7 @@ mod tests {
     const TICK: Tick = Tick(4);
 
     fn one_of_each() -> History {
-        let mut history = History::with_limit(15);
+        let mut history = History::with_limit(16);
         let events = membership().into_iter().chain(pushes()).chain(reads_and_waits());
         for event in events.chain(sizes_and_places()) {
             history.push(Instant(10), 1, event);
@@ -155,7 +155,7 @@ mod tests {
         [joined, Event::RecordHeld { record }]
     }
 
-    fn pushes() -> [Event; 6] {
+    fn pushes() -> [Event; 7] {
         let (origin, table, slot, sequence, tick) = (ORIGIN, TABLE, SLOT, SEQUENCE, TICK);
         let (previous, round, range) = (None, Some(TICK), KeyRange::ALL);
         let touched = vec![(table, slot, sequence)];
@@ -167,6 +167,7 @@ mod tests {
             Event::Refused { origin, table, sequence },
             Event::TickSent { origin, tick, touched },
             Event::TickCounted { origin, table, range, tick },
+            Event::BeginsBehind { origin, table, tick },
             Event::RoundClosed { table, server, round: tick, contributors },
         ]
     }

@@ -50,6 +50,7 @@ lines! {
     "refused" => Refused { origin, table, sequence }
     "tick_sent" => TickSent { origin, tick, touched }
     "tick_counted" => TickCounted { origin, table, range, tick }
+    "begins_behind" => BeginsBehind { origin, table, tick }
     "round_closed" => RoundClosed { table, server, round, contributors }
     "served" => Served { origin, table, slot, at_tick, oldest, newest, policy, own }
     "wait_began" => WaitBegan { origin, table, slot, sequence, at_tick, reason }

@@ -1,7 +1,7 @@
 //! The keeper of one group: incarnations, members, removal of a dead worker.
 //!
-//! Decides once what every shard obeys: the group's record. It lives at the owner of slot 0 of the
-//! first table that existed when the group was created. Closes by deadline, quorum or sample count
+//! Decides once what every shard obeys: the group's record. In a cluster it lives at the server
+//! that [`Plan::keeper`](super::Plan::keeper) names. Closes by deadline, quorum or sample count
 //! are planned.
 //!
 //! Removal takes two steps, so that all shards agree (law 4): the worker is *fenced* everywhere,

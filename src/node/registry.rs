@@ -75,11 +75,13 @@ impl Registry {
     /// something planned.
     pub fn resolve(&self, spec: &TableSpec, policy: &TablePolicy) -> Result<Code, SpecError> {
         spec.check()?;
+        check_names(&spec.name, &spec.rule)?;
+        check_names(&spec.name, &policy.local)?;
         let rule = self.find_rule(spec)?;
         if !rule.supports(spec.dtype) {
             return Err(SpecError::Field {
                 table: spec.name.clone(),
-                field: "rule",
+                field: "rule".into(),
                 expected: format!("one that supports {}", spec.dtype.name()),
                 found: spec.rule.to_string(),
             });
@@ -91,7 +93,7 @@ impl Registry {
         if policy.bsp_stash_bytes_max < least {
             return Err(SpecError::Field {
                 table: spec.name.clone(),
-                field: "bsp_stash_bytes_max",
+                field: "bsp_stash_bytes_max".into(),
                 expected: format!("at least {least}, one block"),
                 found: policy.bsp_stash_bytes_max.to_string(),
             });
@@ -144,12 +146,23 @@ fn staleness(named: &Extension) -> Result<u64, String> {
     Err("staleness: a whole number from 0 to 2^53".into())
 }
 
+/// A peer's descriptions are no larger than a user's may be (SPEC law 14).
+fn check_names(table: &str, named: &Extension) -> Result<(), SpecError> {
+    if named.is_bounded() {
+        return Ok(());
+    }
+    let expected = "names of 1 to 255 bytes, and at most 64 parameters".into();
+    let found = format!("{} parameters, {} bytes", named.parameters().len(), named.name().len());
+    Err(SpecError::Field { table: table.into(), field: "extension".into(), expected, found })
+}
+
 fn planned(table: &str, what: &str) -> SpecError {
     SpecError::Planned { name: table.into(), what: what.into() }
 }
 
 fn parameter(table: &str, named: &Extension, expected: String) -> SpecError {
-    SpecError::Field { table: table.into(), field: "extension", expected, found: named.to_string() }
+    let (field, found) = ("extension".into(), named.to_string());
+    SpecError::Field { table: table.into(), field, expected, found }
 }
 
 fn unknown<'a>(
@@ -160,7 +173,7 @@ fn unknown<'a>(
 ) -> SpecError {
     SpecError::UnknownExtension {
         name: table.into(),
-        kind,
+        kind: kind.into(),
         extension: named.name().into(),
         known: known.collect::<Vec<_>>().join(", "),
     }

@@ -52,7 +52,7 @@ impl From<RingError> for SpecError {
     fn from(error: RingError) -> Self {
         Self::Field {
             table: "placement".into(),
-            field: "servers",
+            field: "servers".into(),
             expected: "distinct servers with weights of at least 1, within the limits".into(),
             found: error.to_string(),
         }

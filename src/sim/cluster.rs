@@ -12,7 +12,7 @@ use super::run::Run;
 use crate::error::Result;
 use crate::id::{GroupId, ServerId, TableId};
 use crate::node::sabotage::Switch;
-use crate::node::worker::RemoteWorker;
+use crate::node::worker::{RemoteWorker, Session};
 use crate::node::{Peer, Plan, Registry};
 use crate::spec::{Hyper, Table, TablePolicy, TableSpec};
 use crate::time::{Duration, Instant};
@@ -72,7 +72,7 @@ impl Builder {
         self
     }
 
-    /// Adds a table; tables are numbered in order.
+    /// Adds a table that exists from the start; tables are numbered in order.
     #[must_use]
     pub fn table(mut self, spec: TableSpec, policy: TablePolicy, hyper: Hyper) -> Self {
         self.tables.push((spec, policy, hyper));
@@ -225,9 +225,20 @@ impl<'a, R: 'a> Cluster<'a, R> {
         F: FnOnce(RemoteWorker) -> Fut + 'a,
         Fut: Future<Output = Result<R>> + 'a,
     {
-        let train = Box::new(move |me| -> super::executor::Training<'a, R> { Box::pin(train(me)) });
-        let at = Instant::EPOCH.after(after);
-        self.workers.push(WorkerProcess::new(group, at, train));
+        self.spawn_session(after, async move |session: Session| {
+            train(session.join(group).await?).await
+        })
+    }
+
+    /// Adds a process that starts `after` the beginning, as a session: it may create tables and
+    /// groups before it joins one. Returns its token, counted from 0.
+    pub fn spawn_session<F, Fut>(&mut self, after: Duration, run: F) -> u64
+    where
+        F: FnOnce(Session) -> Fut + 'a,
+        Fut: Future<Output = Result<R>> + 'a,
+    {
+        let run = Box::new(move |me| -> super::executor::Training<'a, R> { Box::pin(run(me)) });
+        self.workers.push(WorkerProcess::new(Instant::EPOCH.after(after), run));
         self.workers.len() as u64 - 1
     }
 

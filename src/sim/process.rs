@@ -2,15 +2,13 @@
 
 use super::executor::{Flag, Task};
 use crate::error::Result;
-use crate::id::GroupId;
 use crate::node::server::ServerNode;
-use crate::node::worker::{RemoteWorker, WorkerNode};
+use crate::node::worker::{Session, WorkerNode};
 use crate::sync::{Arc, Mutex};
 use crate::time::Instant;
 
 /// A training function before its worker has started.
-pub(super) type Train<'a, R> =
-    Box<dyn FnOnce(RemoteWorker) -> super::executor::Training<'a, R> + 'a>;
+pub(super) type Train<'a, R> = Box<dyn FnOnce(Session) -> super::executor::Training<'a, R> + 'a>;
 
 /// One server.
 #[derive(Debug)]
@@ -31,7 +29,6 @@ pub(super) struct NodeClock {
 
 /// One worker.
 pub(super) struct WorkerProcess<'a, R> {
-    pub(super) group: GroupId,
     pub(super) starts_at: Instant,
     pub(super) train: Option<Train<'a, R>>,
     pub(super) life: Option<Life<'a, R>>,
@@ -61,9 +58,8 @@ pub(super) enum Ended<R> {
 }
 
 impl<'a, R: 'a> WorkerProcess<'a, R> {
-    pub(super) fn new(group: GroupId, starts_at: Instant, train: Train<'a, R>) -> Self {
+    pub(super) fn new(starts_at: Instant, train: Train<'a, R>) -> Self {
         Self {
-            group,
             starts_at,
             train: Some(train),
             life: None,
@@ -82,10 +78,7 @@ impl<'a, R: 'a> WorkerProcess<'a, R> {
         let node = Arc::new(Mutex::new(node));
         let outputs = Arc::new(Flag::default());
         let (at, notify) = (Arc::clone(&node), Arc::clone(&outputs));
-        let task = Task::new(Box::pin(async move {
-            let me = RemoteWorker::join(at, notify).await?;
-            train(me).await
-        }));
+        let task = Task::new(train(Session::new(at, notify)));
         self.life = Some(Life { node, outputs, task });
     }
 

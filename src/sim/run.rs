@@ -240,7 +240,7 @@ impl<'a, R: 'a> Run<'a, R> {
             record_history: self.settings.record_history,
             wait_max: self.settings.wait_max,
         };
-        let node = WorkerNode::new(self.plan.clone(), process.group, token, self.now, options);
+        let node = WorkerNode::new(self.plan.clone(), token, self.now, options);
         process.start(node);
         for server in self.plan.servers() {
             let (a, b) = (Peer::Server(*server), Peer::Worker(token));
@@ -451,7 +451,10 @@ impl<'a, R: 'a> Run<'a, R> {
 
     fn tables(&mut self) -> Vec<TableOutcome> {
         let mut tables = Vec::new();
-        for planned in self.plan.tables() {
+        // The keeper knows of all that was created.
+        let keeper = self.servers.iter().find(|process| process.node.keeps());
+        let plan = keeper.map_or_else(|| self.plan.clone(), |process| process.node.plan().clone());
+        for planned in plan.tables() {
             let id = planned.table.id();
             let (mut slots, mut servers) = (Vec::new(), Vec::new());
             for (server, process) in self.plan.servers().iter().zip(&mut self.servers) {

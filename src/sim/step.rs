@@ -25,5 +25,13 @@ pub(super) fn step_of(message: &Message) -> &'static str {
         Message::RecordHeld { .. } => "record_held",
         Message::Fence { .. } => "fence",
         Message::Fenced { .. } => "fenced",
+        Message::EnsureTable { .. } => "ensure_table",
+        Message::EnsureGroup { .. } => "ensure_group",
+        Message::ListTables { .. } => "list_tables",
+        Message::TableEnsured { .. } => "table_ensured",
+        Message::GroupEnsured { .. } => "group_ensured",
+        Message::Tables { .. } => "tables",
+        Message::CatalogEntry { .. } => "catalog_entry",
+        Message::CatalogHeld { .. } => "catalog_held",
     }
 }

@@ -1,11 +1,13 @@
 //! Schema: what a table is (`TableSpec`), how it behaves (`TablePolicy`) and the numbers that
 //! change while it is trained (`Hyper`). Plain data; code is named, never held.
 
+mod catalog;
 mod group;
 mod policy;
 mod same;
 mod table;
 
-pub use group::{GroupRecord, Member, MemberEnd};
+pub use catalog::{CatalogEntry, Described, GroupEntry, TableEntry};
+pub use group::{GroupRecord, GroupSpec, Member, MemberEnd};
 pub use policy::{AckLevel, FoldOrder, Hyper, TablePolicy};
 pub use table::{Combine, Init, Layout, Table, TableSpec};

@@ -125,7 +125,7 @@ impl Hyper {
         }
         Err(SpecError::Field {
             table: spec.name.clone(),
-            field: "rate",
+            field: "rate".into(),
             expected: format!("finite numbers that {} holds", spec.dtype.name()),
             found: format!("{:?}", self.rate),
         })

@@ -29,5 +29,5 @@ pub(super) fn same_shown<T: PartialEq + Debug>(
 
 fn mismatch(name: &str, field: &'static str, [expected, found]: [impl ToString; 2]) -> SpecError {
     let (expected, found) = (expected.to_string(), found.to_string());
-    SpecError::Mismatch { name: name.into(), field, expected, found }
+    SpecError::Mismatch { name: name.into(), field: field.into(), expected, found }
 }

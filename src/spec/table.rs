@@ -340,7 +340,7 @@ impl TableSpec {
         }
         Err(SpecError::Field {
             table: self.name.clone(),
-            field,
+            field: field.into(),
             expected: expected.into(),
             found: found.to_string(),
         })
@@ -401,5 +401,20 @@ impl Table {
     /// Its hyper-parameters.
     pub fn hyper(&self) -> &Hyper {
         &self.inner.hyper
+    }
+
+    /// Checks that a description of the same name says the same.
+    ///
+    /// # Errors
+    /// `Mismatch` naming the first field that differs.
+    pub fn check_same(
+        &self,
+        spec: &TableSpec,
+        policy: &TablePolicy,
+        hyper: &Hyper,
+    ) -> Result<(), SpecError> {
+        self.spec().check_same(spec)?;
+        self.policy().check_same(&spec.name, policy)?;
+        self.hyper().check_same(&spec.name, hyper)
     }
 }

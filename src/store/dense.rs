@@ -74,7 +74,7 @@ impl<T: Element> DenseStore<T> {
         let slots = ranges.into_iter().map(|range| Slot::new(spec, lanes, range));
         let slots = slots.collect::<Option<_>>().ok_or_else(|| SpecError::Field {
             table: spec.name.clone(),
-            field: "domain",
+            field: "domain".into(),
             expected: "rows that fit this machine's memory".into(),
             found: format!("{} rows of {} elements", spec.domain.count(), spec.width),
         })?;

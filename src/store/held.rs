@@ -40,9 +40,9 @@ impl Held {
 
 /// Checks that a store of `T` can hold the table.
 pub(super) fn check<T: Element>(spec: &TableSpec, lanes: usize) -> Result<(), SpecError> {
-    let field = |field, expected: String, found: String| SpecError::Field {
+    let field = |field: &'static str, expected: String, found: String| SpecError::Field {
         table: spec.name.clone(),
-        field,
+        field: field.into(),
         expected,
         found,
     };

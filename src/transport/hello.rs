@@ -5,10 +5,10 @@
 //! | 4 | magic `ahoy` |
 //! | 1 | 0: a server, 1: a worker |
 //! | 8 | the server's number, or the worker's token |
-//! | 16 | digest of the plan |
+//! | 16 | digest of the list of servers |
 //!
 //! TLS has proved role and data centre by then; the hello adds which of them it is. Peers whose
-//! plans differ would place keys differently, so they part here.
+//! lists of servers differ would place keys differently, so they part here.
 
 use crate::codec::{Reader, Writer};
 use crate::error::FrameError;
@@ -23,7 +23,7 @@ pub const HELLO_BYTES: usize = 4 + 1 + 8 + 16;
 /// ```
 /// use archipelago::{node::Peer, transport::Hello};
 ///
-/// let hello = Hello { peer: Peer::Worker(7), plan: 1 << 100 };
+/// let hello = Hello { peer: Peer::Worker(7), servers: 1 << 100 };
 /// assert_eq!(Hello::decode(&hello.encode())?, hello);
 /// # Ok::<(), archipelago::error::FrameError>(())
 /// ```
@@ -31,8 +31,8 @@ pub const HELLO_BYTES: usize = 4 + 1 + 8 + 16;
 pub struct Hello {
     /// Who.
     pub peer: Peer,
-    /// The digest of the plan that it works by.
-    pub plan: u128,
+    /// The digest of the servers that it knows of: [`Plan::digest`](crate::node::Plan::digest).
+    pub servers: u128,
 }
 
 impl Hello {
@@ -46,7 +46,7 @@ impl Hello {
         };
         writer.u8(kind);
         writer.u64(number);
-        writer.raw(&self.plan.to_le_bytes());
+        writer.raw(&self.servers.to_le_bytes());
         writer.finish()
     }
 
@@ -73,7 +73,7 @@ impl Hello {
         };
         let (low, high) = (reader.u64()?, reader.u64()?);
         reader.end()?;
-        Ok(Self { peer, plan: u128::from(high) << 64 | u128::from(low) })
+        Ok(Self { peer, servers: u128::from(high) << 64 | u128::from(low) })
     }
 }
 
@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn the_bytes_are_golden() {
-        let hello = Hello { peer: Peer::Server(ServerId(3)), plan: 0x1_0000_0000_0000_0002 };
+        let hello = Hello { peer: Peer::Server(ServerId(3)), servers: 0x1_0000_0000_0000_0002 };
         let expected = *b"ahoy\0\x03\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0";
         assert_eq!(hello.encode(), expected);
         assert_eq!(HELLO_BYTES, expected.len());

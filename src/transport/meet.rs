@@ -150,11 +150,11 @@ fn check(connection: &Connection, myself: &Myself, hello: Hello) -> Result<(), S
         let (expected, found) = (&myself.dc, identity.dc());
         return Err(format!("data centre {expected} expected, the certificate is for {found}"));
     }
-    if hello.plan != myself.hello.plan {
-        let (expected, found) = (myself.hello.plan, hello.plan);
+    if hello.servers != myself.hello.servers {
+        let (expected, found) = (myself.hello.servers, hello.servers);
         return Err(format!(
-            "the plans differ ({expected:032x} here, {found:032x} there): give all processes the \
-             same servers, tables and groups"
+            "the lists of servers differ ({expected:032x} here, {found:032x} there): give all \
+             processes the same servers"
         ));
     }
     Ok(())

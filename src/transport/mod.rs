@@ -1,16 +1,18 @@
 //! Driver 2: servers and workers in processes of their own, over QUIC with mutual TLS.
 //!
-//! A server is [`Server::start`], a worker [`join`]; both work by a [`Plan`](crate::node::Plan)
-//! that all processes share. The machines are those of [`node`](crate::node), as in the
-//! simulator: this room only moves their messages. It knows neither policies nor values.
+//! A server is [`Server::start`], a worker process [`connect`]: it creates tables and groups over
+//! its session and joins one. All processes are given the same list of servers. The machines are
+//! those of [`node`](crate::node), as in the simulator: this room only moves their messages. It
+//! knows neither policies nor values.
 //!
 //! One connection per pair of processes; every message travels on a stream of its kind (control
 //! ahead of data). Each process has one thread for its socket and its node.
 //!
 //! Invariants: I1 nothing is read from a peer before TLS has proved its certificate, and no
-//! message is taken before its role, data centre and plan were checked; I2 a connection that is
-//! gone is made again, and only then the node sends again what is unanswered; I3 what waits for
-//! a peer is bounded, and a peer that breaks the protocol loses its connection, nothing else.
+//! message is taken before its role, data centre and list of servers were checked; I2 a
+//! connection that is gone is made again, and only then the node sends again what is unanswered;
+//! I3 what waits for a peer is bounded, and a peer that breaks the protocol loses its connection,
+//! nothing else.
 
 mod caller;
 mod hello;
@@ -28,7 +30,7 @@ pub use hello::{HELLO_BYTES, Hello};
 pub use identity::{Identity, Role};
 pub use server::{Server, ServerConfig};
 pub use tls::Credentials;
-pub use worker::{WorkerConfig, join};
+pub use worker::{WorkerConfig, connect};
 
 use crate::error::{Error, Result, TransportError};
 

@@ -14,11 +14,11 @@ use super::meet::{Myself, answer_call};
 use super::pump::{Node, Pump};
 use super::tls::Credentials;
 use super::{runtime, settings, start_failed};
-use crate::error::{Result, TransportError};
+use crate::error::{Result, SpecError, TransportError};
 use crate::id::ServerId;
 use crate::limits;
 use crate::node::server::{ServerNode, ServerOptions};
-use crate::node::{Input, Output, Peer, Plan};
+use crate::node::{Input, Output, Peer, Plan, Registry};
 use crate::os::Clock;
 use crate::sync::{Arc, AtomicBool, Ordering};
 use crate::time::Instant;
@@ -26,14 +26,16 @@ use crate::time::Instant;
 /// How a server process is started.
 #[derive(Debug)]
 pub struct ServerConfig {
-    /// Which server of the plan it is.
+    /// Which server of the cluster it is.
     pub server: ServerId,
     /// Where it listens; port 0 takes any that is free.
     pub bind: SocketAddr,
     /// Where the other servers are reached. It calls those with a lower number than its own.
     pub peers: Vec<(ServerId, SocketAddr)>,
-    /// The cluster.
-    pub plan: Plan,
+    /// All servers of the cluster, this one among them.
+    pub servers: Vec<ServerId>,
+    /// The code behind the names of update rules and policies.
+    pub registry: Registry,
     /// What it shows and believes.
     pub credentials: Credentials,
     /// How its node is built.
@@ -58,8 +60,8 @@ impl Server {
     /// Binds the socket and serves on a thread of its own.
     ///
     /// # Errors
-    /// The address is taken, the credentials are of no use or not a server's, or the plan cannot
-    /// be built here.
+    /// The address is taken, the credentials are of no use or not a server's, or the list of
+    /// servers is empty, too long or lacks this one.
     pub fn start(config: ServerConfig) -> Result<Self> {
         let stop = Arc::new(Stop::default());
         let asked = Arc::clone(&stop);
@@ -152,13 +154,20 @@ struct Prepared {
 
 impl Prepared {
     fn new(config: ServerConfig) -> Result<Self> {
-        let ServerConfig { server, bind, mut peers, plan, credentials, options } = config;
+        let ServerConfig { server, servers, registry, bind, mut peers, credentials, options } =
+            config;
         let identity = credentials.identity();
         if identity.role() != Role::Server {
             let (expected, found) = ("a certificate of role server", identity.to_string());
             return Err(TransportError::Identity { expected, found }.into());
         }
-        let hello = Hello { peer: Peer::Server(server), plan: plan.digest() };
+        let plan = Plan::new(&servers, Vec::new(), &[], &registry)?;
+        if !servers.contains(&server) {
+            let (field, expected) = ("servers".into(), format!("{server} among them"));
+            let (table, found) = ("cluster".into(), format!("{servers:?}"));
+            return Err(SpecError::Field { table, field, expected, found }.into());
+        }
+        let hello = Hello { peer: Peer::Server(server), servers: plan.digest() };
         let myself = Myself { hello, dc: identity.dc().into() };
         let clock = Clock::start();
         let node = ServerNode::new(plan, server, clock.now(), options)?;

@@ -16,10 +16,10 @@ use super::pump::{Node, Pump};
 use super::tls::{Credentials, random};
 use super::{runtime, settings, start_failed};
 use crate::error::{Result, TransportError};
-use crate::id::{GroupId, ServerId};
+use crate::id::ServerId;
 use crate::limits;
-use crate::node::worker::{Notify as OutputsWait, RemoteWorker, WorkerNode, WorkerOptions};
-use crate::node::{Input, Output, Peer, Plan};
+use crate::node::worker::{Notify as OutputsWait, Session, WorkerNode, WorkerOptions};
+use crate::node::{Input, Output, Peer, Plan, Registry};
 use crate::os::Clock;
 use crate::sync::{Arc, Mutex};
 use crate::time::{Duration, Instant};
@@ -27,12 +27,10 @@ use crate::time::{Duration, Instant};
 /// How a worker process is started.
 #[derive(Debug)]
 pub struct WorkerConfig {
-    /// Where the servers are reached: all of the plan.
+    /// All servers of the cluster, and where each is reached.
     pub servers: Vec<(ServerId, SocketAddr)>,
-    /// The cluster.
-    pub plan: Plan,
-    /// The group to join.
-    pub group: GroupId,
+    /// The code behind the names of update rules and policies that the process uses.
+    pub registry: Registry,
     /// What it shows and believes.
     pub credentials: Credentials,
     /// How its node is built.
@@ -41,13 +39,13 @@ pub struct WorkerConfig {
     pub connect_max: Duration,
 }
 
-/// Connects to every server and joins the group. The connections live on a thread of their own
-/// until the worker has finished or is dropped; cut ones are made again.
+/// Connects to every server. The connections live on a thread of their own until the worker has
+/// finished or the session is dropped; cut ones are made again.
 ///
 /// # Errors
 /// A server refuses this process, or cannot be reached in time; the credentials are not a
-/// worker's; and as [`RemoteWorker::join`].
-pub async fn join(config: WorkerConfig) -> Result<RemoteWorker> {
+/// worker's; no servers, or too many.
+pub async fn connect(config: WorkerConfig) -> Result<Session> {
     let identity = config.credentials.identity();
     if identity.role() != Role::Worker {
         let (expected, found) = ("a certificate of role worker", identity.to_string());
@@ -55,16 +53,20 @@ pub async fn join(config: WorkerConfig) -> Result<RemoteWorker> {
     }
     let clock = Clock::start();
     let token = random()?;
-    let node =
-        WorkerNode::new(config.plan.clone(), config.group, token, clock.now(), config.options);
+    let servers: Vec<_> = config.servers.iter().map(|(server, _)| *server).collect();
+    let plan = Plan::new(&servers, Vec::new(), &[], &config.registry)?;
+    let hello = Hello { peer: Peer::Worker(token), servers: plan.digest() };
+    let node = WorkerNode::new(plan, token, clock.now(), config.options);
     let node = Arc::new(Mutex::new(node));
     let wake = Arc::new(Wake::default());
-    let process = Process { node: Arc::clone(&node), wake: Arc::clone(&wake), clock, token };
+    let process = Process { node: Arc::clone(&node), wake: Arc::clone(&wake), clock, hello };
     let (tell, told) = oneshot::channel();
     let body = move || process.live(config, tell);
     thread::Builder::new().name("worker".into()).spawn(body).map_err(|e| start_failed(&e))?;
+    // From here on the session's end is the connections' end, also while they are made.
+    let session = Session::new(node, wake);
     told.await.map_err(|gone| start_failed(&gone))??;
-    RemoteWorker::join(node, wake).await
+    Ok(session)
 }
 
 /// Tells the thread that futures have left outputs in the node.
@@ -82,7 +84,7 @@ struct Process {
     node: Arc<Mutex<WorkerNode>>,
     wake: Arc<Wake>,
     clock: Clock,
-    token: u64,
+    hello: Hello,
 }
 
 type Connected = oneshot::Sender<Result<()>>;
@@ -105,8 +107,7 @@ impl Process {
     }
 
     async fn run(self, config: WorkerConfig, endpoint: quinn::Endpoint, connected: Connected) {
-        let Self { node, wake, clock, token } = self;
-        let hello = Hello { peer: Peer::Worker(token), plan: config.plan.digest() };
+        let Self { node, wake, clock, hello } = self;
         let myself = Myself { hello, dc: config.credentials.identity().dc().into() };
         let living = Living(Arc::clone(&node));
         let (pump, inbox) = Pump::new(living, clock, Arc::clone(&wake.0));

@@ -1,16 +1,22 @@
 //! Arbitrary messages from a seed.
 
 use super::{
-    Answer, Header, JoinGrant, Message, Payload, PullResult, PullRows, Refusal, RowsNamed,
-    TickTable,
+    Answer, CatalogRefusal, Header, JoinGrant, Message, Payload, PullResult, PullRows, Refusal,
+    RowsNamed, TickTable,
 };
-use crate::error::{Loss, WaitFor, WaitReason};
+use crate::error::{Loss, SpecError, WaitFor, WaitReason};
+use crate::extension::Extension;
 use crate::id::{
-    GroupId, Incarnation, Origin, Rank, RecordVersion, Sequence, ServerId, SlotIndex, TableId, Tick,
+    CatalogVersion, GroupId, Incarnation, Origin, Rank, RecordVersion, Sequence, ServerId,
+    SlotIndex, TableId, Tick,
 };
 use crate::key::{Key, KeyList, KeyRange};
 use crate::rng::Rng;
-use crate::spec::{GroupRecord, Member, MemberEnd};
+use crate::schedule::Schedule;
+use crate::spec::{
+    CatalogEntry, Combine, Described, FoldOrder, GroupEntry, GroupRecord, GroupSpec, Hyper, Init,
+    Layout, Member, MemberEnd, TableEntry, TablePolicy, TableSpec,
+};
 use crate::time::Instant;
 use crate::vector::DType;
 
@@ -177,11 +183,108 @@ impl Any {
         }
     }
 
+    fn text(&mut self) -> String {
+        let word = self.one_of(["", "w", "\u{3b2}1", "name/1"]);
+        format!("{word}{}", self.0.below(3))
+    }
+
+    fn extension(&mut self) -> Extension {
+        let parameters = self.list(|any| (any.text(), any.0.unit()));
+        let begun = Extension::new(self.text());
+        parameters.into_iter().fold(begun, |named, (name, value)| named.with(name, value))
+    }
+
+    fn described(&mut self) -> Box<Described> {
+        let (low, high, seed, ticks) = (self.0.unit(), self.0.unit(), self.u64(), self.u64());
+        let uniform = Init::Uniform { seed, low, high };
+        let line = Schedule::Linear { from: low, to: high, ticks };
+        let spec = TableSpec {
+            name: self.text(),
+            domain: self.range(),
+            width: self.u32(),
+            dtype: self.one_of([DType::F32, DType::F64, DType::I64]),
+            layout: self.one_of([Layout::Dense, Layout::Sparse]),
+            block_elements: self.u32(),
+            slots: self.u32(),
+            init: self.one_of([Init::Zero, Init::Constant(low), uniform]),
+            rule: self.extension(),
+            combine: self.one_of([Combine::Sum, Combine::WeightedMean { round_weight: high }]),
+        };
+        let policy = TablePolicy {
+            local: self.extension(),
+            fold: self.one_of([FoldOrder::Worker, FoldOrder::Arrival]),
+            non_finite: self.0.chance(0.5),
+            bsp_stash_bytes_max: self.u32() as usize,
+        };
+        let rate = self.one_of([Schedule::Constant(low), Schedule::inverse_sqrt(high), line]);
+        Box::new(Described { spec, policy, hyper: Hyper { rate } })
+    }
+
+    fn table_entry(&mut self) -> TableEntry {
+        TableEntry { id: TableId(self.u32()), described: self.described() }
+    }
+
+    fn group_entry(&mut self) -> GroupEntry {
+        let (id, size) = (GroupId(self.u32()), self.u32());
+        GroupEntry { id, spec: GroupSpec { name: self.text(), size } }
+    }
+
+    fn catalog_refusal(&mut self) -> CatalogRefusal {
+        let (name, field, expected) = (self.text(), self.text().into(), self.text());
+        let (table, found, limit) = (name.clone(), self.text(), self.u64());
+        let (group, extension, known) = (self.text(), self.text(), self.text());
+        let (kind, what) = (self.text().into(), self.text());
+        let error = self.one_of([
+            SpecError::Field { table, field, expected, found },
+            SpecError::Mismatch {
+                name: name.clone(),
+                field: what.clone().into(),
+                expected: known.clone(),
+                found: group.clone(),
+            },
+            SpecError::UnknownExtension { name: name.clone(), kind, extension, known },
+            SpecError::Planned { name, what: what.clone() },
+            SpecError::Limit { what: what.into(), limit, found: limit },
+        ]);
+        let keeper = ServerId(self.u32());
+        self.one_of([
+            CatalogRefusal::Described(error),
+            CatalogRefusal::NeedsTable { group },
+            CatalogRefusal::NotKeeper { keeper },
+            CatalogRefusal::Busy,
+        ])
+    }
+
+    fn catalog_message(&mut self) -> Message {
+        let (request, version, server) = (self.u64(), self.u64(), ServerId(self.u32()));
+        let version = CatalogVersion(version);
+        let (described, from) = (self.described(), TableId(self.u32()));
+        let (table, group) = (self.table_entry(), self.group_entry());
+        let (tables, next) = (self.list(Self::table_entry), self.option(|any| TableId(any.u32())));
+        let refused = self.option(Self::catalog_refusal);
+        let (table_result, group_result) = match &refused {
+            None => (Ok(table.clone()), Ok(group.clone())),
+            Some(refusal) => (Err(refusal.clone()), Err(refusal.clone())),
+        };
+        let entry = self.one_of([CatalogEntry::Table(table), CatalogEntry::Group(group.clone())]);
+        self.one_of([
+            Message::EnsureTable { request, described },
+            Message::EnsureGroup { request, spec: group.spec },
+            Message::ListTables { request, from },
+            Message::TableEnsured { request, result: table_result },
+            Message::GroupEnsured { request, result: group_result },
+            Message::Tables { request, tables, next },
+            Message::CatalogEntry { version, entry },
+            Message::CatalogHeld { version, server, result: refused.map_or(Ok(()), Err) },
+        ])
+    }
+
     pub(super) fn message(&mut self) -> Message {
-        match self.0.below(5) {
+        match self.0.below(6) {
             0 | 1 => self.request(),
             2 => self.worker_message(),
             3 => self.server_message(),
+            4 => self.catalog_message(),
             _ => self.keeper_message(),
         }
     }

@@ -296,7 +296,7 @@ fn check(message: &Message) -> Result<(), FrameError> {
             let slots_max = limits::SLOTS_MAX as usize;
             check_count("slots touched", table.touched.len(), slots_max)
         }),
-        _ => Ok(()),
+        other => other.check_texts(),
     }
 }
 

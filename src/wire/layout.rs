@@ -10,7 +10,8 @@ use super::{
 };
 use crate::error::{FrameError, Loss, WaitFor, WaitReason};
 use crate::id::{
-    GroupId, Incarnation, Origin, Rank, RecordVersion, Sequence, ServerId, SlotIndex, TableId, Tick,
+    CatalogVersion, GroupId, Incarnation, Origin, Rank, RecordVersion, Sequence, ServerId,
+    SlotIndex, TableId, Tick,
 };
 use crate::key::{Key, KeyRange};
 use crate::limits;
@@ -112,6 +113,9 @@ choice! { Message, "kind of message",
     0x06 => Ticked { origin, tick, settled_below, tables },
     0x07 => Leave { origin, last },
     0x08 => Heartbeat { origin },
+    0x09 => EnsureTable { request, described },
+    0x0a => EnsureGroup { request, spec },
+    0x0b => ListTables { request, from },
     0x21 => Joined { token, result },
     0x22 => Attached { table, result },
     0x23 => PushAnswer { table, sequence, answer },
@@ -120,10 +124,15 @@ choice! { Message, "kind of message",
     0x26 => Resume { table, sequence },
     0x27 => TickAnswer { tick, result },
     0x28 => LeaveAnswer { result },
+    0x29 => TableEnsured { request, result },
+    0x2a => GroupEnsured { request, result },
+    0x2b => Tables { request, tables, next },
     0x41 => Record(record),
     0x42 => RecordHeld { group, version, server, closed },
     0x43 => Fence { origin },
     0x44 => Fenced { origin, server, last },
+    0x45 => CatalogEntry { version, entry },
+    0x46 => CatalogHeld { version, server, result },
 }
 
 choice! { RowsNamed, "rows of a push",
@@ -197,6 +206,7 @@ choice! { WaitFor, "reason of a wait",
 choices_as_fields!(RowsNamed, PullRows, Answer, Refusal, MemberEnd, DType, Loss, WaitFor);
 
 numbers!(
+    CatalogVersion,
     GroupId,
     Incarnation,
     Rank,
@@ -275,3 +285,5 @@ impl Listed for (ServerId, TableId, Tick) {
     const BYTES_MIN: usize = 4 + 4 + 8;
     const COUNT_MAX: usize = limits::FRAME_BYTES_MAX / Self::BYTES_MIN;
 }
+
+pub(super) use {choice, choices_as_fields, records};

@@ -1,10 +1,12 @@
 //! The messages. Data only: `layout` says how each is written, `frame` how it travels.
 
-use super::{Answer, Payload, Refusal};
+use super::{Answer, CatalogRefusal, Payload, Refusal};
 use crate::error::WaitReason;
-use crate::id::{GroupId, Origin, RecordVersion, Sequence, ServerId, SlotIndex, TableId, Tick};
+use crate::id::{
+    CatalogVersion, GroupId, Origin, RecordVersion, Sequence, ServerId, SlotIndex, TableId, Tick,
+};
 use crate::key::{Key, KeyRange};
-use crate::spec::GroupRecord;
+use crate::spec::{CatalogEntry, Described, GroupEntry, GroupRecord, GroupSpec, TableEntry};
 
 /// Everything that one process says to another.
 #[derive(Clone, Debug, PartialEq)]
@@ -88,6 +90,28 @@ pub enum Message {
         origin: Origin,
     },
 
+    /// Asks the keeper for a table: the one of that name, or a new one.
+    EnsureTable {
+        /// Chosen by the asker, to tell its requests apart.
+        request: u64,
+        /// What the table is to be.
+        described: Box<Described>,
+    },
+    /// Asks the keeper for a group: the one of that name, or a new one.
+    EnsureGroup {
+        /// Chosen by the asker, to tell its requests apart.
+        request: u64,
+        /// What the group is to be.
+        spec: GroupSpec,
+    },
+    /// Asks the keeper for tables that exist.
+    ListTables {
+        /// Chosen by the asker, to tell its requests apart.
+        request: u64,
+        /// The first number asked for.
+        from: TableId,
+    },
+
     // Server to worker.
     /// Answers `Join`.
     Joined {
@@ -151,7 +175,48 @@ pub enum Message {
         result: Result<(), Refusal>,
     },
 
+    /// Answers `EnsureTable`, once every server holds the table.
+    TableEnsured {
+        /// The number of the request.
+        request: u64,
+        /// The table as the cluster holds it, or why there is none.
+        result: Result<TableEntry, CatalogRefusal>,
+    },
+    /// Answers `EnsureGroup`, once every server holds the group.
+    GroupEnsured {
+        /// The number of the request.
+        request: u64,
+        /// The group as the cluster holds it, or why there is none.
+        result: Result<GroupEntry, CatalogRefusal>,
+    },
+    /// Answers `ListTables`.
+    Tables {
+        /// The number of the request.
+        request: u64,
+        /// Tables that every server holds, ascending by number: as many as fit a frame.
+        tables: Vec<TableEntry>,
+        /// Where to ask on; `None` at the end.
+        next: Option<TableId>,
+    },
+
     // Server to server.
+    /// The keeper has created a table or group. A server is sent the next entry once it has
+    /// answered the one before.
+    CatalogEntry {
+        /// How many entries there are with this one.
+        version: CatalogVersion,
+        /// What was created.
+        entry: CatalogEntry,
+    },
+    /// Answers `CatalogEntry`: the server knows of all entries up to this one.
+    CatalogHeld {
+        /// How many entries the server knows of.
+        version: CatalogVersion,
+        /// Who.
+        server: ServerId,
+        /// Whether it holds the last of them, or why it cannot.
+        result: Result<(), CatalogRefusal>,
+    },
     /// The keeper's newest record of a group.
     Record(GroupRecord),
     /// Answers `Record`: the server obeys it from now on.

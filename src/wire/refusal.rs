@@ -130,14 +130,14 @@ impl Refusal {
             | Self::Limit => self.into_access_error(table, origin, tick).into(),
             Self::SpecMismatch { expected, found } => SpecError::Mismatch {
                 name: table,
-                field: "hash of the spec",
+                field: "hash of the spec".into(),
                 expected: format!("{expected:032x}"),
                 found: format!("{found:032x}"),
             }
             .into(),
             Self::NotOwned { slot } => FrameError::NotOwned { slot }.into(),
             Self::WindowFull => SpecError::Limit {
-                what: "unanswered requests of one worker",
+                what: "unanswered requests of one worker".into(),
                 limit: limits::INFLIGHT_MAX as u64,
                 found: limits::INFLIGHT_MAX as u64 + 1,
             }

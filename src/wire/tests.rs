@@ -5,14 +5,21 @@ use proptest::prelude::*;
 
 use super::arbitrary::Any;
 use super::*;
-use crate::error::{FrameError, Loss, WaitFor, WaitReason};
+use crate::consistency::Ssp;
+use crate::error::{FrameError, Loss, SpecError, WaitFor, WaitReason};
+use crate::extension::Extension;
 use crate::id::{
-    GroupId, Incarnation, Origin, Rank, RecordVersion, Sequence, ServerId, SlotIndex, TableId, Tick,
+    CatalogVersion, GroupId, Incarnation, Origin, Rank, RecordVersion, Sequence, ServerId,
+    SlotIndex, TableId, Tick,
 };
 use crate::key::{Key, KeyRange};
 use crate::limits;
 use crate::rng::Rng;
-use crate::spec::{GroupRecord, Member, MemberEnd};
+use crate::schedule::Schedule;
+use crate::spec::{
+    CatalogEntry, Combine, Described, GroupEntry, GroupRecord, GroupSpec, Hyper, Init, Member,
+    MemberEnd, TablePolicy, TableSpec,
+};
 use crate::time::Instant;
 use crate::vector::DType;
 
@@ -156,7 +163,8 @@ fn refusals_keep_their_numbers_as_errors() {
 #[test]
 fn golden_frames() {
     let mut expected = include_str!("golden.txt").lines();
-    for message in golden_requests().into_iter().chain(golden_answers()) {
+    let all = golden_requests().into_iter().chain(golden_answers()).chain(golden_catalog());
+    for message in all {
         let bytes = encoded(&message);
         let hex: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
         assert_eq!(Some(hex.as_str()), expected.next(), "{message:?}");
@@ -209,6 +217,63 @@ fn golden_answers() -> [Message; 3] {
         Message::Deferred { table, sequence, reason },
         Message::Record(record),
     ]
+}
+
+fn golden_catalog() -> [Message; 3] {
+    let spec = TableSpec::sparse("w", 3)
+        .slots(16)
+        .init(Init::Uniform { seed: 9, low: -0.5, high: 0.5 })
+        .rule(Extension::new("momentum/1").with("beta", 0.9).with("alpha", 1.0))
+        .combine(Combine::WeightedMean { round_weight: 4.5 });
+    let policy = TablePolicy::local(Ssp { staleness: 2 });
+    let hyper = Hyper::rate(Schedule::Linear { from: 1.0, to: 0.5, ticks: 7 });
+    let described = Box::new(Described { spec, policy, hyper });
+    let group = GroupSpec { name: "train".into(), size: 4 };
+    let entry = CatalogEntry::Group(GroupEntry { id: GroupId(1), spec: group });
+    let error = SpecError::UnknownExtension {
+        name: "w".into(),
+        kind: "update rule".into(),
+        extension: "mine/1".into(),
+        known: "add/1".into(),
+    };
+    let (version, server) = (CatalogVersion(3), ServerId(5));
+    let result = Err(CatalogRefusal::Described(error));
+    [
+        Message::EnsureTable { request: 8, described },
+        Message::CatalogEntry { version, entry },
+        Message::CatalogHeld { version, server, result },
+    ]
+}
+
+#[test]
+fn a_description_has_one_encoding_and_its_texts_are_bounded() {
+    let [ensure, ..] = golden_catalog();
+    let frame = encoded(&ensure);
+    let payload = frame[HEADER_BYTES..].to_vec();
+    // The parameters of the rule, in the other order.
+    let text = |name: &str| [&(name.len() as u32).to_le_bytes(), name.as_bytes()].concat();
+    let alpha = [text("alpha"), 1.0_f64.to_le_bytes().to_vec()].concat();
+    let beta = [text("beta"), 0.9_f64.to_le_bytes().to_vec()].concat();
+    let written = [&alpha[..], &beta].concat();
+    let at = payload.windows(written.len()).position(|part| part == written).unwrap();
+    let mut turned = payload;
+    turned[at..at + written.len()].copy_from_slice(&[&beta[..], &alpha].concat());
+    let found = 5;
+    let malformed = FrameError::Malformed { field: "order of parameters", found };
+    assert_eq!(decode(&framed(0x09, &turned)), Err(malformed));
+
+    let long = |bytes| GroupSpec { name: "n".repeat(bytes), size: 1 };
+    let asked = |bytes| Message::EnsureGroup { request: 1, spec: long(bytes) };
+    let most = asked(limits::TEXT_BYTES_MAX);
+    assert_eq!(decode(&encoded(&most)), Ok(most));
+    let too_long = encode(&asked(limits::TEXT_BYTES_MAX + 1), &mut Vec::new());
+    assert!(matches!(too_long, Err(FrameError::TooLarge { field: "text", .. })));
+    // What a server refuses with is cut, and stays text.
+    let what = format!("a{}", "\u{e9}".repeat(limits::TEXT_BYTES_MAX));
+    let error = SpecError::Planned { name: "w".into(), what };
+    let result = Err(CatalogRefusal::of(error.into()));
+    let refused = Message::TableEnsured { request: 1, result };
+    assert_eq!(decode(&encoded(&refused)), Ok(refused));
 }
 
 #[test]

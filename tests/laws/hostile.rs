@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use archipelago::id::{
-    GroupId, Incarnation, Origin, Rank, RecordVersion, Sequence, ServerId, SlotIndex, TableId, Tick,
+    CatalogVersion, GroupId, Incarnation, Origin, Rank, RecordVersion, Sequence, ServerId,
+    SlotIndex, TableId, Tick,
 };
 use archipelago::key::{Key, KeyList, KeyRange};
 use archipelago::node::sabotage::{Sabotage, Switch};
@@ -13,10 +14,17 @@ use archipelago::node::server::{ServerNode, ServerOptions};
 use archipelago::node::{Input, Output, Peer, Plan, Registry};
 use archipelago::rng::Rng;
 use archipelago::rules::{Adam, Momentum};
-use archipelago::spec::{GroupRecord, Layout, Member, MemberEnd};
+use archipelago::spec::{
+    CatalogEntry, Described, GroupEntry, GroupRecord, GroupSpec, Layout, Member, MemberEnd,
+    TableEntry,
+};
 use archipelago::time::Instant;
-use archipelago::wire::{self, Header, Message, Payload, PullRows, RowsNamed, TickTable};
-use archipelago::{Bsp, Combine, Eventual, Hyper, TablePolicy, TableSpec, error, limits};
+use archipelago::wire::{
+    self, CatalogRefusal, Header, Message, Payload, PullRows, RowsNamed, TickTable,
+};
+use archipelago::{
+    Bsp, Combine, Eventual, Extension, Hyper, Schedule, TablePolicy, TableSpec, error, limits,
+};
 
 const HONEST: Peer = Peer::Worker(1);
 const HOSTILE: Peer = Peer::Worker(2);
@@ -102,7 +110,8 @@ impl Asked {
             }
             assert_eq!(self.node.poll(), Output::Idle, "one message costs too many steps");
         }
-        let waiting_max = 3 * 2 * limits::INFLIGHT_MAX;
+        let members: usize = self.node.plan().groups().map(|(_, group)| group.size as usize).sum();
+        let waiting_max = self.node.plan().tables().count() * members * limits::INFLIGHT_MAX;
         assert!(self.node.waiting() <= waiting_max, "{} wait", self.node.waiting());
         let bytes_max = self.bytes_before + 200 * self.bytes_sent as u64;
         assert!(self.bytes() <= bytes_max, "{} bytes for {}", self.bytes(), self.bytes_sent);
@@ -115,6 +124,9 @@ impl Asked {
             Message::Record(GroupRecord { group, version, .. }) => {
                 let closed = Tick(self.near(0));
                 Message::RecordHeld { group, version, server, closed }
+            },
+            Message::CatalogEntry { version, .. } => {
+                Message::CatalogHeld { version, server, result: Ok(()) }
             },
             Message::Fence { origin } => {
                 let last = (0..3).map(|table| (TableId(table), Tick(0))).collect();
@@ -265,7 +277,10 @@ impl Asked {
     /// What a worker may send, and what it may not.
     fn of_worker(&mut self) -> Message {
         let (origin, table) = (self.header().origin, TableId(self.near_u32(0)));
-        match self.rng.below(40) {
+        match self.rng.below(43) {
+            40 => self.ensure_table(),
+            41 => Message::EnsureGroup { request: self.near(0), spec: self.group() },
+            42 => Message::ListTables { request: self.near(0), from: TableId(self.near_u32(0)) },
             0 => Message::Leave { origin, last: Tick(self.near(self.tick)) },
             1 => Message::Heartbeat { origin },
             2 => Message::Join { group: GroupId(self.near_u32(0)), token: self.near(2) },
@@ -288,12 +303,57 @@ impl Asked {
         let (version, closed) = (RecordVersion(self.near(2)), Tick(self.near(0)));
         let last = (0..self.rng.below(4)).map(|at| (TableId(at as u32), Tick(self.near(1))));
         let last: Vec<_> = last.collect();
-        match self.rng.below(4) {
+        match self.rng.below(6) {
+            4 => self.entry(),
+            5 => {
+                let version = CatalogVersion(self.near(self.node.plan().version().0));
+                let result = if self.rng.chance(0.9) { Ok(()) } else { Err(CatalogRefusal::Busy) };
+                Message::CatalogHeld { version, server, result }
+            },
             0 => Message::RecordHeld { group, version, server, closed },
             1 => Message::Fence { origin },
             2 => Message::Fenced { origin, server, last },
             _ => self.record(group, version),
         }
+    }
+
+    /// A description of a small table; seldom, of one that no server can hold.
+    fn described(&mut self) -> Box<Described> {
+        let name = format!("made {}", self.rng.below(4));
+        let spec = match self.rng.below(3) {
+            0 => TableSpec::sparse(name, self.near_u32(2)).slots(self.near_u32(4)),
+            1 => TableSpec::dense(name, 1 + self.rng.below(500)).block_elements(64),
+            _ => TableSpec::dense(name, self.near(9) & 0xfff).rule(Momentum::default()),
+        };
+        let rule = Extension::new("mine/1").with("beta", f64::NAN);
+        let spec = if self.rng.chance(0.1) { spec.rule(rule) } else { spec };
+        let rate = Schedule::Constant([0.1, f64::INFINITY][self.near(0).min(1) as usize]);
+        let (policy, hyper) = (TablePolicy::local(Eventual), Hyper::rate(rate));
+        Box::new(Described { spec, policy, hyper })
+    }
+
+    fn ensure_table(&mut self) -> Message {
+        let request = self.near(0);
+        Message::EnsureTable { request, described: self.described() }
+    }
+
+    fn group(&mut self) -> GroupSpec {
+        GroupSpec { name: format!("made {}", self.rng.below(4)), size: self.near_u32(2) }
+    }
+
+    fn entry(&mut self) -> Message {
+        let plan = self.node.plan();
+        let (tables, groups) = (plan.tables().count() as u32, plan.groups().count() as u32);
+        let version = plan.version().0 + 1;
+        let version = CatalogVersion(self.near(version));
+        let entry = if self.rng.chance(0.5) {
+            let id = TableId(self.near_u32(tables));
+            CatalogEntry::Table(TableEntry { id, described: self.described() })
+        } else {
+            let id = GroupId(self.near_u32(groups));
+            CatalogEntry::Group(GroupEntry { id, spec: self.group() })
+        };
+        Message::CatalogEntry { version, entry }
     }
 
     fn record(&mut self, group: GroupId, version: RecordVersion) -> Message {

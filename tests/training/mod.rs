@@ -4,6 +4,7 @@
 // Each test file uses a part.
 #![allow(dead_code, reason = "shared by several test files, each of which uses a part")]
 
+use archipelago::node::worker::Session;
 use archipelago::rules::{Adam, Momentum};
 use archipelago::time::Duration;
 use archipelago::{
@@ -35,6 +36,21 @@ fn noise(rank: u32, tick: u64, at: usize) -> f32 {
 fn keys(rank: u32, tick: u64) -> KeyList {
     let of = |i: u64| archipelago::rng::mix((i * (u64::from(rank) + 1) + tick) % 97);
     KeyList::from_unsorted((0..60).map(of).chain([0, u64::MAX]).collect())
+}
+
+/// Creates both tables and a group of `workers`, or finds them, and trains in it.
+pub(crate) async fn create_and_train(
+    session: Session,
+    local: Extension,
+    workers: u32,
+    last: u64,
+    cost: Duration,
+) -> Result<u64> {
+    let [dense, sparse] = tables(local);
+    let dense = session.ensure_table(dense.0, dense.1, dense.2).await?;
+    let sparse = session.ensure_table(sparse.0, sparse.1, sparse.2).await?;
+    let group = session.ensure_group("train", workers).await?;
+    train(&session.join(group).await?, (&dense, &sparse), last, cost).await
 }
 
 /// Trains up to tick `last`, then finishes. Every tick takes `cost` of virtual time.

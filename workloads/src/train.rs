@@ -166,7 +166,7 @@ pub(crate) fn check_tables(tables: &[Table], expected: &[(TableSpec, Hyper)]) ->
     let expected_words: String = expected.iter().map(|(spec, _)| words(shape(spec))).collect();
     Err(SpecError::Field {
         table: expected.iter().map(|(spec, _)| spec.name.as_str()).collect::<Vec<_>>().join(", "),
-        field: "shape",
+        field: "shape".into(),
         expected: expected_words,
         found: found.map(words).collect(),
     }
@@ -182,7 +182,7 @@ pub(crate) fn spans(tables: &[Table]) -> Result<(Vec<Range<usize>>, usize)> {
         let spec = table.spec();
         let next = spec.rows().saturating_mul(u64::from(spec.width)).saturating_add(end);
         if next > ELEMENTS_MAX {
-            let what = "elements of a model";
+            let what = "elements of a model".into();
             return Err(SpecError::Limit { what, limit: ELEMENTS_MAX, found: next }.into());
         }
         spans.push(end as usize..next as usize);

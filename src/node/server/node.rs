@@ -1,14 +1,17 @@
 //! The server's state machine.
 
+mod creating;
 mod keeping;
 mod retrying;
 
 use std::collections::{BTreeMap, VecDeque};
 
+use super::catalog::Catalog;
 use super::groups::{KeptGroup, Letters};
+use super::roll::Roll;
 use super::typed::{Pulled, pull, push};
 use super::waiting::{Waiting, WaitingPush, WaitingRead};
-use crate::error::WaitReason;
+use crate::error::{SpecError, WaitReason};
 use crate::history::{Event, WaitOutcome};
 use crate::id::{GroupId, Origin, Sequence, ServerId, SlotIndex, TableId, Tick};
 use crate::key::Key;
@@ -19,7 +22,9 @@ use crate::node::shard::{Place, PushOutcome, PushRequest, Shard, ShardStats, Wor
 use crate::node::{DATA_STREAMS, Input, Output, Peer, Stream};
 use crate::time::Instant;
 use crate::vector::DType;
-use crate::wire::{Answer, Message, Payload, PullResult, Refusal, RowsNamed, TickTable};
+use crate::wire::{
+    Answer, CatalogRefusal, Message, Payload, PullResult, Refusal, RowsNamed, TickTable,
+};
 
 /// How a server node is built.
 #[derive(Clone, Copy, Debug, Default)]
@@ -39,6 +44,11 @@ pub struct ServerNode {
     tables: BTreeMap<TableId, Held>,
     /// The groups kept here; empty elsewhere.
     groups: BTreeMap<GroupId, KeptGroup>,
+    /// What the keeper knows of the catalog at the others; `None` elsewhere.
+    catalog: Option<Catalog>,
+    /// Why the last entry of the catalog could not be held here.
+    unheld: Option<CatalogRefusal>,
+    rolls: BTreeMap<GroupId, Roll>,
     workers: BTreeMap<u64, Origin>,
     outputs: VecDeque<Output>,
     now: Instant,
@@ -70,32 +80,27 @@ impl ServerNode {
         let mut tables = BTreeMap::new();
         let mut outputs = VecDeque::new();
         for planned in plan.tables() {
-            let slots: Vec<_> = planned.assignment.slots_of(server).collect();
-            let place = Place {
-                server,
-                slots: slots.clone(),
-                record_history: options.record_history,
-                switch: options.switch,
-            };
             if options.record_history {
                 outputs.extend(placed(planned, server, options.switch).map(Output::Event));
             }
-            let shard = new_shard(&planned.table, &planned.code, place)?;
-            let held = Held { shard, slots, waiting: Waiting::default(), shrunk: false };
-            tables.insert(planned.table.id(), held);
+            tables.insert(planned.table.id(), Held::new(planned, server, options)?);
         }
-        let kept = plan.groups().filter(|_| plan.keeper() == server);
+        let keeps = plan.keeper() == server;
+        let kept = plan.groups().filter(|_| keeps);
         let groups = kept
-            .map(|(group, size)| (group, KeptGroup::new(group, size, plan.servers())))
+            .map(|(group, spec)| (group, KeptGroup::new(group, spec.size, plan.servers())))
             .collect();
-        let workers = BTreeMap::new();
-        let members: usize = plan.groups().map(|(_, size)| size as usize).sum();
-        let waiting_max = members * limits::INFLIGHT_MAX;
+        let others = plan.servers().iter().copied().filter(|other| *other != server);
+        let catalog = keeps.then(|| Catalog::new(others, plan.version()));
+        let (workers, waiting_max) = (BTreeMap::new(), waiting_max(&plan));
         Ok(Self {
             server,
             options,
             tables,
             groups,
+            catalog,
+            unheld: None,
+            rolls: BTreeMap::new(),
             workers,
             outputs,
             now,
@@ -113,6 +118,7 @@ impl ServerNode {
             Input::PeerUp(Peer::Server(server)) => {
                 let letters = self.groups.values().flat_map(|group| group.remind(server)).collect();
                 self.post(letters);
+                self.remind_of_entries(server);
             },
             Input::PeerUp(Peer::Worker(_)) | Input::Timer => {},
             Input::PeerDown(peer) => self.on_peer_down(peer),
@@ -141,6 +147,16 @@ impl ServerNode {
             return output;
         }
         if working { Output::Working } else { Output::Idle }
+    }
+
+    /// Whether it is the keeper.
+    pub fn keeps(&self) -> bool {
+        self.catalog.is_some()
+    }
+
+    /// The plan that the server works by: it grows with what is created.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
     }
 
     /// A digest per slot owned of a table.
@@ -183,9 +199,7 @@ impl ServerNode {
                 self.on_read(table, WaitingRead { from, header, slot, own, rows, told: None });
             },
             Message::Ticked { origin, tick, tables, settled_below } => {
-                for held in self.tables.values_mut() {
-                    held.shard.settle(origin, settled_below);
-                }
+                self.settle(origin, settled_below);
                 let result = self.ticked(origin, tick, &tables);
                 self.send(from, Message::TickAnswer { tick, result });
             },
@@ -195,6 +209,19 @@ impl ServerNode {
                 self.post(letters);
             },
             Message::Heartbeat { origin } => self.heard(origin),
+            Message::EnsureTable { request, described } => {
+                self.on_ensure_table(from, request, *described);
+            },
+            Message::EnsureGroup { request, spec } => self.on_ensure_group(from, request, spec),
+            Message::ListTables { request, from: first } => {
+                self.on_list_tables(from, request, first);
+            },
+            Message::CatalogEntry { version, entry } => {
+                self.on_catalog_entry(from, version, &entry);
+            },
+            Message::CatalogHeld { version, server, result } => {
+                self.on_catalog_held(server, version, result);
+            },
             Message::Record(record) => self.on_record(from, &record),
             Message::RecordHeld { group, version, server, closed } => {
                 self.on_record_held(group, version, server, closed);
@@ -209,7 +236,10 @@ impl ServerNode {
             | Message::Deferred { .. }
             | Message::Resume { .. }
             | Message::TickAnswer { .. }
-            | Message::LeaveAnswer { .. } => {
+            | Message::LeaveAnswer { .. }
+            | Message::TableEnsured { .. }
+            | Message::GroupEnsured { .. }
+            | Message::Tables { .. } => {
                 tracing::debug!(%from, "a server ignores an answer");
             },
         }
@@ -347,6 +377,12 @@ impl ServerNode {
         self.outputs.push_back(Output::Send { to: read.from, stream, message });
     }
 
+    fn settle(&mut self, origin: Origin, settled_below: Sequence) {
+        for held in self.tables.values_mut() {
+            held.shard.settle(origin, settled_below);
+        }
+    }
+
     fn ticked(&mut self, origin: Origin, tick: Tick, tables: &[TickTable]) -> Result<(), Refusal> {
         self.heard(origin);
         let mut answer = Ok(());
@@ -359,11 +395,14 @@ impl ServerNode {
             // Every table hears of the tick, also when one refuses it.
             answer = answer.and(held.shard.ticked(self.now, origin, tick, weight, &touched));
         }
-        // Joiners start behind this tick, so it has to be one that the shards believe.
-        if answer.is_ok()
-            && let Some(kept) = self.groups.get_mut(&origin.group)
-        {
-            kept.keeper.ticked(self.now, origin, tick);
+        // Joiners and new shards start behind this tick, so it has to be one that shards believe.
+        if answer.is_ok() {
+            if let Some(kept) = self.groups.get_mut(&origin.group) {
+                kept.keeper.ticked(self.now, origin, tick);
+            }
+            if let Some(roll) = self.rolls.get_mut(&origin.group) {
+                roll.ticked(origin, tick);
+            }
         }
         answer
     }
@@ -388,6 +427,27 @@ impl ServerNode {
         }
         self.outputs.push_back(Output::Send { to, stream: Stream::Control, message });
     }
+}
+
+impl Held {
+    /// The shard of a table's slots at a server, its rows at their init.
+    fn new(planned: &Planned, server: ServerId, options: ServerOptions) -> Result<Self, SpecError> {
+        let slots: Vec<_> = planned.assignment.slots_of(server).collect();
+        let place = Place {
+            server,
+            slots: slots.clone(),
+            record_history: options.record_history,
+            switch: options.switch,
+        };
+        let shard = new_shard(&planned.table, &planned.code, place)?;
+        Ok(Self { shard, slots, waiting: Waiting::default(), shrunk: false })
+    }
+}
+
+/// What the members of all groups may have unanswered at one table.
+fn waiting_max(plan: &Plan) -> usize {
+    let members: usize = plan.groups().map(|(_, group)| group.size as usize).sum();
+    members * limits::INFLIGHT_MAX
 }
 
 fn stream_of(slot: SlotIndex) -> Stream {

@@ -8,6 +8,7 @@ mod blocking;
 mod line;
 mod node;
 mod remote;
+mod session;
 mod target;
 
 use std::future::Future;
@@ -16,6 +17,7 @@ pub use blocking::{Blocking, Park};
 pub use line::Line;
 pub use node::{WorkerNode, WorkerOptions};
 pub use remote::{Notify, RemoteWorker};
+pub use session::Session;
 pub use target::{ChunkPlace, Target};
 
 use crate::error::{AccessError, Error, Result, WaitError};

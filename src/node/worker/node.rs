@@ -1,7 +1,7 @@
 //! The worker's state machine: requests under way, ticks under way, what is sent again.
 //!
-//! Sans-IO: see the loop in [`node`](crate::node). [`RemoteWorker`](super::RemoteWorker) is the
-//! face that training code sees; its futures wait here by waker.
+//! Sans-IO: see the loop in [`node`](crate::node). [`Session`](super::Session) and
+//! [`RemoteWorker`](super::RemoteWorker) are its faces; their futures wait here by waker.
 //!
 //! Invariants: I1 everything unanswered is kept and sent again when a connection comes back, in
 //! order; nothing is sent again while it is up; I2 at most `inflight_max` sequences are between
@@ -14,16 +14,17 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::task::Waker;
 
 use super::Line;
-use crate::error::{Error, FrameError, GroupError, WaitFor, WaitReason};
+use crate::error::{AccessError, Error, FrameError, GroupError, WaitFor, WaitReason};
 use crate::history::Event;
 use crate::id::{GroupId, Origin, Rank, Sequence, ServerId, SlotIndex, TableId, Tick};
 use crate::limits;
 use crate::node::plan::Plan;
 use crate::node::{DATA_STREAMS, Input, Output, Peer, Stream};
-use crate::spec::Table;
+use crate::spec::{CatalogEntry, Described, GroupEntry, Table, TableEntry};
 use crate::time::{Duration, Instant};
 use crate::wire::{
-    Header, JoinGrant, Message, Payload, PullResult, PullRows, Refusal, RowsNamed, TickTable,
+    CatalogRefusal, Header, JoinGrant, Message, Payload, PullResult, PullRows, Refusal, RowsNamed,
+    TickTable,
 };
 
 /// How a worker node is built.
@@ -45,10 +46,14 @@ impl Default for WorkerOptions {
 #[derive(Debug)]
 pub struct WorkerNode {
     plan: Plan,
-    group: GroupId,
+    /// The group that a place was asked of.
+    group: Option<GroupId>,
     token: u64,
     options: WorkerOptions,
     now: Instant,
+    /// What was asked of the catalog, by number.
+    asks: BTreeMap<u64, Ask>,
+    next_request: u64,
     joined: Option<Result<JoinGrant, Error>>,
     line: Line,
     requests: BTreeMap<Sequence, Request>,
@@ -78,6 +83,20 @@ struct Request {
 }
 
 #[derive(Debug)]
+struct Ask {
+    message: Message,
+    told: Option<Told>,
+}
+
+/// What the keeper has told of the catalog.
+#[derive(Debug)]
+pub(super) enum Told {
+    Table(Result<TableEntry, CatalogRefusal>),
+    Group(Result<GroupEntry, CatalogRefusal>),
+    Tables(Vec<TableEntry>, Option<TableId>),
+}
+
+#[derive(Debug)]
 enum State {
     /// Sent, or waiting for the connection.
     UnderWay,
@@ -90,20 +109,17 @@ enum State {
 }
 
 impl WorkerNode {
-    /// A worker that will ask for a place in `group`. `token` names its process to all servers.
-    pub fn new(
-        plan: Plan,
-        group: GroupId,
-        token: u64,
-        now: Instant,
-        options: WorkerOptions,
-    ) -> Self {
+    /// A process that belongs to no group yet. Its plan may hold the servers alone. `token` names
+    /// the process to all servers.
+    pub fn new(plan: Plan, token: u64, now: Instant, options: WorkerOptions) -> Self {
         Self {
             plan,
-            group,
+            group: None,
             token,
             options,
             now,
+            asks: BTreeMap::new(),
+            next_request: 0,
             joined: None,
             line: Line::new(Origin::default(), Tick::FIRST),
             requests: BTreeMap::new(),
@@ -154,9 +170,9 @@ impl WorkerNode {
         self.closed
     }
 
-    /// Whether the worker has left its group in good order.
+    /// Whether the worker has left its group in good order, or never asked for a place.
     pub fn has_left(&self) -> bool {
-        matches!(self.leave, Some((_, Some(Ok(())))))
+        self.group.is_none() || matches!(self.leave, Some((_, Some(Ok(())))))
     }
 
     /// Requests and ticks without an answer, for a driver's report.
@@ -193,18 +209,54 @@ impl WorkerNode {
         self.timer = Some(self.timer.map_or(until, |earlier| earlier.min(until)));
     }
 
-    /// Asks for a place; the answer, once it is there.
-    pub(super) fn join(&mut self) -> Option<Result<JoinGrant, Error>> {
-        if self.joined.is_none() {
-            let message = Message::Join { group: self.group, token: self.token };
+    /// Asks for a place, once; the answer, once it is there.
+    pub(super) fn join(&mut self, group: GroupId) -> Option<Result<JoinGrant, Error>> {
+        if self.group.is_none() {
+            self.group = Some(group);
+            let message = Message::Join { group, token: self.token };
             self.send_control(self.plan.keeper(), message);
         }
         self.joined.clone()
     }
 
-    /// Whether the join is answered.
-    pub(super) fn joined(&self) -> Option<Result<JoinGrant, Error>> {
-        self.joined.clone()
+    /// Asks the keeper for something of the catalog; the request's number.
+    pub(super) fn ask(&mut self, message: impl FnOnce(u64) -> Message) -> u64 {
+        let request = self.next_request;
+        self.next_request += 1;
+        let message = message(request);
+        self.asks.insert(request, Ask { message: message.clone(), told: None });
+        self.send_control(self.plan.keeper(), message);
+        request
+    }
+
+    /// The answer to a request, once it is there.
+    pub(super) fn take_told(&mut self, request: u64) -> Option<Told> {
+        self.asks.get_mut(&request)?.told.take()
+    }
+
+    /// Nobody waits for the answer any more.
+    pub(super) fn forget_ask(&mut self, request: u64) {
+        self.asks.remove(&request);
+    }
+
+    /// Checks that this process could use a table.
+    pub(super) fn check_table(&self, described: &Described) -> Result<(), Error> {
+        let Described { spec, policy, hyper } = described.clone();
+        self.plan.with_table(spec, policy, hyper).map(drop)
+    }
+
+    /// Holds a table that every server holds.
+    pub(super) fn hold_table(&mut self, entry: TableEntry) -> Result<Table, Error> {
+        let id = entry.id;
+        if let Some(planned) = self.plan.table(id) {
+            let Described { spec, policy, hyper } = &*entry.described;
+            planned.table.check_same(spec, policy, hyper)?;
+            return Ok(planned.table.clone());
+        }
+        self.plan = self.plan.with(&CatalogEntry::Table(entry))?;
+        let planned = self.plan.table(id);
+        let unknown = || AccessError::UnknownTable { table: id.to_string() };
+        Ok(planned.ok_or_else(unknown)?.table.clone())
     }
 
     /// Whether the table may be pushed to; asks its slot 0 when it was never asked.

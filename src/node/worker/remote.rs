@@ -4,18 +4,20 @@ use std::collections::VecDeque;
 use std::fmt::Debug;
 use std::future::{Future, poll_fn};
 use std::ops::Range;
-use std::task::{Context, Poll};
+use std::task::Poll;
 
 use super::node::{WorkerNode, finished};
-use super::{ChunkPlace, PushOptions, Rows, Seen, Stamp, Target, Worker, check_stamp, interrupted};
-use crate::error::{AccessError, Error, FrameError, Result, WaitError};
+use super::{
+    ChunkPlace, PushOptions, Rows, Seen, Session, Stamp, Target, Worker, check_stamp, interrupted,
+};
+use crate::error::{AccessError, Error, FrameError, Result};
 use crate::id::{Origin, Sequence, SlotIndex, TableId, Tick};
 use crate::key::{Key, KeyRange, Selection};
 use crate::limits;
 use crate::placement::SlotGrid;
-use crate::spec::{AckLevel, Table};
-use crate::sync::{Arc, AtomicBool, Mutex, Ordering};
-use crate::time::{Duration, Instant};
+use crate::spec::{AckLevel, Hyper, Table, TablePolicy, TableSpec};
+use crate::sync::{AtomicBool, Mutex, Ordering};
+use crate::time::Duration;
 use crate::vector::Element;
 use crate::wire::{JoinGrant, Payload, PullResult, PullRows, Refusal, RowsNamed};
 
@@ -29,47 +31,36 @@ pub trait Notify: Send + Sync + Debug {
 /// [`finish`](Worker::finish) its node falls silent, and is removed from the group.
 #[derive(Debug)]
 pub struct RemoteWorker {
-    node: Arc<Mutex<WorkerNode>>,
-    notify: Arc<dyn Notify>,
+    session: Session,
     grant: JoinGrant,
     finished: AtomicBool,
 }
 
 impl RemoteWorker {
-    /// Joins the node's group; waits until every server knows of the newcomer.
-    ///
-    /// # Errors
-    /// The group is full or unknown, or the deadline came first.
-    pub async fn join(node: Arc<Mutex<WorkerNode>>, notify: Arc<dyn Notify>) -> Result<Self> {
-        node.lock().join();
-        notify.outputs_wait();
-        let mut wait = Wait::default();
-        let grant = poll_fn(|context| {
-            let mut locked = node.lock();
-            match locked.joined() {
-                Some(answer) => Poll::Ready(answer),
-                None => wait.go_on(&mut locked, context),
-            }
-        })
-        .await?;
-        Ok(Self { node, notify, grant, finished: AtomicBool::new(false) })
+    pub(super) fn new(session: Session, grant: JoinGrant) -> Self {
+        Self { session, grant, finished: AtomicBool::new(false) }
     }
 
-    /// Polls `ready` on the node until it answers, at most until the deadline.
-    async fn until<R>(&self, mut ready: impl FnMut(&mut WorkerNode) -> Option<R>) -> Result<R> {
-        let mut wait = Wait::default();
-        poll_fn(|context| {
-            let mut node = self.node.lock();
-            let answer = ready(&mut node);
-            let poll = match answer {
-                Some(answer) => Poll::Ready(Ok(answer)),
-                None => wait.go_on(&mut node, context),
-            };
-            drop(node);
-            self.notify.outputs_wait();
-            poll
-        })
-        .await
+    /// As [`Session::ensure_table`]: also a member may create tables.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn ensure_table(
+        &self,
+        spec: TableSpec,
+        policy: TablePolicy,
+        hyper: Hyper,
+    ) -> Result<Table> {
+        self.check_open()?;
+        self.session.ensure_table(spec, policy, hyper).await
+    }
+
+    async fn until<R>(&self, ready: impl FnMut(&mut WorkerNode) -> Option<R>) -> Result<R> {
+        self.session.until(ready).await
+    }
+
+    fn node(&self) -> &Mutex<WorkerNode> {
+        &self.session.node
     }
 
     fn check_open(&self) -> Result<()> {
@@ -116,7 +107,7 @@ impl RemoteWorker {
         }
         match stamp {
             Some(stamp) => Ok(stamp),
-            None => Ok(self.node.lock().line().push_nothing(table, options.weight)?),
+            None => Ok(self.node().lock().line().push_nothing(table, options.weight)?),
         }
     }
 
@@ -134,7 +125,7 @@ impl RemoteWorker {
         let mut offset = 0;
         for place in target.chunks(&grid) {
             // Answers are taken while requests go out, so that neither side's memory grows.
-            while !self.node.lock().has_room() {
+            while !self.node().lock().has_room() {
                 if under_way.is_open() {
                     let answer = under_way.next(table.name()).await?;
                     seen = Some(take(answer, seen, out)?);
@@ -181,14 +172,14 @@ impl RemoteWorker {
     }
 
     async fn end_tick(&self) -> Result<Tick> {
-        self.node.lock().line().take_failure()?;
+        self.node().lock().line().take_failure()?;
         self.until(|node| node.may_tick().then(|| node.tick())).await
     }
 
     /// Waits at every server of the table until a read at the current tick would be served.
     async fn wait_applied(&self, stamp: Stamp) -> Result<()> {
         let (gathers, slots) = {
-            let mut node = self.node.lock();
+            let mut node = self.node().lock();
             let current = node.line().tick();
             let Some(planned) = node.plan().table(stamp.table) else {
                 return Ok(());
@@ -211,7 +202,7 @@ impl RemoteWorker {
     }
 
     fn grid(&self, table: &Table) -> Result<SlotGrid> {
-        let node = self.node.lock();
+        let node = self.node().lock();
         let planned = node.plan().table(table.id());
         let found = planned.filter(|planned| planned.table.spec() == table.spec());
         let unknown = || AccessError::UnknownTable { table: table.name().into() };
@@ -219,7 +210,7 @@ impl RemoteWorker {
     }
 
     fn refused(&self, refusal: Refusal, table: &str) -> Error {
-        let tick = self.node.lock().line().tick();
+        let tick = self.node().lock().line().tick();
         refusal.into_error(table, self.grant.origin, tick)
     }
 }
@@ -234,7 +225,7 @@ impl Worker for RemoteWorker {
     }
 
     fn current_tick(&self) -> Tick {
-        self.node.lock().line().tick()
+        self.node().lock().line().tick()
     }
 
     fn pull<'a, T: Element>(
@@ -268,7 +259,7 @@ impl Worker for RemoteWorker {
         self.check_open()?;
         check_stamp(&stamp, self.grant.origin)?;
         self.until(|node| node.pushed_through(stamp.last).then_some(())).await?;
-        self.node.lock().line().take_failure()?;
+        self.node().lock().line().take_failure()?;
         match level {
             AckLevel::Admitted => Ok(()),
             AckLevel::Applied => self.wait_applied(stamp).await,
@@ -284,37 +275,30 @@ impl Worker for RemoteWorker {
         if self.finished.load(Ordering::Acquire) {
             return Ok(());
         }
-        if self.node.lock().line().has_pushed() {
+        if self.node().lock().line().has_pushed() {
             self.end_tick().await?;
         }
         self.until(|node| node.is_settled().then_some(())).await?;
-        self.node.lock().line().take_failure()?;
+        self.node().lock().line().take_failure()?;
         let answer = self.until(WorkerNode::leave).await?;
         self.finished.store(true, Ordering::Release);
-        self.node.lock().close();
+        self.node().lock().close();
         answer.map_err(|refusal| self.refused(refusal, ""))
     }
 
     async fn compute(&self, cost: Duration) {
-        let until = self.node.lock().now().after(cost);
+        let until = self.node().lock().now().after(cost);
         poll_fn(|context| {
-            let mut node = self.node.lock();
+            let mut node = self.node().lock();
             if node.now() >= until {
                 return Poll::Ready(());
             }
             node.park(context.waker(), until);
             drop(node);
-            self.notify.outputs_wait();
+            self.session.notify.outputs_wait();
             Poll::Pending
         })
         .await;
-    }
-}
-
-impl Drop for RemoteWorker {
-    fn drop(&mut self) {
-        self.node.lock().close();
-        self.notify.outputs_wait();
     }
 }
 
@@ -343,9 +327,9 @@ impl<'a> UnderWay<'a> {
         rows: Option<PullRows>,
         at: Range<usize>,
     ) -> Result<()> {
-        let begun = self.worker.node.lock().begin_pull(table, slot, rows);
+        let begun = self.worker.node().lock().begin_pull(table, slot, rows);
         self.open.push_back((begun.ok_or(not_owned(slot))?, at));
-        self.worker.notify.outputs_wait();
+        self.worker.session.notify.outputs_wait();
         Ok(())
     }
 
@@ -363,30 +347,10 @@ impl<'a> UnderWay<'a> {
 
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
-        let mut node = self.worker.node.lock();
+        let mut node = self.worker.node().lock();
         for (sequence, _) in self.open.drain(..) {
             node.abandon(sequence);
         }
-    }
-}
-
-/// A wait under way, with its deadline.
-#[derive(Default)]
-struct Wait {
-    since: Option<Instant>,
-}
-
-impl Wait {
-    fn go_on<R>(&mut self, node: &mut WorkerNode, context: &Context<'_>) -> Poll<Result<R>> {
-        let now = node.now();
-        let since = *self.since.get_or_insert(now);
-        let until = since.after(node.wait_max());
-        if now >= until {
-            let (reason, waited) = (node.reason(since), now.since(since));
-            return Poll::Ready(Err(WaitError::Deadline { reason, waited }.into()));
-        }
-        node.park(context.waker(), until);
-        Poll::Pending
     }
 }
 

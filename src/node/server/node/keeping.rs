@@ -14,10 +14,15 @@ impl ServerNode {
     /// Whether a message of servers comes from the one that it speaks for (law 14).
     pub(super) fn may_say(&self, from: Peer, message: &Message) -> bool {
         match message {
-            Message::Record(_) | Message::Fence { .. } => from == Peer::Server(self.plan.keeper()),
-            Message::RecordHeld { server, .. } | Message::Fenced { server, .. } => {
-                from == Peer::Server(*server)
+            Message::Record(_) | Message::Fence { .. } | Message::CatalogEntry { .. } => {
+                from == Peer::Server(self.plan.keeper())
             },
+            Message::RecordHeld { server, .. }
+            | Message::Fenced { server, .. }
+            | Message::CatalogHeld { server, .. } => from == Peer::Server(*server),
+            Message::EnsureTable { .. }
+            | Message::EnsureGroup { .. }
+            | Message::ListTables { .. } => matches!(from, Peer::Worker(_)),
             Message::Join { .. }
             | Message::Attach { .. }
             | Message::Push { .. }
@@ -33,15 +38,17 @@ impl ServerNode {
             | Message::Deferred { .. }
             | Message::Resume { .. }
             | Message::TickAnswer { .. }
-            | Message::LeaveAnswer { .. } => true,
+            | Message::LeaveAnswer { .. }
+            | Message::TableEnsured { .. }
+            | Message::GroupEnsured { .. }
+            | Message::Tables { .. } => true,
         }
     }
 
     /// Whether a record can be the keeper's: of a group of the plan, with places for its members,
     /// of whom none starts further ahead than ticks can run ahead of a server (law 12).
     fn believes(&self, record: &GroupRecord) -> bool {
-        let size =
-            self.plan.groups().find(|(group, _)| *group == record.group).map(|(_, size)| size);
+        let size = self.plan.group(record.group).map(|group| group.size);
         let reached = self.tables.values().map(|held| held.shard.last_tick(record.group)).max();
         let ahead = reached.unwrap_or_default().0 + limits::TICKS_PENDING_MAX as u64 + 1;
         let ranks = record.members.iter().map(|member| member.origin.rank.0);
@@ -69,6 +76,9 @@ impl ServerNode {
         let fence =
             |(table, held): (&TableId, &mut Held)| Some((*table, held.shard.fence(origin)?));
         let last = self.tables.iter_mut().filter_map(fence).collect();
+        if let Some(roll) = self.rolls.get_mut(&origin.group) {
+            roll.fence(origin);
+        }
         let server = self.server;
         self.send(from, Message::Fenced { origin, server, last });
     }
@@ -95,6 +105,7 @@ impl ServerNode {
         if !self.believes(record) {
             return tracing::debug!(%from, "a server ignores a record that makes no sense");
         }
+        self.rolls.entry(record.group).or_default().hold(record);
         let tables: Vec<_> = self.tables.keys().copied().collect();
         for table in tables {
             let Some(held) = self.tables.get_mut(&table) else { continue };
@@ -115,6 +126,9 @@ impl ServerNode {
     pub(super) fn on_peer_down(&mut self, peer: Peer) {
         for held in self.tables.values_mut() {
             held.waiting.forget(peer);
+        }
+        if let Some(catalog) = &mut self.catalog {
+            catalog.forget(peer);
         }
         let Peer::Worker(token) = peer else { return };
         if let Some(origin) = self.workers.remove(&token) {

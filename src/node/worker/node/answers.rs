@@ -1,6 +1,6 @@
 //! What a worker node does with answers, and with a connection that is up again.
 
-use super::{State, WorkerNode};
+use super::{State, Told, WorkerNode};
 use crate::history::Event;
 use crate::id::{Origin, Sequence, ServerId, TableId, Tick};
 use crate::node::worker::Line;
@@ -32,7 +32,17 @@ impl WorkerNode {
                     *answer = Some(result);
                 }
             },
+            Message::TableEnsured { request, result } => self.tell(request, Told::Table(result)),
+            Message::GroupEnsured { request, result } => self.tell(request, Told::Group(result)),
+            Message::Tables { request, tables, next } => {
+                self.tell(request, Told::Tables(tables, next));
+            },
             Message::Joined { .. }
+            | Message::EnsureTable { .. }
+            | Message::EnsureGroup { .. }
+            | Message::ListTables { .. }
+            | Message::CatalogEntry { .. }
+            | Message::CatalogHeld { .. }
             | Message::Join { .. }
             | Message::Attach { .. }
             | Message::Push { .. }
@@ -52,9 +62,9 @@ impl WorkerNode {
     }
 
     fn on_joined(&mut self, result: Result<JoinGrant, Refusal>) {
-        if self.joined.is_some() {
+        let Some(group) = self.group.filter(|_| self.joined.is_none()) else {
             return;
-        }
+        };
         if let Ok(grant) = &result {
             self.line = Line::new(grant.origin, grant.start);
             if self.options.record_history {
@@ -62,8 +72,15 @@ impl WorkerNode {
                 self.outputs.push_back(Output::Event(Event::Joined { origin, start }));
             }
         }
-        let origin = Origin { group: self.group, ..Origin::default() };
+        let origin = Origin { group, ..Origin::default() };
         self.joined = Some(result.map_err(|refusal| refusal.into_error("", origin, Tick(0))));
+    }
+
+    /// A repeated answer finds nobody who waits for it.
+    fn tell(&mut self, request: u64, told: Told) {
+        if let Some(ask) = self.asks.get_mut(&request) {
+            ask.told.get_or_insert(told);
+        }
     }
 
     fn on_push_answer(&mut self, table: TableId, sequence: Sequence, answer: Answer) {
@@ -124,9 +141,13 @@ impl WorkerNode {
     pub(super) fn on_peer_up(&mut self, server: ServerId) {
         self.up.insert(server);
         if server == self.plan.keeper() {
-            if self.joined.is_none() {
-                let message = Message::Join { group: self.group, token: self.token };
+            let open = self.asks.values().filter(|ask| ask.told.is_none());
+            let again: Vec<_> = open.map(|ask| ask.message.clone()).collect();
+            for message in again {
                 self.send_control(server, message);
+            }
+            if let Some(group) = self.group.filter(|_| self.joined.is_none()) {
+                self.send_control(server, Message::Join { group, token: self.token });
             }
             if let Some((last, None)) = self.leave {
                 let origin = self.line.origin();

@@ -1,0 +1,230 @@
+//! A server's part in the catalog: as keeper, and as a holder of what was created.
+
+use super::super::groups::KeptGroup;
+use super::{Held, ServerNode, placed};
+use crate::error::Result;
+use crate::history::Event;
+use crate::id::{CatalogVersion, ServerId, TableId};
+use crate::limits;
+use crate::node::plan::{Created, Plan};
+use crate::node::{Output, Peer};
+use crate::spec::{CatalogEntry, Described, GroupSpec, TableEntry};
+use crate::wire::{self, CatalogRefusal, Message};
+
+impl ServerNode {
+    pub(super) fn on_ensure_table(&mut self, from: Peer, request: u64, described: Described) {
+        let ensured = self.ensure_table(described);
+        match ensured {
+            Ok(version) => self.promise(from, request, version),
+            Err(refusal) => {
+                self.send(from, Message::TableEnsured { request, result: Err(refusal) });
+            },
+        }
+    }
+
+    pub(super) fn on_ensure_group(&mut self, from: Peer, request: u64, spec: GroupSpec) {
+        let ensured = self.ensure_group(spec);
+        match ensured {
+            Ok(version) => self.promise(from, request, version),
+            Err(refusal) => {
+                self.send(from, Message::GroupEnsured { request, result: Err(refusal) });
+            },
+        }
+    }
+
+    /// Lists tables that every server holds, as many as an answer may hold.
+    pub(super) fn on_list_tables(&mut self, from: Peer, request: u64, first: TableId) {
+        let Some(catalog) = &self.catalog else {
+            return tracing::debug!(%from, "only the keeper lists tables");
+        };
+        let settled = catalog.settled(self.plan.version());
+        let created = self.plan.created().take_while(|(version, _)| *version <= settled);
+        let usable = created.filter(|(version, _)| catalog.failure(*version).is_none());
+        let (mut tables, mut next, mut bytes) = (Vec::new(), None, 0);
+        for (_, made) in usable {
+            let Created::Table(id) = made else { continue };
+            let Some(planned) = self.plan.table(id).filter(|_| id >= first) else { continue };
+            let entry = TableEntry::of(&planned.table);
+            bytes += wire::table_entry_bytes(&entry);
+            if bytes > limits::LISTED_BYTES_MAX && !tables.is_empty() {
+                next = Some(id);
+                break;
+            }
+            tables.push(entry);
+        }
+        self.send(from, Message::Tables { request, tables, next });
+    }
+
+    /// The entry that makes this table, new or old.
+    fn ensure_table(&mut self, described: Described) -> Result<CatalogVersion, CatalogRefusal> {
+        self.check_creates()?;
+        let Described { spec, policy, hyper } = described;
+        let held = self.plan.tables().map(|planned| &planned.table);
+        if let Some(table) = held.into_iter().find(|table| *table.name() == spec.name) {
+            let same = table.check_same(&spec, &policy, &hyper);
+            same.map_err(|error| CatalogRefusal::of(error.into()))?;
+            return Ok(self.version_of(Created::Table(table.id())));
+        }
+        let plan = self.plan.with_table(spec, policy, hyper);
+        self.create(plan)
+    }
+
+    fn ensure_group(&mut self, spec: GroupSpec) -> Result<CatalogVersion, CatalogRefusal> {
+        self.check_creates()?;
+        if let Some((id, held)) = self.plan.groups().find(|(_, held)| held.name == spec.name) {
+            held.check_same(&spec).map_err(|error| CatalogRefusal::of(error.into()))?;
+            return Ok(self.version_of(Created::Group(id)));
+        }
+        let plan = self.plan.with_group(spec);
+        self.create(plan)
+    }
+
+    fn check_creates(&self) -> Result<(), CatalogRefusal> {
+        match &self.catalog {
+            None => Err(CatalogRefusal::NotKeeper { keeper: self.plan.keeper() }),
+            Some(catalog) if !catalog.has_room() => Err(CatalogRefusal::Busy),
+            Some(_) => Ok(()),
+        }
+    }
+
+    fn version_of(&self, made: Created) -> CatalogVersion {
+        let mut created = self.plan.created();
+        created.find(|(_, held)| *held == made).map_or(self.plan.version(), |(version, _)| version)
+    }
+
+    /// Appends what the plan has more than the one before, here first, and tells the others.
+    fn create(&mut self, plan: Result<Plan>) -> Result<CatalogVersion, CatalogRefusal> {
+        let adopted = plan.and_then(|plan| self.adopt(plan));
+        adopted.map_err(CatalogRefusal::of)?;
+        let version = self.plan.version();
+        let ready = self.catalog.as_ref().map(|catalog| catalog.ready(version));
+        for server in ready.unwrap_or_default() {
+            self.tell_entry(server, version);
+        }
+        Ok(version)
+    }
+
+    /// Works by a plan that has one entry more; nothing has changed when that fails.
+    fn adopt(&mut self, plan: Plan) -> Result<()> {
+        if let Some((_, Created::Table(id))) = plan.created().next_back()
+            && let Some(planned) = plan.table(id)
+        {
+            let mut held = Held::new(planned, self.server, self.options)?;
+            if self.options.record_history {
+                let placed = placed(planned, self.server, self.options.switch);
+                self.outputs.extend(placed.map(Output::Event));
+            }
+            for roll in self.rolls.values() {
+                held.shard.hold_record(self.now, &roll.record_from_now());
+                for origin in roll.fenced() {
+                    held.shard.fence(origin);
+                }
+                if self.options.record_history {
+                    let begins = roll.ahead().map(|(origin, tick)| Event::BeginsBehind {
+                        origin,
+                        table: id,
+                        tick,
+                    });
+                    self.outputs.extend(begins.map(Output::Event));
+                }
+            }
+            self.tables.insert(id, held);
+        }
+        self.plan = plan;
+        self.waiting_max = super::waiting_max(&self.plan);
+        Ok(())
+    }
+
+    fn tell_entry(&mut self, server: ServerId, version: CatalogVersion) {
+        if let Some(entry) = self.plan.entry(version) {
+            self.send(Peer::Server(server), Message::CatalogEntry { version, entry });
+        }
+    }
+
+    /// What a server has to hear of the catalog when its connection is up again.
+    pub(super) fn remind_of_entries(&mut self, server: ServerId) {
+        let next = self.catalog.as_ref().and_then(|catalog| catalog.next(server));
+        if let Some(version) = next {
+            self.tell_entry(server, version);
+        }
+    }
+
+    /// The answer waits until every server holds the entry.
+    fn promise(&mut self, from: Peer, request: u64, version: CatalogVersion) {
+        if let Some(catalog) = &mut self.catalog {
+            catalog.wait(from, request, version);
+        }
+        self.settle_entries();
+    }
+
+    pub(super) fn on_catalog_entry(
+        &mut self,
+        from: Peer,
+        version: CatalogVersion,
+        entry: &CatalogEntry,
+    ) {
+        if version.0 == self.plan.version().0 + 1 {
+            if !self.plan.is_next(entry) {
+                return tracing::debug!(%from, "a server ignores an entry that makes no sense");
+            }
+            let adopted = self.plan.with(entry).and_then(|plan| self.adopt(plan));
+            self.unheld = adopted.map_err(CatalogRefusal::of).err();
+            if let Some(refusal) = &self.unheld {
+                tracing::error!(?refusal, %version, "an entry of the catalog cannot be held");
+                self.plan = self.plan.without(entry);
+            }
+        }
+        if version <= self.plan.version() {
+            let last = version == self.plan.version();
+            let refusal = self.unheld.clone().filter(|_| last);
+            let (server, result) = (self.server, refusal.map_or(Ok(()), Err));
+            self.send(from, Message::CatalogHeld { version, server, result });
+        }
+    }
+
+    pub(super) fn on_catalog_held(
+        &mut self,
+        server: ServerId,
+        version: CatalogVersion,
+        result: Result<(), CatalogRefusal>,
+    ) {
+        let known = version <= self.plan.version();
+        let Some(catalog) = self.catalog.as_mut().filter(|_| known) else { return };
+        if catalog.answered(server, version, result) {
+            self.remind_of_entries(server);
+            self.settle_entries();
+        }
+    }
+
+    /// Answers whoever waits for what all servers hold by now, and keeps the groups among it.
+    fn settle_entries(&mut self) {
+        let Some(catalog) = &mut self.catalog else { return };
+        let settled = catalog.settled(self.plan.version());
+        for (version, made) in self.plan.created().take_while(|(version, _)| *version <= settled) {
+            if let Created::Group(id) = made
+                && let Some(spec) = self.plan.group(id)
+                && catalog.failure(version).is_none()
+            {
+                let kept = || KeptGroup::new(id, spec.size, self.plan.servers());
+                self.groups.entry(id).or_insert_with(kept);
+            }
+        }
+        let answers: Vec<_> = catalog.take_settled(settled).collect();
+        for ((to, request), version) in answers {
+            let failure = self.catalog.as_ref().and_then(|catalog| catalog.failure(version));
+            let (failure, entry) = (failure.cloned(), self.plan.entry(version));
+            let message = match entry {
+                Some(CatalogEntry::Table(entry)) => {
+                    let result = failure.map_or(Ok(entry), Err);
+                    Message::TableEnsured { request, result }
+                },
+                Some(CatalogEntry::Group(entry)) => {
+                    let result = failure.map_or(Ok(entry), Err);
+                    Message::GroupEnsured { request, result }
+                },
+                None => continue,
+            };
+            self.send(to, message);
+        }
+    }
+}
