@@ -299,6 +299,9 @@ pub enum GroupError {
         /// Who asked.
         worker: Origin,
     },
+    /// The process may create tables and groups, not join them.
+    #[error("only workers join groups: show a worker's certificate")]
+    NotWorker,
     /// A younger life of this rank has joined.
     #[error("{worker} was replaced by {current}: join again")]
     StaleWorker {

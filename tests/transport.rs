@@ -11,7 +11,7 @@ use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::Instant;
 
 use archipelago::embed::ThreadPark;
-use archipelago::error::{Error, TransportError};
+use archipelago::error::{Error, GroupError, TransportError};
 use archipelago::id::ServerId;
 use archipelago::node::Registry;
 use archipelago::node::server::ServerOptions;
@@ -94,10 +94,27 @@ fn strangers_are_refused_with_the_reason_and_others_are_not_harmed() {
     refused(&authority, &server, elsewhere, 0, "paris");
     refused(&authority, &server, authority.credentials(Role::Worker), 7, "lists of servers differ");
     let mut named = Request::new(Role::Worker, "test");
-    named.names[0] = "operator.role.archipelago".into();
+    named.names[0] = "manager.role.archipelago".into();
     // Its own side finds out first, before anything is sent.
     let error = connect(&[(0, server.address())], issue(&named)).unwrap_err();
     assert!(error.to_string().contains("a certificate of role worker"), "{error}");
+    welcome(&authority, &server);
+}
+
+#[test]
+fn an_operator_creates_what_workers_find_and_does_not_join() {
+    let authority = Authority::new();
+    let server = serve(authority.credentials(Role::Server));
+    let session = connect(&[(0, server.address())], authority.credentials(Role::Operator)).unwrap();
+    ThreadPark.block_on(async {
+        let policy = TablePolicy::local(Eventual);
+        let spec = TableSpec::dense("w", 10);
+        session.ensure_table(spec, policy, Hyper::default()).await.unwrap();
+        let group = session.ensure_group("train", 1).await.unwrap();
+        assert_eq!(session.tables().await.unwrap()[0].name(), "w");
+        let error = session.join(group).await.unwrap_err();
+        assert!(matches!(error, Error::Group(GroupError::NotWorker)), "{error}");
+    });
     welcome(&authority, &server);
 }
 

@@ -239,6 +239,7 @@ impl<'a, R: 'a> Run<'a, R> {
         let options = WorkerOptions {
             record_history: self.settings.record_history,
             wait_max: self.settings.wait_max,
+            joins: true,
         };
         let node = WorkerNode::new(self.plan.clone(), token, self.now, options);
         process.start(node);

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use quinn::{Connection, VarInt};
 use tokio::sync::mpsc;
 
+use super::identity::Role;
 use super::stream::{self, Broken};
 use crate::limits;
 use crate::node::{DATA_STREAMS, Peer, Stream};
@@ -76,6 +77,8 @@ impl Inbox {
 #[derive(Debug)]
 pub(super) struct Link {
     peer: Peer,
+    /// What its certificate allows.
+    role: Role,
     connection: Connection,
     /// One queue per stream, control first.
     queues: Vec<mpsc::UnboundedSender<[Bytes; 2]>>,
@@ -86,7 +89,7 @@ impl Link {
     /// Takes over a connection on which both sides have said hello, with its control streams;
     /// starts the tasks that read and write. They end with the connection.
     pub(super) fn start(
-        peer: Peer,
+        (peer, role): (Peer, Role),
         connection: Connection,
         control: (quinn::SendStream, quinn::RecvStream),
         inbox: &Inbox,
@@ -101,7 +104,7 @@ impl Link {
             let (connection, queued) = (connection.clone(), Arc::clone(&queued_bytes));
             tokio::spawn(open(connection, Stream::Data(number), frames, queued));
         }
-        let link = Arc::new(Self { peer, connection, queues, queued_bytes });
+        let link = Arc::new(Self { peer, role, connection, queues, queued_bytes });
         tokio::spawn(follow(Arc::clone(&link), control.1, inbox.clone()));
         link
     }
@@ -194,10 +197,22 @@ async fn follow(link: Arc<Link>, control: quinn::RecvStream, inbox: Inbox) {
     inbox.deliver(Stream::Control, Event::Down(link, why)).await;
 }
 
+/// Whether a role may say this. What is a worker's and what a server's to say the node knows.
+fn allows(role: Role, message: &Message) -> bool {
+    let creates = matches!(
+        message,
+        Message::EnsureTable { .. } | Message::EnsureGroup { .. } | Message::ListTables { .. }
+    );
+    creates || role != Role::Operator
+}
+
 /// Delivers the messages of one stream.
 async fn listen(link: Arc<Link>, stream: Stream, mut receiver: quinn::RecvStream, inbox: Inbox) {
     loop {
         match stream::message(&mut receiver).await {
+            Ok(Some(message)) if !allows(link.role, &message) => {
+                return link.close(Close::Refused, "an operator only creates and lists");
+            },
             Ok(Some(message)) => {
                 let event = Event::Message(Arc::clone(&link), message);
                 if !inbox.deliver(stream, event).await {
@@ -214,5 +229,19 @@ fn give_up(link: &Link, broken: &Broken) {
     if let Broken::Peer(error) = broken {
         tracing::warn!(peer = %link.peer, %error, "closing the connection");
         link.close(Close::Broken, &error.to_string());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::{GroupId, TableId};
+
+    #[test]
+    fn an_operator_creates_and_lists_and_nothing_else() {
+        let list = Message::ListTables { request: 1, from: TableId(0) };
+        let join = Message::Join { group: GroupId(0), token: 1 };
+        assert!(allows(Role::Operator, &list) && !allows(Role::Operator, &join));
+        assert!(allows(Role::Worker, &list) && allows(Role::Worker, &join));
     }
 }

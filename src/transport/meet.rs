@@ -51,14 +51,14 @@ pub(super) async fn call(
         Ok(Ok(met)) => met,
     };
     let (hello, receiver) = answer.map_err(|broken| broke(expected, &connection, &broken))?;
-    let checked = check(&connection, myself, hello).and_then(|()| {
+    let checked = check(&connection, myself, hello).and_then(|role| {
         let (found, expected) = (hello.peer, expected);
         (found == expected)
-            .then_some(())
+            .then_some(role)
             .ok_or_else(|| format!("expected {expected}, found {found}"))
     });
     match checked {
-        Ok(()) => Ok(Link::start(expected, connection, (sender, receiver), inbox)),
+        Ok(role) => Ok(Link::start((expected, role), connection, (sender, receiver), inbox)),
         Err(reason) => Err(refuse(&connection, expected.to_string(), reason)),
     }
 }
@@ -90,16 +90,19 @@ pub(super) async fn answer_call(
         Ok(said) => said,
         Err(broken) => return Err(refuse(&connection, stranger(), reason_of(&broken))),
     };
-    if let Err(reason) = check(&connection, myself, hello) {
-        return Err(refuse(&connection, format!("{} at {address}", hello.peer), reason));
-    }
+    let role = match check(&connection, myself, hello) {
+        Ok(role) => role,
+        Err(reason) => {
+            return Err(refuse(&connection, format!("{} at {address}", hello.peer), reason));
+        },
+    };
     let greeted = async {
         let mut sender = connection.open_uni().await.map_err(|error| error.to_string())?;
         greet(&mut sender, myself).await.map_err(|error| error.to_string())?;
         Ok::<_, String>(sender)
     };
     let sender = greeted.await.map_err(unreachable)?;
-    Ok(Link::start(hello.peer, connection, (sender, receiver), inbox))
+    Ok(Link::start((hello.peer, role), connection, (sender, receiver), inbox))
 }
 
 /// Opens this side's control stream.
@@ -136,14 +139,15 @@ async fn answer(
     }
 }
 
-/// Whether the certificate allows what the hello says.
-fn check(connection: &Connection, myself: &Myself, hello: Hello) -> Result<(), String> {
+/// Whether the certificate allows what the hello says; the role that it names.
+fn check(connection: &Connection, myself: &Myself, hello: Hello) -> Result<Role, String> {
     let identity = identity(connection).map_err(|error| error.to_string())?;
-    let needed = match hello.peer {
-        Peer::Server(_) => Role::Server,
-        Peer::Worker(_) => Role::Worker,
+    let role = identity.role();
+    let (needed, fits) = match hello.peer {
+        Peer::Server(_) => ("server", role == Role::Server),
+        Peer::Worker(_) => ("worker or operator", matches!(role, Role::Worker | Role::Operator)),
     };
-    if identity.role() != needed {
+    if !fits {
         return Err(format!("role {needed} needed, the certificate is for {identity}"));
     }
     if identity.dc() != myself.dc {
@@ -157,7 +161,7 @@ fn check(connection: &Connection, myself: &Myself, hello: Hello) -> Result<(), S
              processes the same servers"
         ));
     }
-    Ok(())
+    Ok(role)
 }
 
 fn identity(connection: &Connection) -> Result<Identity, TransportError> {

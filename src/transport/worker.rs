@@ -39,18 +39,20 @@ pub struct WorkerConfig {
     pub connect_max: Duration,
 }
 
-/// Connects to every server. The connections live on a thread of their own until the worker has
+/// Connects to every server. An operator may create tables and groups, and not join any. The connections live on a thread of their own until the worker has
 /// finished or the session is dropped; cut ones are made again.
 ///
 /// # Errors
-/// A server refuses this process, or cannot be reached in time; the credentials are not a
-/// worker's; no servers, or too many.
-pub async fn connect(config: WorkerConfig) -> Result<Session> {
+/// A server refuses this process, or cannot be reached in time; the credentials are neither a
+/// worker's nor an operator's; no servers, or too many.
+pub async fn connect(mut config: WorkerConfig) -> Result<Session> {
     let identity = config.credentials.identity();
-    if identity.role() != Role::Worker {
-        let (expected, found) = ("a certificate of role worker", identity.to_string());
+    if !matches!(identity.role(), Role::Worker | Role::Operator) {
+        let expected = "a certificate of role worker or operator";
+        let found = identity.to_string();
         return Err(TransportError::Identity { expected, found }.into());
     }
+    config.options.joins &= identity.role() == Role::Worker;
     let clock = Clock::start();
     let token = random()?;
     let servers: Vec<_> = config.servers.iter().map(|(server, _)| *server).collect();

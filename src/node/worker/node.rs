@@ -34,11 +34,13 @@ pub struct WorkerOptions {
     pub record_history: bool,
     /// How long a wait lasts at most.
     pub wait_max: Duration,
+    /// Whether it may join a group. Default: yes.
+    pub joins: bool,
 }
 
 impl Default for WorkerOptions {
     fn default() -> Self {
-        Self { record_history: false, wait_max: limits::WAIT_MAX }
+        Self { record_history: false, wait_max: limits::WAIT_MAX, joins: true }
     }
 }
 
@@ -211,6 +213,9 @@ impl WorkerNode {
 
     /// Asks for a place, once; the answer, once it is there.
     pub(super) fn join(&mut self, group: GroupId) -> Option<Result<JoinGrant, Error>> {
+        if !self.options.joins {
+            return Some(Err(GroupError::NotWorker.into()));
+        }
         if self.group.is_none() {
             self.group = Some(group);
             let message = Message::Join { group, token: self.token };
