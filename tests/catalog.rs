@@ -178,7 +178,7 @@ fn what_differs_or_comes_too_early_is_refused_by_name() {
         };
         let table = ensure(9, 1, 0.5).await?;
         assert_eq!(ensure(9, 1, 0.5).await?.id(), table.id());
-        let differ = [(8, 1, 0.5, "spec"), (9, 2, 0.5, "policy"), (9, 1, 0.25, "hyper")];
+        let differ = [(8, 1, 0.5, "domain"), (9, 2, 0.5, "local policy"), (9, 1, 0.25, "rate")];
         for (rows, staleness, rate, named) in differ {
             let refused = ensure(rows, staleness, rate).await.unwrap_err();
             let Error::Spec(SpecError::Mismatch { field, .. }) = &refused else {

@@ -39,8 +39,9 @@ pub struct WorkerConfig {
     pub connect_max: Duration,
 }
 
-/// Connects to every server. An operator may create tables and groups, and not join any. The connections live on a thread of their own until the worker has
-/// finished or the session is dropped; cut ones are made again.
+/// Connects to every server. The connections live on a thread of their own until the worker has
+/// finished or the session is dropped; cut ones are made again. An operator may create tables and
+/// groups, and joins none.
 ///
 /// # Errors
 /// A server refuses this process, or cannot be reached in time; the credentials are neither a

@@ -9,23 +9,25 @@
 //! answered, and names the last push to every slot touched (laws 2 and 9).
 
 mod answers;
+mod asking;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::task::Waker;
 
 use super::Line;
-use crate::error::{AccessError, Error, FrameError, GroupError, WaitFor, WaitReason};
+use crate::error::{Error, FrameError, GroupError, WaitFor, WaitReason};
 use crate::history::Event;
 use crate::id::{GroupId, Origin, Rank, Sequence, ServerId, SlotIndex, TableId, Tick};
 use crate::limits;
 use crate::node::plan::Plan;
 use crate::node::{DATA_STREAMS, Input, Output, Peer, Stream};
-use crate::spec::{CatalogEntry, Described, GroupEntry, Table, TableEntry};
+use crate::spec::Table;
 use crate::time::{Duration, Instant};
 use crate::wire::{
-    CatalogRefusal, Header, JoinGrant, Message, Payload, PullResult, PullRows, Refusal, RowsNamed,
-    TickTable,
+    Header, JoinGrant, Message, Payload, PullResult, PullRows, Refusal, RowsNamed, TickTable,
 };
+use asking::Ask;
+pub(super) use asking::Told;
 
 /// How a worker node is built.
 #[derive(Clone, Copy, Debug)]
@@ -82,20 +84,6 @@ struct Request {
     stream: Stream,
     message: Message,
     state: State,
-}
-
-#[derive(Debug)]
-struct Ask {
-    message: Message,
-    told: Option<Told>,
-}
-
-/// What the keeper has told of the catalog.
-#[derive(Debug)]
-pub(super) enum Told {
-    Table(Result<TableEntry, CatalogRefusal>),
-    Group(Result<GroupEntry, CatalogRefusal>),
-    Tables(Vec<TableEntry>, Option<TableId>),
 }
 
 #[derive(Debug)]
@@ -222,46 +210,6 @@ impl WorkerNode {
             self.send_control(self.plan.keeper(), message);
         }
         self.joined.clone()
-    }
-
-    /// Asks the keeper for something of the catalog; the request's number.
-    pub(super) fn ask(&mut self, message: impl FnOnce(u64) -> Message) -> u64 {
-        let request = self.next_request;
-        self.next_request += 1;
-        let message = message(request);
-        self.asks.insert(request, Ask { message: message.clone(), told: None });
-        self.send_control(self.plan.keeper(), message);
-        request
-    }
-
-    /// The answer to a request, once it is there.
-    pub(super) fn take_told(&mut self, request: u64) -> Option<Told> {
-        self.asks.get_mut(&request)?.told.take()
-    }
-
-    /// Nobody waits for the answer any more.
-    pub(super) fn forget_ask(&mut self, request: u64) {
-        self.asks.remove(&request);
-    }
-
-    /// Checks that this process could use a table.
-    pub(super) fn check_table(&self, described: &Described) -> Result<(), Error> {
-        let Described { spec, policy, hyper } = described.clone();
-        self.plan.with_table(spec, policy, hyper).map(drop)
-    }
-
-    /// Holds a table that every server holds.
-    pub(super) fn hold_table(&mut self, entry: TableEntry) -> Result<Table, Error> {
-        let id = entry.id;
-        if let Some(planned) = self.plan.table(id) {
-            let Described { spec, policy, hyper } = &*entry.described;
-            planned.table.check_same(spec, policy, hyper)?;
-            return Ok(planned.table.clone());
-        }
-        self.plan = self.plan.with(&CatalogEntry::Table(entry))?;
-        let planned = self.plan.table(id);
-        let unknown = || AccessError::UnknownTable { table: id.to_string() };
-        Ok(planned.ok_or_else(unknown)?.table.clone())
     }
 
     /// Whether the table may be pushed to; asks its slot 0 when it was never asked.

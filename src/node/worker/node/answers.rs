@@ -76,13 +76,6 @@ impl WorkerNode {
         self.joined = Some(result.map_err(|refusal| refusal.into_error("", origin, Tick(0))));
     }
 
-    /// A repeated answer finds nobody who waits for it.
-    fn tell(&mut self, request: u64, told: Told) {
-        if let Some(ask) = self.asks.get_mut(&request) {
-            ask.told.get_or_insert(told);
-        }
-    }
-
     fn on_push_answer(&mut self, table: TableId, sequence: Sequence, answer: Answer) {
         let Some(request) = self.requests.get(&sequence) else {
             return;

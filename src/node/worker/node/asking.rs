@@ -1,0 +1,73 @@
+//! What a worker node asks of the catalog, and the tables that it holds by it.
+
+use super::WorkerNode;
+use crate::error::{AccessError, Error};
+use crate::id::TableId;
+use crate::spec::{CatalogEntry, Described, GroupEntry, Table, TableEntry};
+use crate::wire::{CatalogRefusal, Message};
+
+#[derive(Debug)]
+pub(super) struct Ask {
+    pub(super) message: Message,
+    pub(super) told: Option<Told>,
+}
+
+/// What the keeper has told of the catalog.
+#[derive(Debug)]
+pub(in crate::node::worker) enum Told {
+    Table(Result<TableEntry, CatalogRefusal>),
+    Group(Result<GroupEntry, CatalogRefusal>),
+    Tables(Vec<TableEntry>, Option<TableId>),
+}
+
+impl WorkerNode {
+    /// Asks the keeper for something of the catalog; the request's number.
+    pub(in crate::node::worker) fn ask(&mut self, message: impl FnOnce(u64) -> Message) -> u64 {
+        let request = self.next_request;
+        self.next_request += 1;
+        let message = message(request);
+        self.asks.insert(request, Ask { message: message.clone(), told: None });
+        self.send_control(self.plan.keeper(), message);
+        request
+    }
+
+    /// The answer to a request, once it is there.
+    pub(in crate::node::worker) fn take_told(&mut self, request: u64) -> Option<Told> {
+        self.asks.get_mut(&request)?.told.take()
+    }
+
+    /// Nobody waits for the answer any more.
+    pub(in crate::node::worker) fn forget_ask(&mut self, request: u64) {
+        self.asks.remove(&request);
+    }
+
+    /// Checks that this process could use a table.
+    pub(in crate::node::worker) fn check_table(&self, described: &Described) -> Result<(), Error> {
+        let Described { spec, policy, hyper } = described.clone();
+        self.plan.with_table(spec, policy, hyper).map(drop)
+    }
+
+    /// Holds a table that every server holds.
+    pub(in crate::node::worker) fn hold_table(
+        &mut self,
+        entry: TableEntry,
+    ) -> Result<Table, Error> {
+        let id = entry.id;
+        if let Some(planned) = self.plan.table(id) {
+            let Described { spec, policy, hyper } = &*entry.described;
+            planned.table.check_same(spec, policy, hyper)?;
+            return Ok(planned.table.clone());
+        }
+        self.plan = self.plan.with(&CatalogEntry::Table(entry))?;
+        let planned = self.plan.table(id);
+        let unknown = || AccessError::UnknownTable { table: id.to_string() };
+        Ok(planned.ok_or_else(unknown)?.table.clone())
+    }
+
+    /// A repeated answer finds nobody who waits for it.
+    pub(super) fn tell(&mut self, request: u64, told: Told) {
+        if let Some(ask) = self.asks.get_mut(&request) {
+            ask.told.get_or_insert(told);
+        }
+    }
+}
