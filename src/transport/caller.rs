@@ -21,10 +21,20 @@ pub(super) struct Caller {
 impl Caller {
     /// Calls until nobody listens to the inbox any more; tells `outcome` how each call went. The
     /// wait after a failure doubles, so that a server that comes back is not stormed.
-    pub(super) async fn run(self, mut outcome: impl FnMut(Result<(), TransportError>)) {
-        let Self { endpoint, address, peer, myself, inbox } = self;
+    pub(super) async fn run(self, outcome: impl FnMut(Result<(), TransportError>)) {
+        self.run_prepared(|_| {}, outcome).await;
+    }
+
+    /// As `run`; `prepare` sees the endpoint before every call.
+    pub(super) async fn run_prepared(
+        self,
+        prepare: impl Fn(&mut quinn::Endpoint),
+        mut outcome: impl FnMut(Result<(), TransportError>),
+    ) {
+        let Self { mut endpoint, address, peer, myself, inbox } = self;
         let mut wait = limits::CALL_AGAIN_MIN;
         while !inbox.is_closed() {
+            prepare(&mut endpoint);
             match call(&endpoint, address, peer, &myself, &inbox).await {
                 Ok(link) => {
                     wait = limits::CALL_AGAIN_MIN;

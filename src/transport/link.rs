@@ -2,10 +2,14 @@
 
 use bytes::Bytes;
 use quinn::{Connection, VarInt};
-use tokio::sync::mpsc;
+use rustls::pki_types::CertificateDer;
+use tokio::sync::{mpsc, oneshot};
 
 use super::identity::Role;
+use super::pump::Counted;
+use super::status::{LinkStatus, Traffic};
 use super::stream::{self, Broken};
+use super::tls::Judge;
 use crate::limits;
 use crate::node::{DATA_STREAMS, Peer, Stream};
 use crate::sync::{Arc, AtomicUsize, Ordering};
@@ -48,6 +52,10 @@ pub(super) enum Event {
     Down(Arc<Link>, quinn::ConnectionError),
     /// A message has arrived.
     Message(Arc<Link>, Message),
+    /// Somebody asks how things stand.
+    Ask(oneshot::Sender<Counted>),
+    /// Who is let in has changed: it holds for those who are in already, too.
+    Judge(Judge),
 }
 
 /// Where events go: control ahead of data.
@@ -132,6 +140,25 @@ impl Link {
         if let Some(queue) = queue {
             // A stream that has ended with its connection takes nothing any more.
             drop(queue.send(frame));
+        }
+    }
+
+    /// The certificates that the peer has shown, its own first.
+    pub(super) fn certificates(&self) -> Vec<CertificateDer<'static>> {
+        let shown = self.connection.peer_identity().and_then(|shown| shown.downcast().ok());
+        shown.map(|shown| *shown).unwrap_or_default()
+    }
+
+    /// What the connection has counted.
+    pub(super) fn status(&self) -> LinkStatus {
+        let stats = self.connection.stats();
+        let (sent_bytes, received_bytes) = (stats.udp_tx.bytes, stats.udp_rx.bytes);
+        LinkStatus {
+            peer: self.peer,
+            traffic: Traffic { sent_bytes, received_bytes },
+            queued_bytes: self.queued_bytes.load(Ordering::Relaxed),
+            round_trip: stats.path.rtt,
+            packets_lost: stats.path.lost_packets,
         }
     }
 

@@ -22,13 +22,15 @@ mod meet;
 mod pump;
 mod server;
 mod settings;
+mod status;
 mod stream;
 mod tls;
 mod worker;
 
 pub use hello::{HELLO_BYTES, Hello};
 pub use identity::{Identity, Role};
-pub use server::{Server, ServerConfig};
+pub use server::{Server, ServerConfig, ServerHandle};
+pub use status::{Handshakes, LinkStatus, ServerStatus, TableStatus, Traffic};
 pub use tls::Credentials;
 pub use worker::{WorkerConfig, connect};
 

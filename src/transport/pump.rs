@@ -6,10 +6,12 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant as Deadline, sleep_until};
 
 use super::link::{Close, Event, Inbox, Link};
+use super::status::{LinkStatus, TableStatus, Traffic};
+use super::tls::Judge;
 use crate::node::{Input, Output, Peer};
 use crate::os::Clock;
 use crate::sync::Arc;
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 
 /// Messages that wait for the node: enough that it never runs dry, few enough that a flood is
 /// held back by the windows of its senders.
@@ -23,6 +25,20 @@ pub(super) trait Node {
     fn poll(&mut self) -> Output;
     /// Whether the loop should end, and what peers are told then.
     fn end(&self) -> Option<(Close, &'static str)>;
+    /// Its tables, and how many requests wait there.
+    fn tables(&self) -> (Vec<TableStatus>, usize) {
+        (Vec::new(), 0)
+    }
+}
+
+/// What a loop, its node and its links have counted.
+#[derive(Debug)]
+pub(super) struct Counted {
+    pub(super) uptime: Duration,
+    pub(super) tables: Vec<TableStatus>,
+    pub(super) waiting: usize,
+    pub(super) links: Vec<LinkStatus>,
+    pub(super) traffic: Traffic,
 }
 
 /// A node, its peers, and what waits for it.
@@ -34,6 +50,10 @@ pub(super) struct Pump<N> {
     control: mpsc::Receiver<Event>,
     data: mpsc::Receiver<Event>,
     wake_at: Option<Instant>,
+    /// What links have carried that are gone.
+    carried: Traffic,
+    /// Who is let in, when that has changed since the start.
+    judge: Option<Judge>,
     /// Told when somebody else has left outputs in the node, or when the loop should end.
     notify: Arc<Notify>,
 }
@@ -44,7 +64,8 @@ impl<N: Node> Pump<N> {
         let (to_control, control) = mpsc::channel(INBOX_MESSAGES_MAX);
         let (to_data, data) = mpsc::channel(INBOX_MESSAGES_MAX);
         let (links, wake_at) = (BTreeMap::new(), None);
-        let pump = Self { node, clock, links, control, data, wake_at, notify };
+        let (carried, judge) = (Traffic::default(), None);
+        let pump = Self { node, clock, links, control, data, wake_at, carried, judge, notify };
         (pump, Inbox { control: to_control, data: to_data })
     }
 
@@ -83,8 +104,13 @@ impl<N: Node> Pump<N> {
         match event {
             Event::Up(link) => {
                 let peer = link.peer();
+                // Its handshake may have begun before the last change.
+                if let Some(Err(reason)) = self.judge.as_ref().map(|judge| judge.hear(&link)) {
+                    return link.close(Close::Refused, &reason);
+                }
                 tracing::info!(%peer, "connected");
                 if let Some(older) = self.links.insert(peer, link) {
+                    self.carried.add(older.status().traffic);
                     older.close(Close::Replaced, "a newer connection took its place");
                 }
                 self.node.handle(now, Input::PeerUp(peer));
@@ -96,6 +122,7 @@ impl<N: Node> Pump<N> {
                 }
                 tracing::info!(%peer, %why, "disconnected");
                 self.links.remove(&peer);
+                self.carried.add(link.status().traffic);
                 // A cut connection is not a lost process: who is silent for too long is.
                 if is_farewell(&why) || matches!(peer, Peer::Server(_)) {
                     self.node.handle(now, Input::PeerDown(peer));
@@ -107,7 +134,35 @@ impl<N: Node> Pump<N> {
                     self.node.handle(now, Input::Message { from: link.peer(), message });
                 }
             },
+            // Who has asked may be gone.
+            Event::Ask(asker) => drop(asker.send(self.counted(now))),
+            Event::Judge(judge) => self.obey(now, judge),
         }
+    }
+
+    /// Ends the links of those who would not be let in any more. They cannot come back, so that
+    /// nobody waits for them.
+    fn obey(&mut self, now: Instant, judge: Judge) {
+        let verdicts = self.links.values().map(|link| (Arc::clone(link), judge.hear(link)));
+        let refused: Vec<_> =
+            verdicts.filter_map(|(link, heard)| Some((link, heard.err()?))).collect();
+        for (link, reason) in refused {
+            let peer = link.peer();
+            tracing::warn!(%peer, %reason, "a connection ends");
+            link.close(Close::Refused, &reason);
+            self.links.remove(&peer);
+            self.carried.add(link.status().traffic);
+            self.node.handle(now, Input::PeerDown(peer));
+        }
+        self.judge = Some(judge);
+    }
+
+    fn counted(&self, now: Instant) -> Counted {
+        let links: Vec<_> = self.links.values().map(|link| link.status()).collect();
+        let mut traffic = self.carried;
+        links.iter().for_each(|link| traffic.add(link.traffic));
+        let (tables, waiting) = self.node.tables();
+        Counted { uptime: now.since(Instant::EPOCH), tables, waiting, links, traffic }
     }
 
     fn is_current(&self, link: &Arc<Link>) -> bool {

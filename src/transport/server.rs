@@ -3,15 +3,16 @@
 use std::net::SocketAddr;
 use std::thread;
 
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::caller::Caller;
 use super::hello::Hello;
-use super::identity::Role;
-use super::link::{Close, Inbox};
+use super::identity::{Identity, Role};
+use super::link::{Close, Event, Inbox};
 use super::meet::{Myself, answer_call};
 use super::pump::{Node, Pump};
+use super::status::{Handshakes, ServerStatus, TableStatus};
 use super::tls::Credentials;
 use super::{runtime, settings, start_failed};
 use crate::error::{Result, SpecError, TransportError};
@@ -20,7 +21,7 @@ use crate::limits;
 use crate::node::server::{ServerNode, ServerOptions};
 use crate::node::{Input, Output, Peer, Plan, Registry};
 use crate::os::Clock;
-use crate::sync::{Arc, AtomicBool, Ordering};
+use crate::sync::{Arc, AtomicBool, Mutex, Ordering};
 use crate::time::Instant;
 
 /// How a server process is started.
@@ -46,6 +47,7 @@ pub struct ServerConfig {
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
+    handle: ServerHandle,
     stop: Arc<Stop>,
     thread: Option<thread::JoinHandle<Option<ServerNode>>>,
 }
@@ -70,7 +72,7 @@ impl Server {
         let thread = thread::Builder::new().name("server".into()).spawn(body);
         let thread = thread.map_err(|error| start_failed(&error))?;
         match told.blocking_recv() {
-            Ok(Ok(address)) => Ok(Self { address, stop, thread: Some(thread) }),
+            Ok(Ok((address, handle))) => Ok(Self { address, handle, stop, thread: Some(thread) }),
             Ok(Err(error)) => Err(error),
             Err(gone) => Err(start_failed(&gone)),
         }
@@ -79,6 +81,11 @@ impl Server {
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// For questions and orders while it runs.
+    pub fn handle(&self) -> ServerHandle {
+        self.handle.clone()
     }
 
     /// Tells all peers, ends, and hands out the node as it stood.
@@ -96,6 +103,60 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.halt();
+    }
+}
+
+/// A running server as other threads see it. Its futures need no runtime of a certain kind.
+#[derive(Clone, Debug)]
+pub struct ServerHandle {
+    identity: Identity,
+    orders: mpsc::Sender<Event>,
+    endpoint: quinn::Endpoint,
+    dialing: Dialing,
+}
+
+/// How the next call is made.
+type Dialing = Arc<Mutex<quinn::ClientConfig>>;
+
+impl ServerHandle {
+    /// How the server stands, from between two steps of its node; `None` when it has ended.
+    pub async fn status(&self) -> Option<ServerStatus> {
+        let (ask, answer) = oneshot::channel();
+        self.orders.send(Event::Ask(ask)).await.ok()?;
+        let counted = answer.await.ok()?;
+        let calls = self.endpoint.stats();
+        Some(ServerStatus {
+            uptime: counted.uptime,
+            tables: counted.tables,
+            waiting: counted.waiting,
+            links: counted.links,
+            traffic: counted.traffic,
+            handshakes: Handshakes {
+                accepted: calls.accepted_handshakes,
+                refused: calls.refused_handshakes,
+                ignored: calls.ignored_handshakes,
+            },
+        })
+    }
+
+    /// Works by new credentials from the next connection on. Connections that there are go on,
+    /// except those of peers that the new credentials do not let in.
+    ///
+    /// # Errors
+    /// They are of no use, or of another role or data centre. The old ones stay then.
+    pub async fn renew(&self, credentials: &Credentials) -> Result<()> {
+        let found = credentials.identity();
+        if *found != self.identity {
+            let expected = "a certificate of the role and data centre that the server started with";
+            return Err(TransportError::Identity { expected, found: found.to_string() }.into());
+        }
+        let (server, client) = (settings::server(credentials)?, settings::client(credentials)?);
+        let judge = credentials.judge()?;
+        self.endpoint.set_server_config(Some(server));
+        *self.dialing.lock() = client;
+        // A server that has ended has no connections.
+        drop(self.orders.send(Event::Judge(judge)).await);
+        Ok(())
     }
 }
 
@@ -118,9 +179,18 @@ impl Node for Serving {
         let asked = self.stop.asked.load(Ordering::Acquire);
         asked.then_some((Close::Finished, "the server stops"))
     }
+
+    fn tables(&self) -> (Vec<TableStatus>, usize) {
+        let tables = self.node.plan().tables().map(|planned| &planned.table);
+        let status = tables.filter_map(|table| {
+            let shard = self.node.stats(table.id())?;
+            Some(TableStatus { table: table.id(), name: table.spec().name.clone(), shard })
+        });
+        (status.collect(), self.node.waiting())
+    }
 }
 
-type Started = oneshot::Sender<Result<SocketAddr>>;
+type Started = oneshot::Sender<Result<(SocketAddr, ServerHandle)>>;
 
 /// The thread's body: everything of this server happens here.
 fn serve(config: ServerConfig, stop: Arc<Stop>, started: Started) -> Option<ServerNode> {
@@ -129,11 +199,7 @@ fn serve(config: ServerConfig, stop: Arc<Stop>, started: Started) -> Option<Serv
         Ok((Prepared::new(config)?, runtime))
     });
     match prepared {
-        Ok((prepared, runtime)) => {
-            // Whoever started the server may be gone; then it stops at once.
-            drop(started.send(Ok(prepared.address)));
-            Some(runtime.block_on(prepared.run(stop)))
-        },
+        Ok((prepared, runtime)) => Some(runtime.block_on(prepared.run(stop, started))),
         Err(error) => {
             drop(started.send(Err(error)));
             None
@@ -147,6 +213,8 @@ struct Prepared {
     endpoint: quinn::Endpoint,
     address: SocketAddr,
     clock: Clock,
+    identity: Identity,
+    dialing: Dialing,
     myself: Myself,
     /// The servers to call.
     peers: Vec<(ServerId, SocketAddr)>,
@@ -175,17 +243,31 @@ impl Prepared {
         let address = endpoint.local_addr().map_err(|error| start_failed(&error))?;
         // One connection per pair of processes: the later server calls.
         peers.retain(|(other, _)| *other < server);
-        Ok(Self { node, endpoint, address, clock, myself, peers })
+        let dialing = Arc::new(Mutex::new(settings::client(&credentials)?));
+        let identity = identity.clone();
+        Ok(Self { node, endpoint, address, clock, identity, dialing, myself, peers })
     }
 
-    async fn run(self, stop: Arc<Stop>) -> ServerNode {
-        let Self { node, endpoint, clock, myself, peers, .. } = self;
+    async fn run(self, stop: Arc<Stop>, started: Started) -> ServerNode {
+        let Self { node, endpoint, address, clock, identity, dialing, myself, peers } = self;
         let notify = Arc::clone(&stop.notify);
         let (pump, inbox) = Pump::new(Serving { node, stop }, clock, notify);
+        let handle = ServerHandle {
+            identity,
+            orders: inbox.control.clone(),
+            endpoint: endpoint.clone(),
+            dialing: Arc::clone(&dialing),
+        };
+        // Whoever started the server may be gone; then it stops at once.
+        drop(started.send(Ok((address, handle))));
         for (server, address) in peers {
             let (endpoint, myself, inbox) = (endpoint.clone(), myself.clone(), inbox.clone());
             let caller = Caller { endpoint, address, peer: Peer::Server(server), myself, inbox };
-            tokio::spawn(caller.run(|_| {}));
+            let dialing = Arc::clone(&dialing);
+            let prepare = move |endpoint: &mut quinn::Endpoint| {
+                endpoint.set_default_client_config(dialing.lock().clone());
+            };
+            tokio::spawn(caller.run_prepared(prepare, |_| {}));
         }
         tokio::spawn(answer_calls(endpoint.clone(), myself, inbox));
         let serving = pump.run().await;

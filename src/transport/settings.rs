@@ -1,6 +1,7 @@
 //! Settings of QUIC and its socket. Each stands with its reason; figures are from measurements
 //! with quinn 0.11 on Linux.
 
+use std::io::ErrorKind;
 use std::net::{SocketAddr, UdpSocket};
 
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
@@ -73,7 +74,7 @@ fn endpoint(
 }
 
 /// How this process answers calls.
-fn server(credentials: &Credentials) -> Result<quinn::ServerConfig, TransportError> {
+pub(super) fn server(credentials: &Credentials) -> Result<quinn::ServerConfig, TransportError> {
     let crypto = QuicServerConfig::try_from(credentials.server()?).map_err(unsuitable)?;
     let mut config = quinn::ServerConfig::with_crypto(Arc::new(crypto));
     config.transport_config(Arc::new(connection()));
@@ -87,7 +88,7 @@ fn server(credentials: &Credentials) -> Result<quinn::ServerConfig, TransportErr
 }
 
 /// How this process calls others.
-fn client(credentials: &Credentials) -> Result<quinn::ClientConfig, TransportError> {
+pub(super) fn client(credentials: &Credentials) -> Result<quinn::ClientConfig, TransportError> {
     let crypto = QuicClientConfig::try_from(credentials.client()?).map_err(unsuitable)?;
     let mut config = quinn::ClientConfig::new(Arc::new(crypto));
     config.transport_config(Arc::new(connection()));
@@ -99,7 +100,12 @@ fn client(credentials: &Credentials) -> Result<quinn::ClientConfig, TransportErr
 fn socket(address: SocketAddr) -> Result<UdpSocket, TransportError> {
     let bind = |error: std::io::Error| TransportError::Bind {
         address: address.to_string(),
-        problem: error.to_string(),
+        problem: match error.kind() {
+            ErrorKind::AddrInUse => {
+                "another process listens there: stop that one, or take another port".into()
+            },
+            _ => error.to_string(),
+        },
     };
     let domain = if address.is_ipv4() { Domain::IPV4 } else { Domain::IPV6 };
     let socket = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP)).map_err(bind)?;

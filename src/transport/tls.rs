@@ -8,12 +8,14 @@ use rustls::client::Resumption;
 use rustls::client::WebPkiServerVerifier;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, UnixTime};
 use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
 use rustls::version::TLS13;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 use super::identity::Identity;
+use super::link::Link;
 use crate::error::TransportError;
 use crate::sync::Arc;
 
@@ -73,24 +75,29 @@ impl Credentials {
 
     /// What this process does when it is called.
     pub(super) fn server(&self) -> Result<ServerConfig, TransportError> {
-        let provider = provider();
-        let verifier = WebPkiClientVerifier::builder_with_provider(
-            Arc::clone(&self.authority),
-            Arc::clone(&provider),
-        );
-        let verifier = verifier.with_crls(self.revoked.clone());
-        let verifier = verifier.only_check_end_entity_revocation();
-        let verifier = verifier.build().map_err(|error| credentials("authority", &error))?;
-        let config = ServerConfig::builder_with_provider(provider)
+        let config = ServerConfig::builder_with_provider(provider())
             .with_protocol_versions(&[&TLS13])
             .map_err(|error| credentials("TLS version", &error))?
-            .with_client_cert_verifier(verifier)
+            .with_client_cert_verifier(self.verifier()?)
             .with_single_cert(self.chain.clone(), self.key.clone_key());
         let mut config = config.map_err(|error| credentials("certificate", &error))?;
         config.alpn_protocols = vec![PROTOCOL.into()];
         // A resumed session is not verified again: a revoked peer could come back.
         config.send_tls13_tickets = 0;
         Ok(config)
+    }
+
+    /// What decides on connections that were made before these credentials.
+    pub(super) fn judge(&self) -> Result<Judge, TransportError> {
+        Ok(Judge(self.verifier()?))
+    }
+
+    fn verifier(&self) -> Result<Arc<dyn ClientCertVerifier>, TransportError> {
+        let authority = Arc::clone(&self.authority);
+        let verifier = WebPkiClientVerifier::builder_with_provider(authority, provider());
+        let verifier = verifier.with_crls(self.revoked.clone());
+        let verifier = verifier.only_check_end_entity_revocation();
+        verifier.build().map_err(|error| credentials("authority", &error))
     }
 
     /// What this process does when it calls.
@@ -112,6 +119,20 @@ impl Credentials {
         config.alpn_protocols = vec![PROTOCOL.into()];
         config.resumption = Resumption::disabled();
         Ok(config)
+    }
+}
+
+/// Says whether a peer that is connected would still be let in.
+#[derive(Debug)]
+pub(super) struct Judge(Arc<dyn ClientCertVerifier>);
+
+impl Judge {
+    /// Verifies the peer as if it came now: authority, time and revocations.
+    pub(super) fn hear(&self, link: &Link) -> Result<(), String> {
+        let shown = link.certificates();
+        let (own, between) = shown.split_first().ok_or("no certificate was shown")?;
+        let verified = self.0.verify_client_cert(own, between, UnixTime::now());
+        verified.map(drop).map_err(|error| error.to_string())
     }
 }
 
