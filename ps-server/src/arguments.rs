@@ -5,6 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::Local;
+use crate::cert::CertArguments;
+use crate::serve::{ConfigArguments, ServeArguments};
+use crate::status::StatusArguments;
 
 /// Archipelago: a parameter store with exact consistency policies.
 #[derive(Clone, Debug, Parser)]
@@ -18,6 +21,14 @@ pub struct Arguments {
 /// The commands.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
+    /// Run a server of a cluster until Ctrl-C.
+    Serve(ServeArguments),
+    /// Check a server's configuration.
+    Config(ConfigArguments),
+    /// Show how running servers stand.
+    Status(StatusArguments),
+    /// Make, issue, revoke and show certificates.
+    Cert(CertArguments),
     /// Train a digits classifier in this process under Bsp, Ssp and Eventual, and compare.
     Demo(DemoArguments),
     /// Train a model on files and score it on held-out rows.

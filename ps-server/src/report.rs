@@ -6,6 +6,7 @@ use comfy_table::{CellAlignment, Table, presets::UTF8_HORIZONTAL_ONLY};
 use serde::Serialize;
 
 use crate::job::{Outcome, nats};
+use crate::units::bytes;
 
 /// One run as JSON. Names and forms are relied upon by others.
 #[derive(Clone, Debug, Serialize)]
@@ -93,18 +94,6 @@ const LEGEND: &str = "\
 time: training alone, without loading and scoring. waited: summed over workers.
 up, down: what all requests and answers would take on the wire, as encoded.";
 
-/// Bytes with a unit of 1000.
-fn bytes(count: u64) -> String {
-    let (mut value, mut unit) = (count as f64, "B");
-    for larger in ["kB", "MB", "GB", "TB"] {
-        if value < 1000.0 {
-            break;
-        }
-        (value, unit) = (value / 1000.0, larger);
-    }
-    if unit == "B" { format!("{count} B") } else { format!("{value:.1} {unit}") }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -113,10 +102,5 @@ mod tests {
     fn absurd_losses_are_short() {
         let losses = [0.25, 9999.0, 1e4, 3e38, f64::INFINITY, f64::NAN].map(nats);
         assert_eq!(losses, ["0.2500", "9999.0000", "1.0e4", "3.0e38", "inf", "NaN"]);
-    }
-
-    #[test]
-    fn units() {
-        assert_eq!([bytes(999), bytes(1000), bytes(12_345_678)], ["999 B", "1.0 kB", "12.3 MB"]);
     }
 }

@@ -1,0 +1,273 @@
+//! The configuration that a server works by: flags, file and defaults, checked as a whole.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use archipelago::id::ServerId;
+use archipelago::transport::Credentials;
+use serde::Serialize;
+use toml::de::DeTable;
+
+use super::options::{Options, ServeArguments};
+use crate::files::{self, FileError};
+use crate::servers::{ServerEntry, Servers, ServersError};
+
+/// Where a server listens unless told otherwise.
+const PORT: u16 = 7100;
+/// A word this close to a known one was probably meant to be it.
+const DISTANCE_MAX: usize = 3;
+
+/// The configuration does not say what a server needs.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// A file that cannot be read.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The file is not TOML, or a value is not of its type.
+    #[error("{}: {problem}", path.display())]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// Where, and what.
+        problem: String,
+    },
+    /// A key that is no option.
+    #[error(
+        "{}:{line}: unknown key `{key}`{}", path.display(), suggestion(nearest.as_deref(), known)
+    )]
+    UnknownKey {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// The key.
+        key: String,
+        /// The option that was probably meant.
+        nearest: Option<String>,
+        /// All options.
+        known: Vec<String>,
+    },
+    /// An option without a default is missing.
+    #[error(
+        "`{option}` is missing: name the file with --{option} or in the configuration; ps-server \
+         cert makes them, and serve --dev needs none"
+    )]
+    Missing {
+        /// The option.
+        option: &'static str,
+    },
+    /// The list of servers is wrong.
+    #[error(transparent)]
+    Servers(#[from] ServersError),
+    /// With several servers, each has to know which one it is.
+    #[error("`server` is missing: say which of {listed} this one is, with --server NUMBER")]
+    WhichServer {
+        /// The list.
+        listed: String,
+    },
+    /// The own number is not in the list.
+    #[error(
+        "`server` is {server}, which `servers` does not list ({listed}): add it there as \
+         {server}=HOST:PORT, or give the number that this server has in the list"
+    )]
+    NotListed {
+        /// The own number.
+        server: u32,
+        /// The list.
+        listed: String,
+    },
+    /// The others would call another address than the one advertised.
+    #[error(
+        "`advertise` is {advertise}, but `servers` lists this server as {listed}: the others use \
+         the list, so make both the same or leave `advertise` out"
+    )]
+    Advertise {
+        /// The option.
+        advertise: String,
+        /// The entry.
+        listed: String,
+    },
+    /// Not a filter of log lines.
+    #[error("`log` is {found:?}: {problem}")]
+    Log {
+        /// The option.
+        found: String,
+        /// What is wrong.
+        problem: String,
+    },
+}
+
+fn suggestion(nearest: Option<&str>, known: &[String]) -> String {
+    match nearest {
+        Some(nearest) => format!(": did you mean `{nearest}`?"),
+        None => format!(": known are {}", known.join(", ")),
+    }
+}
+
+/// What is effective.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Config {
+    /// Which server it is.
+    #[serde(serialize_with = "number")]
+    pub server: ServerId,
+    /// Where it listens.
+    pub bind: SocketAddr,
+    /// Where the others reach it.
+    pub advertise: String,
+    /// All servers.
+    #[serde(serialize_with = "entries")]
+    pub servers: Servers,
+    /// Where its credentials are; `None` for a throw-away authority.
+    #[serde(flatten)]
+    pub files: Option<CredentialFiles>,
+    /// Where metrics are served.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<SocketAddr>,
+    /// What is logged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log: Option<String>,
+}
+
+/// Where credentials are read from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CredentialFiles {
+    /// The authority's certificate.
+    pub ca: PathBuf,
+    /// The own certificate.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+    /// The revocation list.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revoked: Option<PathBuf>,
+}
+
+impl CredentialFiles {
+    /// Reads all of them.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or holds something else.
+    pub fn load(&self) -> anyhow::Result<Credentials> {
+        let [ca, certificate, key] =
+            [&self.ca, &self.certificate, &self.key].map(|path| files::read(path));
+        let credentials = Credentials::from_pem(&ca?, &certificate?, &key?)?;
+        match &self.revoked {
+            Some(path) => Ok(credentials.revoke(&files::read(path)?)?),
+            None => Ok(credentials),
+        }
+    }
+
+    /// All paths.
+    pub(super) fn paths(&self) -> impl Iterator<Item = &Path> {
+        let always = [&self.ca, &self.certificate, &self.key].into_iter();
+        always.chain(&self.revoked).map(PathBuf::as_path)
+    }
+}
+
+impl Config {
+    /// The configuration of a command: flags, then its file, then defaults.
+    ///
+    /// # Errors
+    /// See [`ConfigError`].
+    pub fn of(arguments: &ServeArguments) -> Result<Self, ConfigError> {
+        let from_file = arguments.config.as_deref().map(read).transpose()?.unwrap_or_default();
+        Self::effective(arguments.options.clone().or(from_file), arguments.dev)
+    }
+
+    fn effective(options: Options, dev: bool) -> Result<Self, ConfigError> {
+        let bind = options.bind.unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, PORT)));
+        let advertise = options.advertise.as_ref().map(|entry| entry.address.clone());
+        let entries = options.servers.clone().unwrap_or_default();
+        let servers = if entries.is_empty() {
+            let address = advertise.clone().unwrap_or_else(|| bind.to_string());
+            Servers::new(&[ServerEntry { number: options.server.or(Some(0)), address }])?
+        } else {
+            Servers::new(&entries)?
+        };
+        let server = which(&servers, options.server)?;
+        let listed = servers.address(server).unwrap_or_default().to_owned();
+        if let Some(advertise) = advertise.filter(|advertise| *advertise != listed) {
+            return Err(ConfigError::Advertise { advertise, listed });
+        }
+        if let Some(found) = &options.log {
+            crate::logs::filter(found).map_err(|problem| {
+                let (found, problem) = (found.clone(), problem.to_string());
+                ConfigError::Log { found, problem }
+            })?;
+        }
+        let (metrics, log) = (options.metrics, options.log.clone());
+        let files = if dev { None } else { Some(credential_files(options)?) };
+        Ok(Self { server, bind, advertise: listed, servers, files, metrics, log })
+    }
+
+    /// As TOML that says the same again.
+    pub(crate) fn to_toml(&self) -> anyhow::Result<String> {
+        Ok(toml::to_string(self)?)
+    }
+}
+
+fn credential_files(options: Options) -> Result<CredentialFiles, ConfigError> {
+    let missing = |option| ConfigError::Missing { option };
+    Ok(CredentialFiles {
+        ca: options.ca.ok_or_else(|| missing("ca"))?,
+        certificate: options.certificate.ok_or_else(|| missing("certificate"))?,
+        key: options.key.ok_or_else(|| missing("key"))?,
+        revoked: options.revoked,
+    })
+}
+
+fn which(servers: &Servers, own: Option<u32>) -> Result<ServerId, ConfigError> {
+    let numbers = servers.numbers();
+    let listed = || {
+        let entries = servers.entries();
+        entries.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    };
+    match (own, numbers.as_slice()) {
+        (None, [only]) => Ok(*only),
+        (None, _) => Err(ConfigError::WhichServer { listed: listed() }),
+        (Some(own), numbers) if numbers.contains(&ServerId(own)) => Ok(ServerId(own)),
+        (Some(server), _) => Err(ConfigError::NotListed { server, listed: listed() }),
+    }
+}
+
+/// The options of a configuration file.
+pub(super) fn read(path: &Path) -> Result<Options, ConfigError> {
+    let text = files::read_text(path)?;
+    let syntax = |error: toml::de::Error| ConfigError::Syntax {
+        path: path.into(),
+        problem: error.to_string(),
+    };
+    let table = DeTable::parse(&text).map_err(syntax)?;
+    let known = Options::names();
+    for key in table.get_ref().keys() {
+        let (name, place) = (key.get_ref().to_string(), key.span().start);
+        if !known.contains(&name) {
+            return Err(ConfigError::UnknownKey {
+                path: path.into(),
+                line: 1 + text[..place].matches('\n').count(),
+                nearest: nearest(&name, &known),
+                key: name,
+                known,
+            });
+        }
+    }
+    let options: Options = toml::from_str(&text).map_err(syntax)?;
+    Ok(options.seen_from(path.parent().unwrap_or(Path::new(""))))
+}
+
+fn nearest(name: &str, known: &[String]) -> Option<String> {
+    let distances = known.iter().map(|word| (strsim::damerau_levenshtein(name, word), word));
+    let near = distances.filter(|(distance, word)| {
+        *distance <= DISTANCE_MAX && *distance < word.len() || word.starts_with(name)
+    });
+    near.min().map(|(_, word)| word.clone())
+}
+
+fn number<S: serde::Serializer>(server: &ServerId, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_u32(server.0)
+}
+
+fn entries<S: serde::Serializer>(servers: &Servers, to: S) -> Result<S::Ok, S::Error> {
+    servers.entries().serialize(to)
+}

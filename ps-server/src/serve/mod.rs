@@ -1,0 +1,56 @@
+//! `serve`: one server of a cluster, until it is told to stop.
+
+mod config;
+mod dev;
+mod http;
+mod metrics;
+mod options;
+mod rotation;
+mod run;
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+pub use self::config::{Config, ConfigError, CredentialFiles};
+pub(crate) use self::metrics::Health;
+pub use self::options::{Options, ServeArguments};
+pub use self::run::plan_of;
+pub(crate) use self::run::run;
+
+/// Options of `config`.
+#[derive(Clone, Debug, Args)]
+pub struct ConfigArguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: ConfigCommand,
+}
+
+/// What `config` can do.
+#[derive(Clone, Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Check a configuration file and what it names, and print what is effective.
+    Check(CheckArguments),
+}
+
+/// Options of `config check`.
+#[derive(Clone, Debug, Args)]
+pub struct CheckArguments {
+    /// The file (TOML).
+    pub file: PathBuf,
+}
+
+/// Carries out the command.
+pub(crate) fn check(arguments: &ConfigArguments, out: &mut dyn Write) -> anyhow::Result<()> {
+    let ConfigCommand::Check(CheckArguments { file }) = &arguments.command;
+    let serve = ServeArguments { config: Some(file.clone()), ..ServeArguments::default() };
+    let config = Config::of(&serve)?;
+    config.servers.resolve()?;
+    write!(out, "{}", config.to_toml()?)?;
+    if let Some(files) = &config.files {
+        let credentials = run::load(files)?;
+        writeln!(out, "# the certificate is for {}", credentials.identity())?;
+    }
+    Ok(())
+}

@@ -1,0 +1,152 @@
+//! The life of a server process.
+
+use std::io::Write;
+use std::net::TcpListener;
+
+use anyhow::{Context, anyhow, ensure};
+use archipelago::node::server::ServerOptions;
+use archipelago::node::{Plan, Registry};
+use archipelago::rules::Add;
+use archipelago::transport::{Credentials, Role, Server, ServerConfig};
+use archipelago::{Eventual, Hyper, TablePolicy, TableSpec};
+
+use super::config::{Config, CredentialFiles};
+use super::dev::Throwaway;
+use super::options::ServeArguments;
+use super::{http, rotation};
+use crate::logs;
+
+/// What a second order to stop makes of the process: as a shell says of one ended by Ctrl-C.
+const STOPPED_AT_ONCE: i32 = 130;
+
+/// Serves until Ctrl-C or SIGTERM; says on `out` where.
+pub(crate) fn run(arguments: &ServeArguments, out: &mut dyn Write) -> anyhow::Result<()> {
+    let config = Config::of(arguments)?;
+    logs::start(config.log.as_deref(), "info");
+    let (credentials, throwaway) = match &config.files {
+        Some(files) => (load(files)?, None),
+        None => {
+            let throwaway = Throwaway::new()?;
+            (throwaway.server()?, Some(throwaway))
+        },
+    };
+    // Before the server, so that an address in use is told before anybody connects.
+    let metrics = config.metrics.map(http::bind).transpose()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let signals = runtime.block_on(async { Signals::new() })?;
+    let server = Server::start(ServerConfig {
+        server: config.server,
+        bind: config.bind,
+        peers: config.servers.resolve()?,
+        plan: plan_of(&config)?,
+        credentials,
+        options: ServerOptions::default(),
+    })?;
+    writeln!(out, "server {} listens on {}", config.server.0, server.address())?;
+    if let Some(listener) = &metrics {
+        let address = listener.local_addr()?;
+        writeln!(out, "http://{address}/metrics and http://{address}/healthz")?;
+    }
+    if let Some(throwaway) = &throwaway {
+        throwaway.explain(server.address(), out)?;
+    }
+    out.flush()?;
+    runtime.block_on(live(server, &config, metrics, signals))
+}
+
+/// What every server of a cluster computes alike.
+///
+/// # Errors
+/// More servers than a cluster may have.
+pub fn plan_of(config: &Config) -> archipelago::Result<Plan> {
+    let spec = TableSpec::dense("w", 1024).rule(Add);
+    let tables = vec![(spec, TablePolicy::local(Eventual), Hyper::default())];
+    Plan::new(&config.servers.numbers(), tables, &[1; 4], &Registry::built_in())
+}
+
+/// The credentials of a server.
+pub(super) fn load(files: &CredentialFiles) -> anyhow::Result<Credentials> {
+    let credentials = files.load()?;
+    let identity = credentials.identity();
+    let certificate = files.certificate.display();
+    ensure!(
+        identity.role() == Role::Server,
+        "{certificate} is for a {identity}: serve needs one that ps-server cert issue --role \
+         server has made"
+    );
+    Ok(credentials)
+}
+
+async fn live(
+    server: Server,
+    config: &Config,
+    metrics: Option<TcpListener>,
+    mut signals: Signals,
+) -> anyhow::Result<()> {
+    let handle = server.handle();
+    let served = async {
+        match metrics {
+            Some(listener) => http::serve(listener, config, handle.clone()).await,
+            None => std::future::pending().await,
+        }
+    };
+    let renewed = async {
+        if let Some(files) = &config.files {
+            rotation::follow(files, &handle).await;
+        }
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        () = signals.next() => {},
+        () = renewed => {},
+        ended = served => ended.context("serving metrics")?,
+    }
+    tracing::info!("stopping: another signal stops at once");
+    let mut stopping = tokio::task::spawn_blocking(move || server.stop());
+    tokio::select! {
+        stopped = &mut stopping => {
+            stopped?.ok_or_else(|| anyhow!("the server's thread has panicked: see the log"))?;
+            Ok(())
+        },
+        () = signals.next() => std::process::exit(STOPPED_AT_ONCE),
+    }
+}
+
+/// Orders to stop.
+struct Signals {
+    #[cfg(unix)]
+    terminate: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    #[cfg(unix)]
+    fn new() -> std::io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let (terminate, interrupt) = (SignalKind::terminate(), SignalKind::interrupt());
+        Ok(Self { terminate: signal(terminate)?, interrupt: signal(interrupt)? })
+    }
+
+    #[cfg(not(unix))]
+    #[expect(clippy::unnecessary_wraps, reason = "as on Unix")]
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {})
+    }
+
+    #[cfg(unix)]
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {},
+            _ = self.interrupt.recv() => {},
+        }
+    }
+
+    #[cfg(not(unix))]
+    async fn next(&mut self) {
+        // Without a way to hear of Ctrl-C the process is ended by other means.
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending().await
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! `status`: asks servers how they stand, over the HTTP address of their metrics.
+
+use std::io::{Read, Write};
+use std::net::{TcpStream, ToSocketAddrs};
+
+use anyhow::{Context, anyhow, bail, ensure};
+use archipelago::time::Duration;
+use clap::Args;
+use comfy_table::{CellAlignment, Table, presets::UTF8_HORIZONTAL_ONLY};
+
+use crate::serve::Health;
+use crate::units::bytes;
+
+/// How long a server may take to answer.
+const ANSWER_MAX: Duration = Duration::from_secs(5);
+/// An answer with every table that a server can have.
+const ANSWER_BYTES_MAX: u64 = 16 << 20;
+
+/// Options of `status`.
+#[derive(Clone, Debug, Args)]
+pub struct StatusArguments {
+    /// Addresses that servers were given with --metrics.
+    #[arg(long, value_name = "HOST:PORT", value_delimiter = ',')]
+    #[arg(default_value = "127.0.0.1:7180")]
+    pub metrics: Vec<String>,
+    /// Print one JSON object per server instead of tables.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Asks all, shows what they say, and fails when one does not answer.
+pub(crate) fn run(arguments: &StatusArguments, out: &mut dyn Write) -> anyhow::Result<()> {
+    let ask = |address: &String| (address.clone(), ask(address));
+    let answers: Vec<_> = arguments.metrics.iter().map(ask).collect();
+    if arguments.json {
+        for (address, answer) in &answers {
+            json(out, address, answer)?;
+        }
+    } else {
+        tables(out, &answers)?;
+    }
+    let silent: Vec<_> = answers.iter().filter_map(|(_, answer)| answer.as_ref().err()).collect();
+    let problems: Vec<_> = silent.iter().map(|error| format!("{error:#}")).collect();
+    ensure!(problems.is_empty(), "{}", problems.join("; "));
+    Ok(())
+}
+
+type Answer = (String, anyhow::Result<Health>);
+
+fn json(out: &mut dyn Write, address: &str, answer: &anyhow::Result<Health>) -> anyhow::Result<()> {
+    let mut object = match answer {
+        Ok(health) => serde_json::to_value(health)?,
+        Err(error) => serde_json::json!({ "problem": format!("{error:#}") }),
+    };
+    object["metrics"] = address.into();
+    object["healthy"] = answer.is_ok().into();
+    writeln!(out, "{object}")?;
+    Ok(())
+}
+
+fn tables(out: &mut dyn Write, answers: &[Answer]) -> anyhow::Result<()> {
+    let mut servers = table(["server", "address", "up", "servers", "workers", "sent", "received"]);
+    let mut shards = table(["table", "server", "pushes", "pulls", "rounds", "waits", "memory"]);
+    for (address, answer) in answers {
+        let Ok(health) = answer else {
+            servers.add_row(["?", address, "no answer"]);
+            continue;
+        };
+        servers.add_row([
+            health.server.to_string(),
+            health.address.clone(),
+            format!("{:.0} s", health.uptime_seconds),
+            format!("{} of {}", health.links_to_servers, health.servers_expected),
+            health.links_to_workers.to_string(),
+            bytes(health.sent_bytes),
+            bytes(health.received_bytes),
+        ]);
+        for part in &health.tables {
+            shards.add_row([
+                part.table.clone(),
+                health.server.to_string(),
+                part.pushes.to_string(),
+                part.pulls.to_string(),
+                part.rounds.to_string(),
+                part.waits.to_string(),
+                bytes(part.memory_bytes),
+            ]);
+        }
+    }
+    writeln!(out, "{servers}")?;
+    if shards.row_count() > 0 {
+        writeln!(out, "{shards}")?;
+    }
+    Ok(())
+}
+
+fn table<const N: usize>(header: [&str; N]) -> Table {
+    let mut table = Table::new();
+    table.load_style(UTF8_HORIZONTAL_ONLY);
+    table.set_header(header);
+    for column in table.column_iter_mut().skip(2) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+/// One server's answer.
+fn ask(address: &str) -> anyhow::Result<Health> {
+    let body = get(address, "/healthz").with_context(|| {
+        format!(
+            "no answer from {address}: it has to be the address that a running server was given \
+             with --metrics"
+        )
+    })?;
+    serde_json::from_str(&body).with_context(|| format!("{address} is no server of this version"))
+}
+
+/// The body of a page.
+fn get(address: &str, path: &str) -> anyhow::Result<String> {
+    let resolved = address.to_socket_addrs()?.next().ok_or_else(|| anyhow!("no such host"))?;
+    let mut stream = TcpStream::connect_timeout(&resolved, ANSWER_MAX)?;
+    stream.set_read_timeout(Some(ANSWER_MAX))?;
+    stream.set_write_timeout(Some(ANSWER_MAX))?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes())?;
+    let mut answer = String::new();
+    stream.take(ANSWER_BYTES_MAX).read_to_string(&mut answer)?;
+    let (head, body) = answer.split_once("\r\n\r\n").context("not HTTP")?;
+    let status = head.lines().next().unwrap_or_default();
+    if status.split(' ').nth(1) != Some("200") {
+        bail!("{status}: {}", body.trim());
+    }
+    Ok(body.to_owned())
+}

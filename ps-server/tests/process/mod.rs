@@ -1,0 +1,186 @@
+//! Real processes for tests: commands, servers that end with their test, workers that join them.
+
+// Each test file uses a part.
+#![allow(dead_code, reason = "shared by several test files, each of which uses a part")]
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Lines, Read, Seek};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
+use std::time::Duration;
+
+use archipelago::embed::ThreadPark;
+use archipelago::error::Result;
+use archipelago::id::{GroupId, ServerId};
+use archipelago::node::worker::{Park, RemoteWorker, WorkerOptions};
+use archipelago::os::Clock;
+use archipelago::transport::{self, Credentials, WorkerConfig};
+use archipelago::{Table, Worker};
+use ps_server::{Config, ServeArguments, plan_of};
+
+/// Longer than anything here takes on a busy machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+pub(crate) fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ps-server"));
+    command.args(arguments).stdin(Stdio::null());
+    command
+}
+
+/// What a command says that has to succeed.
+pub(crate) fn said(arguments: &[&str]) -> String {
+    let output = run(arguments);
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// What a command complains of that has to fail.
+pub(crate) fn complaint(arguments: &[&str]) -> String {
+    let output = run(arguments);
+    assert!(!output.status.success(), "{arguments:?} should fail");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+pub(crate) fn run(arguments: &[&str]) -> Output {
+    command(arguments).output().unwrap()
+}
+
+/// An authority in `folder/ca`.
+pub(crate) fn authority(folder: &Path) -> String {
+    let ca = text(folder.join("ca"));
+    said(&["cert", "ca", "--out", &ca]);
+    ca
+}
+
+/// A certificate NAME.pem of the data centre `test` in `folder/out`, and its key.
+pub(crate) fn issue(ca: &str, role: &str, name: &str, folder: &Path) -> [String; 2] {
+    let out = text(folder.join("out"));
+    let names = ["--role", role, "--dc", "test", "--name", name, "--force"];
+    said(&[&["cert", "issue", "--ca", ca, "--out", &out][..], &names].concat());
+    ["pem", "key"].map(|kind| format!("{out}/{name}.{kind}"))
+}
+
+pub(crate) fn text(path: impl AsRef<Path>) -> String {
+    path.as_ref().to_str().unwrap().to_owned()
+}
+
+/// A running `ps-server serve` on ports of its own; killed when dropped.
+pub(crate) struct Served {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+    /// A file: a pipe that nobody reads would stop the server once it is full.
+    log: File,
+    pub(crate) address: SocketAddr,
+}
+
+impl Served {
+    /// Starts it and waits until it listens.
+    pub(crate) fn start(arguments: &[&str]) -> Self {
+        let arguments = [&["serve"][..], arguments].concat();
+        let mut command = command(&arguments);
+        let log = tempfile::tempfile().unwrap();
+        command.stdout(Stdio::piped()).stderr(log.try_clone().unwrap());
+        let mut child = command.spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let Some(Ok(first)) = lines.next() else {
+            let status = child.wait().unwrap();
+            assert!(status.success(), "{arguments:?} did not start: {}", whole(log));
+            unreachable!("{arguments:?} serves until it is stopped");
+        };
+        let address = first.rsplit(' ').next().unwrap().parse();
+        Self { child, lines, log, address: address.expect("an address") }
+    }
+
+    /// The next line that it says.
+    pub(crate) fn line(&mut self) -> String {
+        self.lines.next().unwrap().unwrap()
+    }
+
+    /// The address of its metrics, from the line that names it.
+    pub(crate) fn metrics(&mut self) -> String {
+        let line = self.line();
+        line.split('/').nth(2).expect("an address").to_owned()
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args([name, &id]).status().unwrap().success());
+    }
+
+    /// Waits for its end; the status, and what it has logged.
+    pub(crate) fn ended(mut self) -> (ExitStatus, String) {
+        let status = self.child.wait().unwrap();
+        (status, whole(self.log.try_clone().unwrap()))
+    }
+}
+
+fn whole(mut file: File) -> String {
+    let mut text = String::new();
+    file.rewind().unwrap();
+    file.read_to_string(&mut text).unwrap();
+    text
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        // It may have ended already.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// A worker in this process.
+pub(crate) struct Joined {
+    me: RemoteWorker,
+    table: Table,
+    /// One group writes a table, the others read it.
+    writes: bool,
+}
+
+/// Joins a group of one worker with the certificate and key in these files.
+pub(crate) fn join(server: SocketAddr, group: u32, ca: &str, pair: &[String; 2]) -> Result<Joined> {
+    let [ca, certificate, key] = [ca, &pair[0], &pair[1]].map(|path| std::fs::read(path).unwrap());
+    // All servers of one number have the same plan.
+    let config = Config::of(&ServeArguments { dev: true, ..ServeArguments::default() }).unwrap();
+    let plan = plan_of(&config).unwrap();
+    let table = plan.tables()[0].table.clone();
+    let config = WorkerConfig {
+        servers: vec![(ServerId(0), server)],
+        plan,
+        group: GroupId(group),
+        credentials: Credentials::from_pem(&ca, &certificate, &key)?,
+        options: WorkerOptions { wait_max: Duration::from_secs(1), ..WorkerOptions::default() },
+        connect_max: Duration::from_secs(10),
+    };
+    let me = ThreadPark.block_on(transport::join(config))?;
+    Ok(Joined { me, table, writes: group == 0 })
+}
+
+impl Joined {
+    /// Adds one to all values, if it is of group 0, and reads them.
+    pub(crate) fn step(&self) -> Result<()> {
+        let values = vec![1.0_f32; self.table.spec().domain.count() as usize];
+        let mut found = vec![0.0_f32; values.len()];
+        ThreadPark.block_on(async {
+            if self.writes {
+                self.me.push(&self.table, .., &values).await?;
+            }
+            self.me.pull(&self.table, .., &mut found).await?;
+            Ok(())
+        })
+    }
+}
+
+/// Tries until it succeeds.
+pub(crate) fn until<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
+    let clock = Clock::start();
+    let began = clock.now();
+    loop {
+        if let Some(found) = attempt() {
+            return found;
+        }
+        assert!(clock.now().since(began) < PATIENCE, "{what}: not within {PATIENCE:?}");
+        std::thread::park_timeout(Duration::from_millis(50));
+    }
+}
