@@ -5,36 +5,30 @@
 
 mod arguments;
 mod cert;
-mod data;
-mod demo;
 mod files;
-mod job;
-mod local;
 mod logs;
-mod model;
-mod patience;
-mod report;
 mod serve;
 mod servers;
 mod status;
-mod summary;
-mod train;
 mod units;
+#[cfg(feature = "workloads")]
+mod workload;
 
 use std::io::Write;
 
-pub use arguments::{Arguments, Command, DemoArguments, ModelKind, TrainArguments};
+pub use arguments::{Arguments, Command};
 pub use cert::{
     CaArguments, CertArguments, CertCommand, IssueArguments, RevokeArguments, ShowArguments,
 };
 pub use files::FileError;
-pub use local::Local;
 pub use serve::{
     CheckArguments, Config, ConfigArguments, ConfigCommand, ConfigError, CredentialFiles, Options,
     ServeArguments, plan_of,
 };
 pub use servers::{ServerEntry, Servers, ServersError};
 pub use status::StatusArguments;
+#[cfg(feature = "workloads")]
+pub use workload::{DemoArguments, Local, ModelKind, TrainArguments};
 
 /// Runs a command; its report goes to `out`, progress, log lines and what `train` finds in its
 /// files to the error stream.
@@ -51,7 +45,9 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<()> {
         Command::Config(config) => serve::check(config, out),
         Command::Status(status) => status::run(status, out),
         Command::Cert(cert) => cert::run(cert, out),
-        Command::Demo(demo) => demo::run(demo, out),
-        Command::Train(train) => train::run(train, out),
+        #[cfg(feature = "workloads")]
+        Command::Demo(demo) => workload::demo(demo, out),
+        #[cfg(feature = "workloads")]
+        Command::Train(train) => workload::train(train, out),
     }
 }

@@ -9,9 +9,9 @@ use archipelago_workloads::data::{
 };
 use archipelago_workloads::{mlp, softmax, sparse_lr};
 
-use crate::arguments::{ModelKind, TrainArguments};
-use crate::model::Model;
-use crate::patience;
+use super::arguments::{ModelKind, TrainArguments};
+use super::model::Model;
+use super::patience;
 
 /// What `--train` says for the digits inside the program.
 const DIGITS: &str = "digits";

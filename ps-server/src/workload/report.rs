@@ -5,7 +5,7 @@ use std::io::Write;
 use comfy_table::{CellAlignment, Table, presets::UTF8_HORIZONTAL_ONLY};
 use serde::Serialize;
 
-use crate::job::{Outcome, nats};
+use super::job::{Outcome, nats};
 use crate::units::bytes;
 
 /// One run as JSON. Names and forms are relied upon by others.

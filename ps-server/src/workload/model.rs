@@ -7,7 +7,7 @@ use archipelago_workloads::score::Scores;
 use archipelago_workloads::train::{OnProgress, Pace, TrainReport};
 use archipelago_workloads::{mlp, softmax, sparse_lr};
 
-use crate::summary::Summary;
+use super::summary::Summary;
 
 /// A model, its data and how to train it.
 #[derive(Clone, Debug)]

@@ -13,8 +13,8 @@ use archipelago_workloads::score::Scores;
 use archipelago_workloads::train::{Progress, TrainReport, read_model};
 use indicatif::{HumanDuration, ProgressBar, ProgressState, ProgressStyle};
 
-use crate::Local;
-use crate::model::{JobError, Model};
+use super::Local;
+use super::model::{JobError, Model};
 
 /// What to run.
 #[derive(Clone, Copy, Debug)]

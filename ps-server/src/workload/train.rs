@@ -6,9 +6,9 @@ use anyhow::ensure;
 use archipelago::error::AccessError;
 use archipelago::{Error, Schedule};
 
-use crate::arguments::TrainArguments;
-use crate::job::{Job, nats};
-use crate::{data, report, summary};
+use super::arguments::TrainArguments;
+use super::job::{Job, nats};
+use super::{data, report, summary};
 
 /// What to do when steps were too large.
 const ADVICE: &str = "lower --rate, or scale features of very different size";

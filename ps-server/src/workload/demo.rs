@@ -5,10 +5,10 @@ use std::io::Write;
 use archipelago_workloads::data::digits_split;
 use archipelago_workloads::mlp;
 
-use crate::arguments::DemoArguments;
-use crate::job::{Job, Outcome};
-use crate::model::Model;
-use crate::{Local, report};
+use super::arguments::DemoArguments;
+use super::job::{Job, Outcome};
+use super::model::Model;
+use super::{Local, report};
 
 /// Trains the digits classifier under each policy.
 pub(crate) fn run(arguments: &DemoArguments, out: &mut dyn Write) -> anyhow::Result<()> {

@@ -1,0 +1,153 @@
+//! What the command line may say of training.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::Local;
+
+/// Options of `demo`.
+#[derive(Clone, Debug, Args)]
+pub struct DemoArguments {
+    /// Workers that train together, each a thread.
+    #[arg(long, default_value_t = 4, allow_negative_numbers = true)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub workers: u32,
+    /// Passes over the data.
+    #[arg(long, default_value_t = 30, allow_negative_numbers = true)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub epochs: u32,
+    /// Print one JSON object per run instead of the table.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Options of `train`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = NOTES, override_usage = TRAIN_USAGE)]
+pub struct TrainArguments {
+    /// What to train.
+    #[arg(long, value_enum, ignore_case = true)]
+    pub model: ModelKind,
+    /// Training rows: LIBSVM for sparse-lr; CSV or the images of an IDX pair for softmax and mlp;
+    /// or `digits`, which are inside this program and bring their test rows.
+    #[arg(long, value_name = "FILE")]
+    pub train: PathBuf,
+    /// Held-out rows to score the model on, in the format of the training rows. Needed unless
+    /// `--train digits`, which brings its own.
+    #[arg(long, value_name = "FILE")]
+    pub test: Option<PathBuf>,
+    /// Labels of the IDX training images. Default: the name of the images with `images-idx3`
+    /// replaced by `labels-idx1`.
+    #[arg(long, value_name = "FILE")]
+    pub train_labels: Option<PathBuf>,
+    /// Labels of the IDX test images. Default: as for the training images.
+    #[arg(long, value_name = "FILE")]
+    pub test_labels: Option<PathBuf>,
+    /// Train in this process. The only way until servers arrive, so it has to be said.
+    #[arg(long, required = true)]
+    pub embedded: bool,
+    /// Consistency: bsp, ssp:N (staleness N) or eventual.
+    #[arg(long, default_value = "bsp", value_name = "POLICY")]
+    pub local: Local,
+    /// Workers that train together, each a thread.
+    #[arg(long, default_value_t = 4, allow_negative_numbers = true)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub workers: u32,
+    /// Passes over the data. Default: 5 for sparse-lr (10 when all rows have length 1), 30 for
+    /// softmax and mlp.
+    #[arg(long, allow_negative_numbers = true)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub epochs: Option<u32>,
+    /// Rows of one worker's minibatch. Default: 64 for sparse-lr, 16 for softmax and mlp.
+    #[arg(long, allow_negative_numbers = true, value_name = "ROWS")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+    pub batch: Option<u32>,
+    /// The learning rate, constant. Default: 0.05 for sparse-lr (0.3 when all rows have length 1),
+    /// 0.1 for softmax and mlp.
+    #[arg(long, allow_negative_numbers = true, value_parser = rate)]
+    pub rate: Option<f64>,
+    /// Shards per table. The result does not depend on it under bsp.
+    #[arg(long, default_value_t = 8, allow_negative_numbers = true)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub shards: u32,
+    /// Print one JSON object instead of the table.
+    #[arg(long)]
+    pub json: bool,
+}
+
+const TRAIN_USAGE: &str =
+    "ps-server train --embedded --model <MODEL> --train <FILE> --test <FILE> [OPTIONS]
+       ps-server train --embedded --model <MODEL> --train digits [OPTIONS]";
+
+/// What the files have to look like, and what becomes of the model.
+const NOTES: &str = "\
+Files, plain or gzip, told by their content and not by their name:
+  LIBSVM  `label index:value index:value ..`: labels -1 or 0, and +1; indices from 1, ascending
+  CSV     `class,value,value,..`: no header; classes 0, 1, 2, ..; finite numbers
+  IDX     MNIST's format, images and labels in two files; pixels 0 to 255 become 0 to 1
+Other values are used as they are: features of very different size should be scaled before.
+
+The trained model is scored and then discarded: there is no way to save it yet. Saving is planned
+together with durable tables (log and segments).
+
+Example: ps-server train --model softmax --train digits --embedded";
+
+fn rate(text: &str) -> Result<f64, String> {
+    let rate = text.parse().ok().filter(|rate: &f64| rate.is_finite() && *rate > 0.0);
+    rate.ok_or_else(|| "expected a finite number above 0".into())
+}
+
+/// The models.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ModelKind {
+    /// Logistic regression on sparse rows.
+    SparseLr,
+    /// Multinomial logistic regression.
+    Softmax,
+    /// A network with one hidden layer.
+    Mlp,
+}
+
+#[cfg(test)]
+mod tests {
+    use archipelago_workloads::train::Pace;
+    use archipelago_workloads::{mlp, softmax, sparse_lr};
+    use clap::CommandFactory;
+
+    use crate::Arguments;
+
+    #[test]
+    fn help_names_the_defaults_of_the_models() {
+        let mut command = Arguments::command();
+        let train = command.find_subcommand_mut("train").expect("a subcommand");
+        let help = train.render_long_help().to_string();
+        let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+        let (sparse, unit) = (sparse_lr::Config::default(), sparse_lr::Config::unit_rows());
+        let (softmax, mlp) = (softmax::Config::default(), mlp::Config::default());
+        assert_eq!((&softmax.pace, softmax.rate), (&mlp.pace, mlp.rate));
+        assert_eq!(sparse.pace.batch, unit.pace.batch);
+        let rate = |rate| match rate {
+            archipelago::Schedule::Constant(rate) => rate,
+            other => panic!("{other:?} is not constant"),
+        };
+        let (Pace { epochs, batch, .. }, dense) = (sparse.pace, softmax.pace);
+        for text in [
+            format!(
+                "Default: {epochs} for sparse-lr ({} when all rows have length 1), {} for softmax \
+                 and mlp",
+                unit.pace.epochs, dense.epochs
+            ),
+            format!("Default: {batch} for sparse-lr, {} for softmax and mlp", dense.batch),
+            format!(
+                "Default: {} for sparse-lr ({} when all rows have length 1), {} for softmax and \
+                 mlp",
+                rate(sparse.rate),
+                rate(unit.rate),
+                rate(softmax.rate)
+            ),
+        ] {
+            assert!(help.contains(&text), "{text:?} is not in {help}");
+        }
+    }
+}
