@@ -75,6 +75,7 @@ fn metrics_health_and_status_follow_what_happens() {
     let parsed = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
     let before = parsed(&status());
     assert_eq!((&before["healthy"], &before["links_to_workers"]), (&true.into(), &0.into()));
+    assert_eq!(before["address"], server.address.to_string());
     let joined = join(server.address, 0, &format!("{ca}/ca.pem"), &worker).unwrap();
     joined.step().unwrap();
     let after = parsed(&status());
@@ -174,6 +175,35 @@ fn a_new_certificate_is_shown_without_a_restart() {
     second.step().unwrap();
     let error = join(server.address, 2, &roots[0], &one.2).err().expect("the old one is gone");
     assert!(refused(&error).is_some(), "{error}");
+}
+
+#[test]
+fn servers_find_each_other_again_with_new_certificates() {
+    let folder = tempfile::tempdir().unwrap();
+    let (ca, options) = options(folder.path());
+    let root = format!("{ca}/ca.pem");
+    let places = ["--bind", ANY, "--metrics", ANY];
+    let listed = ["--server", "0", "--servers", "127.0.0.1:1,127.0.0.1:2"];
+    let mut first = Served::start(&[&borrowed(&options)[..], &places, &listed].concat());
+    let metrics = first.metrics();
+    // The later server calls.
+    let servers = format!("0={},1=127.0.0.1:2", first.address);
+    let [certificate, key] = issue(&ca, "server", "second", folder.path());
+    let shown = ["--ca", &root, "--certificate", &certificate, "--key", &key];
+    let listed = ["--server", "1", "--servers", &servers, "--bind", ANY];
+    let _second = Served::start(&[&shown[..], &listed].concat());
+    let linked = |count: usize| {
+        until(&format!("{count} servers are linked"), || {
+            let sample = format!("archipelago_links{{kind=\"server\"}} {count}\n");
+            page(&metrics, "/metrics").contains(&sample).then_some(())
+        });
+    };
+    linked(1);
+    said(&["cert", "revoke", "--ca", &ca, &certificate]);
+    linked(0);
+    issue(&ca, "server", "second", folder.path());
+    linked(1);
+    assert!(said(&["status", "--metrics", &metrics]).contains("1 of 1"));
 }
 
 #[test]

@@ -21,7 +21,7 @@ const STOPPED_AT_ONCE: i32 = 130;
 
 /// Serves until Ctrl-C or SIGTERM; says on `out` where.
 pub(crate) fn run(arguments: &ServeArguments, out: &mut dyn Write) -> anyhow::Result<()> {
-    let config = Config::of(arguments)?;
+    let mut config = Config::of(arguments)?;
     logs::start(config.log.as_deref(), "info");
     let (credentials, throwaway) = match &config.files {
         Some(files) => (load(files)?, None),
@@ -42,6 +42,10 @@ pub(crate) fn run(arguments: &ServeArguments, out: &mut dyn Write) -> anyhow::Re
         credentials,
         options: ServerOptions::default(),
     })?;
+    if config.advertise == config.bind.to_string() {
+        // The port may have been any that was free.
+        config.advertise = server.address().to_string();
+    }
     writeln!(out, "server {} listens on {}", config.server.0, server.address())?;
     if let Some(listener) = &metrics {
         let address = listener.local_addr()?;
