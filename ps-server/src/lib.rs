@@ -23,7 +23,7 @@ pub use cert::{
 pub use files::FileError;
 pub use serve::{
     CheckArguments, Config, ConfigArguments, ConfigCommand, ConfigError, CredentialFiles, Options,
-    ServeArguments, plan_of,
+    ServeArguments,
 };
 pub use servers::{ServerEntry, Servers, ServersError};
 pub use status::StatusArguments;

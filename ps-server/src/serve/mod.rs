@@ -16,7 +16,6 @@ use clap::{Args, Subcommand};
 pub use self::config::{Config, ConfigError, CredentialFiles};
 pub(crate) use self::metrics::Health;
 pub use self::options::{Options, ServeArguments};
-pub use self::run::plan_of;
 pub(crate) use self::run::run;
 
 /// Options of `config`.

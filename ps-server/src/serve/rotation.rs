@@ -18,6 +18,7 @@ type Seen = (PathBuf, Option<(SystemTime, u64)>);
 /// Works by what the files hold, as often as it changes. Files that are of no use, or half
 /// written, leave the server with what it has, and are tried again when they change.
 pub(super) async fn follow(files: &CredentialFiles, server: &ServerHandle) {
+    // Nothing yet: the files may have changed between the start and now.
     let mut seen: Option<Vec<Seen>> = None;
     loop {
         // Looked at before they are read: what changes in between is seen the next time.

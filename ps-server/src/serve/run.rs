@@ -4,11 +4,9 @@ use std::io::Write;
 use std::net::TcpListener;
 
 use anyhow::{Context, anyhow, ensure};
+use archipelago::node::Registry;
 use archipelago::node::server::ServerOptions;
-use archipelago::node::{Plan, Registry};
-use archipelago::rules::Add;
 use archipelago::transport::{Credentials, Role, Server, ServerConfig};
-use archipelago::{Eventual, Hyper, TablePolicy, TableSpec};
 
 use super::config::{Config, CredentialFiles};
 use super::dev::Throwaway;
@@ -38,7 +36,8 @@ pub(crate) fn run(arguments: &ServeArguments, out: &mut dyn Write) -> anyhow::Re
         server: config.server,
         bind: config.bind,
         peers: config.servers.resolve()?,
-        plan: plan_of(&config)?,
+        servers: config.servers.numbers(),
+        registry: Registry::built_in(),
         credentials,
         options: ServerOptions::default(),
     })?;
@@ -56,16 +55,6 @@ pub(crate) fn run(arguments: &ServeArguments, out: &mut dyn Write) -> anyhow::Re
     }
     out.flush()?;
     runtime.block_on(live(server, &config, metrics, signals))
-}
-
-/// What every server of a cluster computes alike.
-///
-/// # Errors
-/// More servers than a cluster may have.
-pub fn plan_of(config: &Config) -> archipelago::Result<Plan> {
-    let spec = TableSpec::dense("w", 1024).rule(Add);
-    let tables = vec![(spec, TablePolicy::local(Eventual), Hyper::default())];
-    Plan::new(&config.servers.numbers(), tables, &[1; 4], &Registry::built_in())
 }
 
 /// The credentials of a server.

@@ -12,12 +12,13 @@ use std::time::Duration;
 
 use archipelago::embed::ThreadPark;
 use archipelago::error::Result;
-use archipelago::id::{GroupId, ServerId};
+use archipelago::id::ServerId;
+use archipelago::node::Registry;
 use archipelago::node::worker::{Park, RemoteWorker, WorkerOptions};
 use archipelago::os::Clock;
+use archipelago::rules::Add;
 use archipelago::transport::{self, Credentials, WorkerConfig};
-use archipelago::{Table, Worker};
-use ps_server::{Config, ServeArguments, plan_of};
+use archipelago::{Eventual, Hyper, Table, TablePolicy, TableSpec, Worker};
 
 /// Longer than anything here takes on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -141,20 +142,22 @@ pub(crate) struct Joined {
 /// Joins a group of one worker with the certificate and key in these files.
 pub(crate) fn join(server: SocketAddr, group: u32, ca: &str, pair: &[String; 2]) -> Result<Joined> {
     let [ca, certificate, key] = [ca, &pair[0], &pair[1]].map(|path| std::fs::read(path).unwrap());
-    // All servers of one number have the same plan.
-    let config = Config::of(&ServeArguments { dev: true, ..ServeArguments::default() }).unwrap();
-    let plan = plan_of(&config).unwrap();
-    let table = plan.tables()[0].table.clone();
     let config = WorkerConfig {
         servers: vec![(ServerId(0), server)],
-        plan,
-        group: GroupId(group),
+        registry: Registry::built_in(),
         credentials: Credentials::from_pem(&ca, &certificate, &key)?,
         options: WorkerOptions { wait_max: Duration::from_secs(1), ..WorkerOptions::default() },
         connect_max: Duration::from_secs(10),
     };
-    let me = ThreadPark.block_on(transport::join(config))?;
-    Ok(Joined { me, table, writes: group == 0 })
+    ThreadPark.block_on(async {
+        let session = transport::connect(config).await?;
+        let spec = TableSpec::dense("w", 1024).rule(Add);
+        let policy = TablePolicy::local(Eventual);
+        let table = session.ensure_table(spec, policy, Hyper::default()).await?;
+        let group_id = session.ensure_group(&format!("group {group}"), 1).await?;
+        let me = session.join(group_id).await?;
+        Ok(Joined { me, table, writes: group == 0 })
+    })
 }
 
 impl Joined {
