@@ -2,6 +2,7 @@
 //! and, where it is not plain, what to do.
 
 mod frame;
+mod transport;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,6 +12,7 @@ use crate::id::{GroupId, Incarnation, Origin, Rank, ServerId, Tick};
 use crate::time::Instant;
 
 pub use frame::FrameError;
+pub use transport::TransportError;
 
 /// The result of an operation on the store.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -465,63 +467,5 @@ struct Seconds(Duration);
 impl fmt::Display for Seconds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:.3} s", self.0.as_secs_f64())
-    }
-}
-
-/// A peer cannot be reached, or is not who it should be.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum TransportError {
-    /// A certificate, key or revocation list is of no use.
-    #[error("{what}: {problem}")]
-    Credentials {
-        /// Which text.
-        what: &'static str,
-        /// What is wrong with it.
-        problem: String,
-    },
-    /// A certificate or flag does not say who a process is.
-    #[error("expected {expected}, found {found:?}")]
-    Identity {
-        /// What it should say.
-        expected: &'static str,
-        /// What it says.
-        found: String,
-    },
-    /// The socket cannot be opened.
-    #[error("cannot bind {address}: {problem}")]
-    Bind {
-        /// The address asked for.
-        address: String,
-        /// What the system said.
-        problem: String,
-    },
-    /// No connection, or the one there was is gone. It is made again by itself.
-    #[error("{peer} at {address}: {problem}")]
-    Unreachable {
-        /// Who.
-        peer: String,
-        /// Where.
-        address: String,
-        /// What happened.
-        problem: String,
-    },
-    /// One side does not accept the other. Trying again does not help.
-    #[error("{peer} refused: {reason}")]
-    Refused {
-        /// Who was refused, or who refused.
-        peer: String,
-        /// Why.
-        reason: String,
-    },
-}
-
-impl TransportError {
-    fn blame(&self) -> Blame {
-        match self {
-            Self::Credentials { .. } | Self::Identity { .. } | Self::Bind { .. } => Blame::Caller,
-            Self::Unreachable { .. } => Blame::Circumstance,
-            Self::Refused { .. } => Blame::Peer,
-        }
     }
 }

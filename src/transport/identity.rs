@@ -65,7 +65,7 @@ impl std::str::FromStr for Role {
 ///
 /// let identity = Identity::new(Role::Worker, "paris")?;
 /// assert_eq!(identity.names(), ["worker.role.archipelago", "paris.dc.archipelago"]);
-/// assert!(Identity::new(Role::Worker, "Île de France").is_err());
+/// assert!(Identity::new(Role::Worker, "Paris, France").is_err());
 /// # Ok::<(), archipelago::error::TransportError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]

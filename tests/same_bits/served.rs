@@ -50,8 +50,8 @@ fn served(data: &DenseData, count: u32) -> Vec<u128> {
                 servers: addresses.clone(),
                 registry: Registry::built_in(),
                 credentials: authority.credentials(Role::Worker),
-                options: WorkerOptions { wait_max: Duration::from_secs(20), ..Default::default() },
-                connect_max: Duration::from_secs(10),
+                options: WorkerOptions { wait_max: Duration::from_secs(120), ..Default::default() },
+                connect_max: Duration::from_secs(60),
             };
             scope.spawn(move || ThreadPark.block_on(work(data, config)).unwrap());
         }
