@@ -38,7 +38,8 @@
 //! # What it is, and what it is not
 //!
 //! * [`Store`] is the store in this process: no server, no async runtime. The simulator (feature
-//!   `sim`) runs the same engine behind servers in virtual time, `transport` (feature `quic`) over QUIC.
+//!   `sim`) runs the same engine behind servers in virtual time, `transport` (feature `quic`)
+//!   over QUIC.
 //! * [`Worker`] is what a training function sees. [`TableSpec`] says what a table is,
 //!   [`TablePolicy`] how it behaves, [`Hyper`] the numbers that change while it is trained.
 //! * A policy ([`Bsp`], [`Ssp`], [`Eventual`] or a user's own) decides; mechanism acts: see

@@ -48,12 +48,13 @@ impl Throwaway {
         let folder = self.folder.path().display();
         writeln!(
             out,
-            "throw-away certificates in {folder}, gone when this server stops; connect:"
+            "throw-away certificates in {folder}, gone when this server stops; a worker (library: \
+             transport::connect) shows and believes:"
         )?;
         writeln!(
             out,
-            "  ps-server train --servers {server} --ca {folder}/{AUTHORITY_FILE} --certificate \
-             {folder}/worker.pem --key {folder}/worker.key --model softmax --train digits"
+            "  --servers {server} --ca {folder}/{AUTHORITY_FILE} --certificate \
+             {folder}/worker.pem --key {folder}/worker.key"
         )?;
         Ok(())
     }
