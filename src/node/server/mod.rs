@@ -4,7 +4,7 @@
 //! admitted, gathered or refused is the engine's answer; what a group's record says is the
 //! keeper's. Its own work is to remember who waits, and to try again when a shard has changed.
 //!
-//! What is created while the cluster runs is in [`catalog`].
+//! What is created while the cluster runs is in the module `catalog`.
 //!
 //! Invariants: I1 a request that waits is held at most once per (origin, sequence); I2 of a
 //! deferred push only its name is held, the data stays at the worker; I3 no step touches more
