@@ -3,7 +3,7 @@
 mod request;
 
 use std::future::{Future, poll_fn};
-use std::task::Poll;
+use std::task::{Poll, Waker};
 
 use super::group::GroupState;
 use request::{Begun, Pull, Step, Wait};
@@ -14,7 +14,7 @@ use super::recorder::Witness;
 use super::store::Inner;
 use crate::error::{AccessError, Error, GroupError, Loss, Result, WaitFor, WaitReason};
 use crate::history::{Event, WaitOutcome};
-use crate::id::{Origin, TableId, Tick};
+use crate::id::{Origin, Sequence, TableId, Tick};
 use crate::key::{KeyRange, Selection};
 use crate::limits;
 use crate::node::shard::{PushOutcome, PushRequest, ReadRows, ShardEngine, Work};
@@ -283,28 +283,43 @@ impl EmbedWorker {
 
     /// Ends the tick once all pulls of it are answered (SPEC law 5).
     async fn end_tick(&self) -> Result<Tick> {
-        let ended = self.in_turn(|turn| {
-            let idle = turn.line.unanswered() == 0 && !turn.ending;
-            idle.then(|| {
-                self.check_open()?;
-                turn.line.take_failure()?;
-                turn.ending = true;
-                Ok::<_, Error>(turn.line.end_tick())
-            })
-        });
-        let (ended, pushed) = ended.await??;
+        let (ended, pushed) = self.begin_to_end(Line::end_tick).await?;
         let answer = self.tick_shards(ended, pushed);
-        self.ended();
+        self.move_on(|turn| turn.ending = false);
         answer.map(|()| ended.next())
     }
 
-    /// The next tick may end.
-    fn ended(&self) {
+    /// Waits until nothing is under way, then lets `end` change the line. No other tick ends
+    /// until `ending` is taken back.
+    async fn begin_to_end<R>(&self, end: impl Fn(&mut Line) -> R) -> Result<R> {
+        let begun = self.in_turn(|turn| {
+            let idle = turn.line.unanswered() == 0 && !turn.ending;
+            idle.then(|| {
+                // Another task may have finished meanwhile.
+                self.check_open()?;
+                turn.line.take_failure()?;
+                turn.ending = true;
+                Ok(end(&mut turn.line))
+            })
+        });
+        begun.await?
+    }
+
+    /// Changes the turn, and wakes who waits for that.
+    fn move_on(&self, change: impl FnOnce(&mut Turn)) {
         let mut turn = self.turn.lock();
-        turn.ending = false;
+        change(&mut turn);
         let woken = turn.parked.take();
         drop(turn);
         woken.wake();
+    }
+
+    /// The push before a request that waits, to the same slot. An earlier one may be taken back
+    /// meanwhile; then the waker is called, since nothing changes at the shard.
+    fn previous_now(&self, sequence: Sequence, waker: &Waker) -> Option<Sequence> {
+        let mut turn = self.turn.lock();
+        turn.parked.park(waker);
+        turn.line.previous(sequence)
     }
 
     /// Tells every shard that a tick has ended.
@@ -412,17 +427,8 @@ impl Worker for EmbedWorker {
             return Ok(());
         }
         // From here to the farewell no other tick ends, and what was pushed is ticked.
-        let ended = self.in_turn(|turn| {
-            let idle = turn.line.unanswered() == 0 && !turn.ending;
-            idle.then(|| {
-                // Another task may have been faster.
-                self.check_open()?;
-                turn.line.take_failure()?;
-                turn.ending = true;
-                Ok::<_, Error>(turn.line.has_pushed().then(|| turn.line.end_tick()))
-            })
-        });
-        let answer = match ended.await? {
+        let end = |line: &mut Line| line.has_pushed().then(|| line.end_tick());
+        let answer = match self.begin_to_end(end).await {
             Err(Error::Group(GroupError::Finished { .. })) => return Ok(()),
             Err(error) => return Err(error),
             Ok(Some((ended, pushed))) => self.tick_shards(ended, pushed),
@@ -431,7 +437,7 @@ impl Worker for EmbedWorker {
         let last = self.tick_now().back(1);
         let answer = answer.and_then(|()| self.store.leave(&self.group, self.origin, last));
         self.finished.store(answer.is_ok(), Ordering::Release);
-        self.ended();
+        self.move_on(|turn| turn.ending = false);
         answer
     }
 

@@ -6,6 +6,7 @@ use rustls::pki_types::CertificateDer;
 use tokio::sync::{mpsc, oneshot};
 
 use super::identity::Role;
+use super::meet;
 use super::pump::Counted;
 use super::status::{LinkStatus, Traffic};
 use super::stream::{self, Broken};
@@ -13,7 +14,7 @@ use super::tls::Judge;
 use crate::limits;
 use crate::node::{DATA_STREAMS, Peer, Stream};
 use crate::sync::{Arc, AtomicUsize, Ordering};
-use crate::wire::Message;
+use crate::wire::{self, Message};
 
 /// Why a connection was closed on purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,7 +125,7 @@ impl Link {
     /// Queues a message. A peer that lets too much wait loses its connection: what it has not
     /// answered is sent again when it comes back, and its memory is its own concern until then.
     pub(super) fn send(&self, stream: Stream, message: &Message) {
-        let frame = match stream::frame(message) {
+        let frame = match wire::encode_shared(message) {
             Ok(frame) => frame,
             Err(error) => return tracing::error!(peer = %self.peer, %error, "not sent"),
         };
@@ -145,8 +146,7 @@ impl Link {
 
     /// The certificates that the peer has shown, its own first.
     pub(super) fn certificates(&self) -> Vec<CertificateDer<'static>> {
-        let shown = self.connection.peer_identity().and_then(|shown| shown.downcast().ok());
-        shown.map(|shown| *shown).unwrap_or_default()
+        meet::certificates(&self.connection)
     }
 
     /// What the connection has counted.

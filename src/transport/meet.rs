@@ -38,19 +38,21 @@ pub(super) async fn call(
     let connecting = endpoint.connect(address, &role_name(Role::Server));
     let connecting = connecting.map_err(|error| unreachable(error.to_string()))?;
     let met = timeout(limits::HANDSHAKE_MAX, async {
-        let connection = connecting.await.map_err(|error| (None, error))?;
-        let lost = |error| (Some(connection.clone()), error);
-        let mut sender = connection.open_uni().await.map_err(lost)?;
-        let greeted = greet(&mut sender, myself).await;
-        let answer = answer(&connection, greeted).await.map_err(lost)?;
-        Ok::<_, (Option<Connection>, ConnectionError)>((connection, sender, answer))
+        let connection = connecting.await?;
+        let mut sender = connection.open_uni().await?;
+        if greet(&mut sender, myself).await.is_err() {
+            return Err(connection.closed().await);
+        }
+        let answer = answer(&connection).await?;
+        Ok((connection, sender, answer))
     });
     let (connection, sender, answer) = match met.await {
         Err(_elapsed) => return Err(unreachable("no answer to the handshake".into())),
-        Ok(Err((_, error))) => return Err(failed(expected, address, &error)),
+        Ok(Err(error)) => return Err(failed(expected, address, &error)),
         Ok(Ok(met)) => met,
     };
-    let (hello, receiver) = answer.map_err(|broken| broke(expected, &connection, &broken))?;
+    let refuse = |reason| refuse(&connection, expected.to_string(), reason);
+    let (hello, receiver) = answer.map_err(|broken| refuse(reason_of(&broken)))?;
     let checked = check(&connection, myself, hello).and_then(|role| {
         let (found, expected) = (hello.peer, expected);
         (found == expected)
@@ -59,7 +61,7 @@ pub(super) async fn call(
     });
     match checked {
         Ok(role) => Ok(Link::start((expected, role), connection, (sender, receiver), inbox)),
-        Err(reason) => Err(refuse(&connection, expected.to_string(), reason)),
+        Err(reason) => Err(refuse(reason)),
     }
 }
 
@@ -78,7 +80,7 @@ pub(super) async fn answer_call(
     };
     let met = timeout(limits::HANDSHAKE_MAX, async {
         let connection = incoming.await?;
-        let answer = answer(&connection, Ok(())).await?;
+        let answer = answer(&connection).await?;
         Ok::<_, ConnectionError>((connection, answer))
     });
     let (connection, answer) = match met.await {
@@ -114,13 +116,7 @@ async fn greet(sender: &mut SendStream, myself: &Myself) -> Result<(), quinn::Wr
 type Answered = Result<(Hello, RecvStream), Broken>;
 
 /// The other side's control stream and its hello.
-async fn answer(
-    connection: &Connection,
-    greeted: Result<(), quinn::WriteError>,
-) -> Result<Answered, ConnectionError> {
-    if greeted.is_err() {
-        return Err(connection.closed().await);
-    }
+async fn answer(connection: &Connection) -> Result<Answered, ConnectionError> {
     let mut receiver = connection.accept_uni().await?;
     let hello = async {
         let stream = stream::begun(&mut receiver).await?;
@@ -165,23 +161,23 @@ fn check(connection: &Connection, myself: &Myself, hello: Hello) -> Result<Role,
 }
 
 fn identity(connection: &Connection) -> Result<Identity, TransportError> {
-    let shown =
-        connection.peer_identity().and_then(|any| any.downcast::<Vec<CertificateDer<'_>>>().ok());
-    let first = shown.as_deref().and_then(|chain| chain.first());
-    let first = first.ok_or_else(|| TransportError::Identity {
+    let shown = certificates(connection);
+    let first = shown.first().ok_or_else(|| TransportError::Identity {
         expected: "a certificate",
         found: "none".into(),
     })?;
     Identity::of_certificate(first)
 }
 
+/// The certificates that the peer has shown, its own first.
+pub(super) fn certificates(connection: &Connection) -> Vec<CertificateDer<'static>> {
+    let shown = connection.peer_identity().and_then(|shown| shown.downcast().ok());
+    shown.map(|shown| *shown).unwrap_or_default()
+}
+
 fn refuse(connection: &Connection, peer: String, reason: String) -> TransportError {
     connection.close(Close::Refused.code(), reason.as_bytes());
     TransportError::Refused { peer, reason }
-}
-
-fn broke(peer: Peer, connection: &Connection, broken: &Broken) -> TransportError {
-    refuse(connection, peer.to_string(), reason_of(broken))
 }
 
 fn reason_of(broken: &Broken) -> String {

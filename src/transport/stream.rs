@@ -3,7 +3,7 @@
 //! Every stream is unidirectional and begins with one byte, its number: 0 for control, then the
 //! data streams. Control streams go on with a [`Hello`]; then come frames.
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use quinn::{RecvStream, SendStream};
 
 use super::hello::{HELLO_BYTES, Hello};
@@ -86,11 +86,6 @@ pub(super) async fn message(receiver: &mut RecvStream) -> Result<Option<Message>
         }
     }
     Ok(Some(wire::decode_shared(&buffer.freeze().slice(pad..))?))
-}
-
-/// The frame of a message, in pieces that are sent without being copied.
-pub(super) fn frame(message: &Message) -> Result<[Bytes; 2], FrameError> {
-    wire::encode_shared(message)
 }
 
 async fn read(receiver: &mut RecvStream, bytes: &mut [u8]) -> Result<(), Broken> {

@@ -54,15 +54,12 @@ impl<'a> Begun<'a> {
         Self { worker, header, previous, answered: false }
     }
 
-    /// The push before it to the same slot. While it waits, an earlier one may be taken back;
-    /// then it is woken, since nothing changes at the shard.
+    /// The push before it to the same slot.
     pub(super) fn previous_now(&self, wait: &Wait, waker: &Waker) -> Option<Sequence> {
         if wait.began.is_none() {
             return self.previous;
         }
-        let mut turn = self.worker.turn.lock();
-        turn.parked.park(waker);
-        turn.line.previous(self.header.sequence)
+        self.worker.previous_now(self.header.sequence, waker)
     }
 
     pub(super) fn answered(mut self) -> Header {
@@ -73,15 +70,11 @@ impl<'a> Begun<'a> {
 
 impl Drop for Begun<'_> {
     fn drop(&mut self) {
-        let mut turn = self.worker.turn.lock();
-        if self.answered {
-            turn.line.answered(self.header.sequence);
-        } else {
-            turn.line.abandon_push(self.header.sequence);
-        }
-        let woken = turn.parked.take();
-        drop(turn);
-        woken.wake();
+        let (answered, sequence) = (self.answered, self.header.sequence);
+        self.worker.move_on(|turn| match answered {
+            true => turn.line.answered(sequence),
+            false => turn.line.abandon_push(sequence),
+        });
     }
 }
 
@@ -119,10 +112,8 @@ impl<'a> Pull<'a> {
         self.wait.polled();
         let now = self.wait.now(self.worker, self.began);
         if self.wait.began.is_some() {
-            // The own push that it waits for may be taken back meanwhile.
-            let mut turn = self.worker.turn.lock();
-            turn.parked.park(context.waker());
-            self.request.own = turn.line.previous(self.request.header.sequence);
+            let sequence = self.request.header.sequence;
+            self.request.own = self.worker.previous_now(sequence, context.waker());
         }
         let mut cell = self.held.shard_of(self.request.slot).lock();
         let engine = engine::<T>(&mut cell, &self.held.table)?;
@@ -160,11 +151,7 @@ impl<'a> Pull<'a> {
 
 impl Drop for Pull<'_> {
     fn drop(&mut self) {
-        let mut turn = self.worker.turn.lock();
-        turn.line.answered(self.request.header.sequence);
-        let woken = turn.parked.take();
-        drop(turn);
-        woken.wake();
+        self.worker.move_on(|turn| turn.line.answered(self.request.header.sequence));
     }
 }
 

@@ -76,12 +76,11 @@ impl<T: Element> Gathered<T> {
             buffer = Vec::new();
         }
         buffer.resize(values.len(), T::default());
-        if finite && !copy_finite(&mut buffer, values) {
-            self.recycle(buffer);
-            return None;
-        }
         if !finite {
             copy(&mut buffer, values);
+        } else if !copy_finite(&mut buffer, values) {
+            self.recycle(buffer);
+            return None;
         }
         Some(buffer)
     }
