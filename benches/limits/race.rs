@@ -28,6 +28,7 @@ impl Plan {
 
 /// Races `contestants` as made by `prepare` on each thread (so that each touches its own memory
 /// first). The median seconds of one call on all threads at the same time, per contestant.
+#[allow(dead_code, reason = "shared by two programs, each of which uses one of the races")]
 pub(crate) fn race<'a>(
     threads: usize,
     plan: Plan,
@@ -46,6 +47,14 @@ pub(crate) fn race<'a>(
             .collect::<Outcome<Vec<_>>>()
     });
     outcomes?;
+    Ok(track.medians())
+}
+
+/// Races contestants on the calling thread.
+#[allow(dead_code, reason = "shared by two programs, each of which uses one of the races")]
+pub(crate) fn race_here(plan: Plan, contestants: Vec<Contestant<'_>>) -> Outcome<Vec<f64>> {
+    let track = Track::new(1, plan);
+    track.run(0, contestants)?;
     Ok(track.medians())
 }
 
