@@ -36,6 +36,11 @@ pub const LISTED_BYTES_MAX: usize = 64 << 10;
 pub const GROUP_SIZE_MAX: u32 = 4_096;
 /// Requests of one origin that may be unanswered; also the outcomes a window keeps.
 pub const INFLIGHT_MAX: usize = 1_024;
+/// Bytes of values that one worker process may have under way, pushed or asked for: twice what a
+/// link of 1 Gbit/s holds in 80 ms, and little enough to be moved while it is in a cache.
+pub const INFLIGHT_BYTES_MAX: usize = 16 << 20;
+/// Bytes that a process keeps for the values of later frames.
+pub const POOL_BYTES_MAX: usize = 64 << 20;
 /// Ticks that one origin may have sent and that a server has not yet counted.
 pub const TICKS_PENDING_MAX: usize = 16;
 /// Ranges that a shard's clock keeps for one worker.
@@ -105,5 +110,7 @@ const _: () = assert!(
     "a table's description fits one frame, many times"
 );
 const _: () = assert!(INFLIGHT_MAX > TICKS_PENDING_MAX);
+const _: () = assert!(INFLIGHT_BYTES_MAX >= 8 * FRAME_BYTES_MAX);
+const _: () = assert!(POOL_BYTES_MAX >= INFLIGHT_BYTES_MAX);
 const _: () = assert!(HEARTBEAT_INTERVAL.as_nanos() * 4 < WORKER_SILENCE_MAX.as_nanos());
 const _: () = assert!(HISTORY_EVENTS_MAX > INFLIGHT_MAX);

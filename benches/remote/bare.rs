@@ -174,9 +174,8 @@ impl Client {
         for root in CertificateDer::pem_slice_iter(authority.pem().as_bytes()) {
             roots.add(root?)?;
         }
-        let tls = rustls::ClientConfig::builder()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+        let tls =
+            rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
         let crypto = QuicClientConfig::try_from(tls)?;
         let mut config = quinn::ClientConfig::new(Arc::new(crypto));
         config.transport_config(Arc::new(settings()));

@@ -86,8 +86,7 @@ pub(crate) struct Process {
 impl Process {
     /// Starts one with a certificate of the authority.
     pub(crate) fn start(role: Role, authority: &Authority) -> Outcome<Self> {
-        let mut child =
-            role.command()?.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let mut child = role.command()?.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let (certificate, key) = authority.issue(&Request::new(Certified::Server, "test"));
         let mut input = child.stdin.take().ok_or("a child without standard input")?;
         for text in [&authority.pem(), &certificate, &key] {

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use archipelago::spec::AckLevel;
-use archipelago::{Eventual, Hyper, TablePolicy, TableSpec};
 use archipelago::embed::ThreadPark;
 use archipelago::node::worker::{Blocking, Park};
+use archipelago::spec::AckLevel;
+use archipelago::{Eventual, Hyper, TablePolicy, TableSpec};
 
 use crate::race::Outcome;
 use crate::report::{Aim, Report, Row};

@@ -14,7 +14,7 @@ use super::tls::Judge;
 use crate::limits;
 use crate::node::{DATA_STREAMS, Peer, Stream};
 use crate::sync::{Arc, AtomicUsize, Ordering};
-use crate::wire::{self, Message};
+use crate::wire::{self, Message, Pool};
 
 /// Why a connection was closed on purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +64,8 @@ pub(super) enum Event {
 pub(super) struct Inbox {
     pub(super) control: mpsc::Sender<Event>,
     pub(super) data: mpsc::Sender<Event>,
+    /// Memory for what arrives.
+    pub(super) pool: Pool,
 }
 
 impl Inbox {
@@ -236,7 +238,7 @@ fn allows(role: Role, message: &Message) -> bool {
 /// Delivers the messages of one stream.
 async fn listen(link: Arc<Link>, stream: Stream, mut receiver: quinn::RecvStream, inbox: Inbox) {
     loop {
-        match stream::message(&mut receiver).await {
+        match stream::message(&mut receiver, &inbox.pool).await {
             Ok(Some(message)) if !allows(link.role, &message) => {
                 return link.close(Close::Refused, "an operator only creates and lists");
             },

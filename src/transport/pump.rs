@@ -12,6 +12,7 @@ use crate::node::{Input, Output, Peer};
 use crate::os::Clock;
 use crate::sync::Arc;
 use crate::time::{Duration, Instant};
+use crate::wire::Pool;
 
 /// Messages that wait for the node: enough that it never runs dry, few enough that a flood is
 /// held back by the windows of its senders.
@@ -66,7 +67,7 @@ impl<N: Node> Pump<N> {
         let (links, wake_at) = (BTreeMap::new(), None);
         let (carried, judge) = (Traffic::default(), None);
         let pump = Self { node, clock, links, control, data, wake_at, carried, judge, notify };
-        (pump, Inbox { control: to_control, data: to_data })
+        (pump, Inbox { control: to_control, data: to_data, pool: Pool::default() })
     }
 
     /// Runs until the node is closed or nobody feeds it any more.

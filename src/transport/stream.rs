@@ -3,13 +3,12 @@
 //! Every stream is unidirectional and begins with one byte, its number: 0 for control, then the
 //! data streams. Control streams go on with a [`Hello`]; then come frames.
 
-use bytes::BytesMut;
 use quinn::{RecvStream, SendStream};
 
 use super::hello::{HELLO_BYTES, Hello};
 use crate::error::FrameError;
 use crate::node::{DATA_STREAMS, Stream};
-use crate::wire::{self, HEADER_BYTES, Message};
+use crate::wire::{self, HEADER_BYTES, Message, Pool, ROOM_ALIGNMENT};
 
 /// Control is sent before all data.
 const CONTROL_PRIORITY: i32 = 1;
@@ -61,7 +60,10 @@ pub(super) async fn hello(receiver: &mut RecvStream) -> Result<Hello, Broken> {
 ///
 /// Copies the frame once, into memory where its values lie aligned: values end a frame, so the
 /// frame's end is put on a boundary.
-pub(super) async fn message(receiver: &mut RecvStream) -> Result<Option<Message>, Broken> {
+pub(super) async fn message(
+    receiver: &mut RecvStream,
+    pool: &Pool,
+) -> Result<Option<Message>, Broken> {
     let mut head = [0; HEADER_BYTES];
     match receiver.read(&mut head).await {
         Ok(Some(first)) => read(receiver, &mut head[first..]).await?,
@@ -70,14 +72,19 @@ pub(super) async fn message(receiver: &mut RecvStream) -> Result<Option<Message>
     }
     let payload_bytes = wire::payload_bytes(&head)?;
     let frame_bytes = HEADER_BYTES + payload_bytes;
-    let mut buffer = BytesMut::with_capacity(frame_bytes + ALIGNMENT);
-    let pad = (buffer.as_ptr() as usize + frame_bytes).wrapping_neg() % ALIGNMENT;
-    buffer.extend_from_slice(&[0; ALIGNMENT][..pad]);
-    buffer.extend_from_slice(&head);
-    while buffer.len() < pad + frame_bytes {
-        let missing = pad + frame_bytes - buffer.len();
+    let mut room = pool.room(frame_bytes + ROOM_ALIGNMENT);
+    let pad = frame_bytes.wrapping_neg() % ROOM_ALIGNMENT;
+    let frame = &mut room.bytes_mut()[pad..pad + frame_bytes];
+    frame[..HEADER_BYTES].copy_from_slice(&head);
+    let mut payload = &mut frame[HEADER_BYTES..];
+    while !payload.is_empty() {
+        let missing = payload.len();
         match receiver.read_chunk(missing, true).await {
-            Ok(Some(chunk)) => buffer.extend_from_slice(&chunk.bytes),
+            Ok(Some(chunk)) => {
+                let (now, later) = payload.split_at_mut(chunk.bytes.len());
+                now.copy_from_slice(&chunk.bytes);
+                payload = later;
+            },
             Ok(None) => {
                 let found = payload_bytes - missing;
                 return Err(FrameError::Truncated { expected: payload_bytes, found }.into());
@@ -85,7 +92,7 @@ pub(super) async fn message(receiver: &mut RecvStream) -> Result<Option<Message>
             Err(_gone) => return Err(Broken::Connection),
         }
     }
-    Ok(Some(wire::decode_shared(&buffer.freeze().slice(pad..))?))
+    Ok(Some(wire::decode_shared(&room.freeze().slice(pad..pad + frame_bytes))?))
 }
 
 async fn read(receiver: &mut RecvStream, bytes: &mut [u8]) -> Result<(), Broken> {
@@ -114,6 +121,4 @@ fn stream_of(number: u8) -> Option<Stream> {
     }
 }
 
-/// What the widest element needs, and a vector likes.
-const ALIGNMENT: usize = 64;
 const _: () = assert!(DATA_STREAMS < 255);

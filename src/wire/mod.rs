@@ -27,6 +27,7 @@ mod keys;
 mod layout;
 mod message;
 mod payload;
+mod pool;
 mod refusal;
 #[cfg(test)]
 mod tests;
@@ -39,4 +40,5 @@ pub use frame::{
 };
 pub use message::{Header, JoinGrant, Message, PullResult, PullRows, RowsNamed, TickTable};
 pub use payload::Payload;
+pub use pool::{Pool, ROOM_ALIGNMENT, Room};
 pub use refusal::{Answer, Refusal};

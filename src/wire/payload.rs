@@ -6,6 +6,7 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 
+use super::pool::{Pool, Room};
 use crate::error::FrameError;
 use crate::vector::{DType, Element};
 
@@ -29,6 +30,26 @@ impl Payload {
         let mut bytes = bytemuck::cast_slice::<T, u8>(elements).to_vec();
         little_endian::<T>(&mut bytes);
         Self { dtype: T::DTYPE, bytes: bytes.into() }
+    }
+
+    /// A copy of `elements` in memory of a pool. Cost: one memcpy on little-endian machines.
+    pub fn pooled<T: Element>(pool: &Pool, elements: &[T]) -> Self {
+        let bytes = bytemuck::cast_slice::<T, u8>(elements);
+        let mut room = pool.room(bytes.len());
+        if let Some(start) = room.bytes_mut().get_mut(..bytes.len()) {
+            start.copy_from_slice(bytes);
+        }
+        Self::from_room::<T>(room, elements.len())
+    }
+
+    /// The first `count` elements that were written to a room, in this machine's byte order.
+    pub fn from_room<T: Element>(mut room: Room, count: usize) -> Self {
+        let held = room.bytes_mut().len();
+        let bytes = count.saturating_mul(size_of::<T>()).min(held);
+        if let Some(start) = room.bytes_mut().get_mut(..bytes) {
+            little_endian::<T>(start);
+        }
+        Self { dtype: T::DTYPE, bytes: room.freeze().slice(..bytes) }
     }
 
     /// How many elements; a broken last one is not counted.

@@ -23,7 +23,7 @@ use crate::node::{DATA_STREAMS, Input, Output, Peer, Stream};
 use crate::time::Instant;
 use crate::vector::DType;
 use crate::wire::{
-    Answer, CatalogRefusal, Message, Payload, PullResult, Refusal, RowsNamed, TickTable,
+    Answer, CatalogRefusal, Message, Payload, Pool, PullResult, Refusal, RowsNamed, TickTable,
 };
 
 /// How a server node is built.
@@ -55,6 +55,8 @@ pub struct ServerNode {
     wake_at: Option<Instant>,
     /// Requests that may wait at one table.
     waiting_max: usize,
+    /// Memory for the values of answers.
+    pool: Pool,
 }
 
 #[derive(Debug)]
@@ -107,6 +109,7 @@ impl ServerNode {
             wake_at: None,
             plan,
             waiting_max,
+            pool: Pool::default(),
         })
     }
 
@@ -327,9 +330,9 @@ impl ServerNode {
         };
         let width = planned.table.spec().width as usize;
         let outcome = match planned.table.spec().dtype {
-            DType::F32 => pull::<f32>(&mut *held.shard, self.now, &read, width),
-            DType::F64 => pull::<f64>(&mut *held.shard, self.now, &read, width),
-            DType::I64 => pull::<i64>(&mut *held.shard, self.now, &read, width),
+            DType::F32 => pull::<f32>(&mut *held.shard, self.now, &read, width, &self.pool),
+            DType::F64 => pull::<f64>(&mut *held.shard, self.now, &read, width, &self.pool),
+            DType::I64 => pull::<i64>(&mut *held.shard, self.now, &read, width, &self.pool),
         };
         match outcome {
             Pulled::Served(result) => {

@@ -10,7 +10,7 @@ use crate::node::shard::{
 use crate::node::worker::Seen;
 use crate::time::Instant;
 use crate::vector::Element;
-use crate::wire::{Answer, Payload, PullResult, PullRows, Refusal, RowsNamed};
+use crate::wire::{Answer, Payload, Pool, PullResult, PullRows, Refusal, RowsNamed};
 
 use super::waiting::WaitingRead;
 
@@ -52,6 +52,7 @@ pub(super) fn pull<T: Element>(
     now: Instant,
     read: &WaitingRead,
     width: usize,
+    pool: &Pool,
 ) -> Pulled {
     let request = PullRequest { header: read.header, slot: read.slot, own: read.own };
     let Some(engine) = ShardEngine::<T>::of(shard) else {
@@ -67,15 +68,17 @@ pub(super) fn pull<T: Element>(
     if elements > limits::FRAME_ELEMENTS_MAX as u128 {
         return Pulled::Refused(Refusal::Limit);
     }
-    let (mut keys, mut values) = (Vec::new(), Vec::new());
-    let (found, out) = (&mut keys, &mut values);
+    let (mut keys, mut walked, mut room) = (Vec::new(), Vec::new(), None);
+    let (found, values, made) = (&mut keys, &mut walked, &mut room);
     let outcome = engine.pull_into(now, &request, asked, move || {
-        out.resize(elements as usize, T::default());
+        let bytes = elements as usize * size_of::<T>();
+        let room = made.insert(pool.room(bytes)).bytes_mut();
+        let out = bytemuck::cast_slice_mut::<u8, T>(&mut room[..bytes]);
         match &read.rows {
             None => ReadRows::Nothing,
             Some(PullRows::Walk { range, rows_max }) => {
                 let rows_max = (*rows_max as usize).min(limits::frame_rows_max(width as u32));
-                ReadRows::Walk { range: *range, rows_max, keys: found, values: out }
+                ReadRows::Walk { range: *range, rows_max, keys: found, values }
             },
             Some(PullRows::Block(rows)) => {
                 let whole_bytes = size_of_val(&out[..]);
@@ -86,7 +89,11 @@ pub(super) fn pull<T: Element>(
     });
     match outcome {
         PullOutcome::Served { seen, next } => {
-            Pulled::Served(result(seen, next, &read.rows, keys, &values))
+            let values = match room {
+                Some(room) if elements > 0 => Payload::from_room::<T>(room, elements as usize),
+                _ => Payload::pooled(pool, &walked),
+            };
+            Pulled::Served(result(seen, next, &read.rows, keys, values))
         },
         PullOutcome::Wait(reason) => Pulled::Wait(reason),
         PullOutcome::Settled => Pulled::Settled,
@@ -94,12 +101,12 @@ pub(super) fn pull<T: Element>(
     }
 }
 
-fn result<T: Element>(
+fn result(
     seen: Seen,
     next: Option<Key>,
     rows: &Option<PullRows>,
     keys: Vec<Key>,
-    values: &[T],
+    values: Payload,
 ) -> PullResult {
     let walk = matches!(rows, Some(PullRows::Walk { .. }));
     PullResult {
@@ -107,6 +114,6 @@ fn result<T: Element>(
         newest: seen.newest,
         keys: walk.then_some(keys),
         next,
-        values: Payload::from_slice(values),
+        values,
     }
 }

@@ -24,7 +24,7 @@ use crate::node::{DATA_STREAMS, Input, Output, Peer, Stream};
 use crate::spec::Table;
 use crate::time::{Duration, Instant};
 use crate::wire::{
-    Header, JoinGrant, Message, Payload, PullResult, PullRows, Refusal, RowsNamed, TickTable,
+    Header, JoinGrant, Message, Payload, Pool, PullResult, PullRows, Refusal, RowsNamed, TickTable,
 };
 use asking::Ask;
 pub(super) use asking::Told;
@@ -61,6 +61,8 @@ pub struct WorkerNode {
     joined: Option<Result<JoinGrant, Error>>,
     line: Line,
     requests: BTreeMap<Sequence, Request>,
+    /// Bytes of values of all requests.
+    inflight_bytes: usize,
     ticks: BTreeMap<Tick, BTreeMap<ServerId, Message>>,
     attached: BTreeMap<TableId, Option<Result<(), Refusal>>>,
     leave: Option<(Tick, Option<Result<(), Refusal>>)>,
@@ -76,6 +78,7 @@ pub struct WorkerNode {
     timer: Option<Instant>,
     wake_at: Option<Instant>,
     keeper_heard: Instant,
+    pool: Pool,
 }
 
 #[derive(Debug)]
@@ -83,6 +86,8 @@ struct Request {
     to: ServerId,
     stream: Stream,
     message: Message,
+    /// Of the values that it carries or asks for.
+    bytes: usize,
     state: State,
 }
 
@@ -113,6 +118,8 @@ impl WorkerNode {
             joined: None,
             line: Line::new(Origin::default(), Tick::FIRST),
             requests: BTreeMap::new(),
+            inflight_bytes: 0,
+            pool: Pool::default(),
             ticks: BTreeMap::new(),
             attached: BTreeMap::new(),
             leave: None,
@@ -224,9 +231,16 @@ impl WorkerNode {
         None
     }
 
-    /// Whether another request may begin.
-    pub(super) fn has_room(&self) -> bool {
-        self.requests.len() < limits::INFLIGHT_MAX && self.line.has_room()
+    /// Whether another request for so many bytes of values may begin.
+    pub(super) fn has_room(&self, bytes: usize) -> bool {
+        let fits = self.inflight_bytes + bytes <= limits::INFLIGHT_BYTES_MAX;
+        let few = self.requests.len() < limits::INFLIGHT_MAX && self.line.has_room();
+        few && (fits || self.requests.is_empty())
+    }
+
+    /// Memory for values.
+    pub(super) fn pool(&self) -> &Pool {
+        &self.pool
     }
 
     /// Begins a push of one chunk.
@@ -246,25 +260,26 @@ impl WorkerNode {
             let event = Event::Pushed { origin, table, slot, sequence, previous, tick };
             self.outputs.push_back(Output::Event(event));
         }
+        let bytes = values.bytes.len();
         let message = Message::Push { table, header, slot, previous, rows, values };
-        self.begin(to, slot, header.sequence, message);
+        self.begin(to, slot, header.sequence, message, bytes);
         Ok(header)
     }
 
-    /// Begins a pull of one chunk, or a wait at a slot when `rows` is `None`.
+    /// Begins a pull of one chunk, of so many bytes of values, or a wait at a slot.
     pub(super) fn begin_pull(
         &mut self,
         table: TableId,
         slot: SlotIndex,
-        rows: Option<PullRows>,
+        rows: Option<(PullRows, usize)>,
     ) -> Option<Sequence> {
         let to = self.plan.owner(table, slot)?;
         let (header, own) = self.line.begin_pull(table, slot);
-        let message = match rows {
-            Some(rows) => Message::Pull { table, header, slot, own, rows },
-            None => Message::Await { table, header, slot },
+        let (message, bytes) = match rows {
+            Some((rows, bytes)) => (Message::Pull { table, header, slot, own, rows }, bytes),
+            None => (Message::Await { table, header, slot }, 0),
         };
-        self.begin(to, slot, header.sequence, message);
+        self.begin(to, slot, header.sequence, message, bytes);
         Some(header.sequence)
     }
 
@@ -276,7 +291,7 @@ impl WorkerNode {
         if !matches!(self.requests.get(&sequence)?.state, State::Answered(_)) {
             return None;
         }
-        match self.requests.remove(&sequence)?.state {
+        match self.end_request(sequence)?.state {
             State::Answered(answer) => Some(answer),
             State::UnderWay | State::Deferred(_) | State::Abandoned => None,
         }
@@ -288,7 +303,7 @@ impl WorkerNode {
             return;
         };
         if matches!(request.state, State::Answered(_)) {
-            self.requests.remove(&sequence);
+            self.end_request(sequence);
         } else {
             request.state = State::Abandoned;
         }
@@ -364,11 +379,25 @@ impl WorkerNode {
         told.unwrap_or(WaitReason { who, tick, since, what: WaitFor::Answer })
     }
 
-    fn begin(&mut self, to: ServerId, slot: SlotIndex, sequence: Sequence, message: Message) {
-        let stream = Stream::Data(slot.0 % DATA_STREAMS);
-        let request = Request { to, stream, message: message.clone(), state: State::UnderWay };
+    fn begin(
+        &mut self,
+        to: ServerId,
+        slot: SlotIndex,
+        sequence: Sequence,
+        message: Message,
+        bytes: usize,
+    ) {
+        let (stream, state) = (Stream::Data(slot.0 % DATA_STREAMS), State::UnderWay);
+        let request = Request { to, stream, message: message.clone(), bytes, state };
+        self.inflight_bytes += bytes;
         self.requests.insert(sequence, request);
         self.send(to, stream, message);
+    }
+
+    fn end_request(&mut self, sequence: Sequence) -> Option<Request> {
+        let ended = self.requests.remove(&sequence)?;
+        self.inflight_bytes -= ended.bytes;
+        Some(ended)
     }
 
     fn on_time(&mut self) {

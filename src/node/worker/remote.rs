@@ -90,16 +90,17 @@ impl RemoteWorker {
         self.attach(table).await?;
         let grid = self.grid(table)?;
         let weight = options.weight.unwrap_or(1.0);
+        let pool = self.node().lock().pool().clone();
         let mut stamp = None;
         let mut rest = values;
         for place in target.chunks(&grid) {
             let (part, later) = rest.split_at(place.elements);
             rest = later;
+            // Copied before there is room and without the lock, while earlier chunks travel.
+            let mut chunk = Some((named(&place), Payload::pooled(&pool, part)));
             let begin = |node: &mut WorkerNode| {
-                node.has_room().then(|| {
-                    let (rows, values) = (named(&place), Payload::from_slice(part));
-                    node.begin_push(table, place.slot, weight, rows, values)
-                })
+                let (rows, values) = chunk.take_if(|_| node.has_room(size_of_val(part)))?;
+                Some(node.begin_push(table, place.slot, weight, rows, values))
             };
             let begun = self.until(begin).await;
             let header = begun.map_err(|error| interrupted(error, place.first_key()))??;
@@ -125,18 +126,19 @@ impl RemoteWorker {
         let mut offset = 0;
         for place in target.chunks(&grid) {
             // Answers are taken while requests go out, so that neither side's memory grows.
-            while !self.node().lock().has_room() {
+            let bytes = place.elements * size_of::<T>();
+            while !self.node().lock().has_room(bytes) {
                 if under_way.is_open() {
                     let answer = under_way.next(table.name()).await?;
                     seen = Some(take(answer, seen, out)?);
                 } else {
                     // Pushes fill the window: their answers make room.
-                    self.until(|node| node.has_room().then_some(())).await?;
+                    self.until(|node| node.has_room(bytes).then_some(())).await?;
                 }
             }
             let at = offset..offset + place.elements;
             offset = at.end;
-            under_way.begin(table.id(), place.slot, Some(pulled(&place)), at)?;
+            under_way.begin(table.id(), place.slot, Some((pulled(&place), bytes)), at)?;
         }
         while under_way.is_open() {
             let answer = under_way.next(table.name()).await?;
@@ -154,14 +156,15 @@ impl RemoteWorker {
         let range = Target::walk(table, rows, T::DTYPE)?;
         let grid = self.grid(table)?;
         let rows_max = limits::frame_rows_max(table.spec().width) as u32;
+        let bytes = rows_max as usize * table.spec().width as usize * size_of::<T>();
         let (mut keys, mut values, mut seen) = (Vec::new(), Vec::new(), None);
         for (slot, part) in grid.walks(range) {
             let mut from = Some(part.first());
             while let Some(range) = from.and_then(|first| KeyRange::new(first, part.last())) {
                 let mut under_way = UnderWay::new(self);
                 let rows = PullRows::Walk { range, rows_max };
-                self.until(|node| node.has_room().then_some(())).await?;
-                under_way.begin(table.id(), slot, Some(rows), 0..0)?;
+                self.until(|node| node.has_room(bytes).then_some(())).await?;
+                under_way.begin(table.id(), slot, Some((rows, bytes)), 0..0)?;
                 let (result, _) = under_way.next(table.name()).await?;
                 append(&result, &range, &mut keys, &mut values)?;
                 from = result.next;
@@ -194,7 +197,7 @@ impl RemoteWorker {
         };
         for slot in slots.into_iter().filter(|_| gathers) {
             let mut under_way = UnderWay::new(self);
-            self.until(|node| node.has_room().then_some(())).await?;
+            self.until(|node| node.has_room(0).then_some(())).await?;
             under_way.begin(stamp.table, slot, None, 0..0)?;
             under_way.next("").await?;
         }
@@ -324,7 +327,7 @@ impl<'a> UnderWay<'a> {
         &mut self,
         table: TableId,
         slot: SlotIndex,
-        rows: Option<PullRows>,
+        rows: Option<(PullRows, usize)>,
         at: Range<usize>,
     ) -> Result<()> {
         let begun = self.worker.node().lock().begin_pull(table, slot, rows);

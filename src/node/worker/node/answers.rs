@@ -84,7 +84,7 @@ impl WorkerNode {
             return;
         };
         let tick = header.tick;
-        self.requests.remove(&sequence);
+        self.end_request(sequence);
         self.line.answered(sequence);
         if let Answer::Refused(refusal) = answer {
             let error = refusal.into_error(&self.table_name(table), self.line.origin(), tick);
@@ -98,9 +98,7 @@ impl WorkerNode {
         };
         match request.state {
             State::Answered(_) => return,
-            State::Abandoned => {
-                self.requests.remove(&sequence);
-            },
+            State::Abandoned => drop(self.end_request(sequence)),
             State::UnderWay | State::Deferred(_) => request.state = State::Answered(result),
         }
         self.line.answered(sequence);
