@@ -459,3 +459,37 @@ fn entries_count_from_the_keeper_in_order_and_joins_from_then_on() {
     }
     assert!(asked.ask(join).iter().any(|message| matches!(message, Message::Record(_))));
 }
+
+#[test]
+fn a_read_that_has_waited_stays_while_its_peer_takes_no_more() {
+    let mut asked = Asked::new(1, Bsp);
+    let slots: Vec<_> = asked.plan.table(TABLE).unwrap().grid.slots().take(3).collect();
+    let pull = |asked: &Asked, sequence, slot| {
+        let rows = PullRows::Block(asked.rows(slot));
+        let header = asked.header(sequence, 1, 2);
+        Message::Pull { table: TABLE, header, slot, own: None, rows }
+    };
+    for (sequence, slot) in (1..).zip(&slots) {
+        let told = asked.ask(pull(&asked, sequence, *slot));
+        assert!(matches!(told[..], [Message::Deferred { .. }]), "round 1 is open: {told:?}");
+    }
+    asked.node.handle(Instant::EPOCH, Input::PeerFull(WORKER));
+    let (origin, settled_below) = (asked.origin, Sequence(1));
+    let tables = Vec::new();
+    let sent = asked.ask(Message::Ticked { origin, tick: Tick(1), settled_below, tables });
+    assert!(matches!(sent[..], [Message::TickAnswer { .. }]), "the round is closed: {sent:?}");
+    // What is served at once keeps to what the driver lets in.
+    let served = asked.ask(pull(&asked, 9, slots[0]));
+    assert!(matches!(served[..], [Message::PullAnswer { .. }]), "{served:?}");
+    asked.node.handle(Instant::EPOCH, Input::PeerRoom(WORKER));
+    let mut served = Vec::new();
+    while let Output::Working | Output::Send { .. } = {
+        let output = asked.node.poll();
+        if let Output::Send { message: Message::PullAnswer { sequence, .. }, .. } = &output {
+            served.push(sequence.0);
+        }
+        output
+    } {}
+    served.sort_unstable();
+    assert_eq!(served, [1, 2, 3]);
+}

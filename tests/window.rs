@@ -98,11 +98,8 @@ impl Member {
 fn a_large_push_waits_for_answers() {
     let (member, me) = Member::new();
     let values = vec![1.0_f32; ELEMENTS];
-    let answer = |sequence, _| Message::PushAnswer {
-        table: TableId(0),
-        sequence,
-        answer: Answer::Admitted,
-    };
+    let answer =
+        |sequence, _| Message::PushAnswer { table: TableId(0), sequence, answer: Answer::Admitted };
     member.serve(pin!(me.push(&member.table, .., &values)), answer);
 }
 

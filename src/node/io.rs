@@ -43,6 +43,11 @@ pub enum Input {
     PeerUp(Peer),
     /// The driver has given the peer up: its process is gone, not just a connection.
     PeerDown(Peer),
+    /// So much waits to be sent to the peer that no answer with values should be put out for it
+    /// which has waited here already.
+    PeerFull(Peer),
+    /// There is room again. A peer whose connection is new has room.
+    PeerRoom(Peer),
     /// Time has passed; a wake-at may be due.
     Timer,
 }

@@ -101,7 +101,9 @@ impl Asked {
         let mut inputs = vec![input];
         while let Some(input) = inputs.pop() {
             self.node.handle(Instant::EPOCH, input);
-            for _ in 0..POLLS_MAX {
+            // A look at a read that waits is a step, and what it says is another.
+            let steps_max = POLLS_MAX + 2 * self.node.waiting();
+            for _ in 0..steps_max {
                 match self.node.poll() {
                     Output::Idle => break,
                     Output::Send { to, message, .. } => inputs.extend(self.answered(to, message)),

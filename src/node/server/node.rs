@@ -4,7 +4,7 @@ mod creating;
 mod keeping;
 mod retrying;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::catalog::Catalog;
 use super::groups::{KeptGroup, Letters};
@@ -50,6 +50,10 @@ pub struct ServerNode {
     unheld: Option<CatalogRefusal>,
     rolls: BTreeMap<GroupId, Roll>,
     workers: BTreeMap<u64, Origin>,
+    /// Peers that take no answers with values for the time being.
+    full: BTreeSet<Peer>,
+    /// Whether a read that has waited was looked at before a close step, the last time.
+    reads_first: bool,
     outputs: VecDeque<Output>,
     now: Instant,
     wake_at: Option<Instant>,
@@ -104,6 +108,8 @@ impl ServerNode {
             unheld: None,
             rolls: BTreeMap::new(),
             workers,
+            full: BTreeSet::new(),
+            reads_first: false,
             outputs,
             now,
             wake_at: None,
@@ -123,26 +129,31 @@ impl ServerNode {
                 self.post(letters);
                 self.remind_of_entries(server);
             },
-            Input::PeerUp(Peer::Worker(_)) | Input::Timer => {},
+            Input::PeerUp(peer @ Peer::Worker(_)) | Input::PeerRoom(peer) => self.on_room(peer),
+            Input::PeerFull(peer) => {
+                self.full.insert(peer);
+            },
+            Input::Timer => {},
             Input::PeerDown(peer) => self.on_peer_down(peer),
         }
         self.on_time();
         self.retry_changed();
     }
 
-    /// The next thing to do; does at most one close step.
+    /// The next thing to do; serves at most one read that has waited, or does one close step.
     pub fn poll(&mut self) -> Output {
         if let Some(output) = self.outputs.pop_front() {
             return output;
         }
-        let mut working = false;
-        for held in self.tables.values_mut() {
-            if held.shard.poll() == Work::Working {
-                working = true;
-                break;
-            }
-        }
+        // In turn: reads of what is closed go out while the rest closes, and a close of many steps
+        // does not look at all that wait after each.
+        self.reads_first = !self.reads_first;
+        let worked = match self.reads_first {
+            true => self.retry_read() || self.close_step(),
+            false => self.close_step() || self.retry_read(),
+        };
         self.retry_changed();
+        let working = worked || self.tables.values().any(|held| held.waiting.has_marked());
         if !working {
             self.give_room();
         }
@@ -150,6 +161,10 @@ impl ServerNode {
             return output;
         }
         if working { Output::Working } else { Output::Idle }
+    }
+
+    fn close_step(&mut self) -> bool {
+        self.tables.values_mut().any(|held| held.shard.poll() == Work::Working)
     }
 
     /// Whether it is the keeper.

@@ -5,7 +5,8 @@
 //! order, or a record that speaks of its worker. The tries of a push do not depend on how many
 //! others wait.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 use crate::error::{WaitFor, WaitReason};
 use crate::id::{Origin, Sequence, SlotIndex, Tick};
@@ -18,6 +19,11 @@ use crate::wire::{Header, PullRows};
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
     reads: BTreeMap<(Origin, Sequence), WaitingRead>,
+    /// The read that was last looked at. The next ones in order, and then those from the start,
+    /// come before it does again, so that changes in between leave nobody out.
+    looked_at: Option<(Origin, Sequence)>,
+    /// Reads that are still to be looked at.
+    marked: usize,
     /// Pushes by the chain that they are links of; no chain is empty.
     chains: BTreeMap<(Origin, SlotIndex), Chain>,
     pushes: usize,
@@ -62,9 +68,31 @@ impl Waiting {
         self.reads.insert((read.header.origin, read.header.sequence), read);
     }
 
-    /// All reads, to be tried again; those that still wait are held again.
-    pub(super) fn take_reads(&mut self) -> impl Iterator<Item = WaitingRead> + use<> {
-        std::mem::take(&mut self.reads).into_values()
+    /// Marks all reads to be tried again.
+    pub(super) fn mark_reads(&mut self) {
+        self.marked = self.reads.len();
+    }
+
+    /// Whether a read is marked.
+    pub(super) fn has_marked(&self) -> bool {
+        self.marked > 0
+    }
+
+    /// The next marked read, except those of peers that are `full`; one that still has to wait is
+    /// held again.
+    pub(super) fn take_marked(&mut self, full: &BTreeSet<Peer>) -> Option<WaitingRead> {
+        while self.marked > 0 {
+            self.marked -= 1;
+            let after = self.looked_at.map_or(Bound::Unbounded, Bound::Excluded);
+            let later = self.reads.range((after, Bound::Unbounded)).next();
+            let (place, read) = later.or_else(|| self.reads.first_key_value())?;
+            let (place, open) = (*place, !full.contains(&read.from));
+            self.looked_at = Some(place);
+            if open {
+                return self.reads.remove(&place);
+            }
+        }
+        None
     }
 
     pub(super) fn hold_push(&mut self, header: &Header, slot: SlotIndex, push: WaitingPush) {

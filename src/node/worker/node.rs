@@ -144,8 +144,13 @@ impl WorkerNode {
             Input::PeerDown(Peer::Server(server)) => {
                 self.up.remove(&server);
             },
-            // Workers have no business with each other.
-            Input::Message { .. } | Input::PeerUp(_) | Input::PeerDown(_) | Input::Timer => {},
+            // Workers have no business with each other, and their requests are bounded by bytes.
+            Input::Message { .. }
+            | Input::PeerUp(_)
+            | Input::PeerDown(_)
+            | Input::PeerFull(_)
+            | Input::PeerRoom(_)
+            | Input::Timer => {},
         }
         self.on_time();
     }

@@ -124,6 +124,7 @@ impl ServerNode {
     }
 
     pub(super) fn on_peer_down(&mut self, peer: Peer) {
+        self.full.remove(&peer);
         for held in self.tables.values_mut() {
             held.waiting.forget(peer);
         }

@@ -5,12 +5,13 @@ use super::{Held, ServerNode};
 use crate::error::WaitReason;
 use crate::history::{Event, WaitOutcome};
 use crate::id::{Origin, Sequence, SlotIndex, TableId};
-use crate::node::Output;
 use crate::node::shard::{PushRequest, Room};
+use crate::node::{Output, Peer};
 use crate::wire::{Header, Message};
 
 impl ServerNode {
-    /// Tries again what waits at shards that have changed, and collects their events.
+    /// Looks again at what waits at shards that have changed, and collects their events. Reads are
+    /// only marked: each costs a copy of its rows, so that it is a step of its own.
     pub(super) fn retry_changed(&mut self) {
         let ids: Vec<_> = self.tables.keys().copied().collect();
         for table in ids {
@@ -24,13 +25,27 @@ impl ServerNode {
                 continue;
             }
             let resumed = held.next_in_order();
-            for read in held.waiting.take_reads() {
-                self.on_read(table, read);
-            }
+            held.waiting.mark_reads();
             self.resume(table, resumed);
-            if let Some(held) = self.tables.get_mut(&table) {
-                self.outputs.extend(held.shard.take_events().into_iter().map(Output::Event));
-            }
+        }
+    }
+
+    /// Tries one marked read again; whether there was one.
+    pub(super) fn retry_read(&mut self) -> bool {
+        let full = &self.full;
+        let mut marked = self.tables.iter_mut();
+        let found = marked.find_map(|(id, held)| Some((*id, held.waiting.take_marked(full)?)));
+        let Some((table, read)) = found else {
+            return false;
+        };
+        self.on_read(table, read);
+        true
+    }
+
+    /// A peer takes answers with values again.
+    pub(super) fn on_room(&mut self, peer: Peer) {
+        if self.full.remove(&peer) {
+            self.tables.values_mut().for_each(|held| held.waiting.mark_reads());
         }
     }
 
