@@ -62,8 +62,25 @@ pub const TABLES_MAX: usize = 4_096;
 pub const GROUPS_MAX: usize = 4_096;
 /// Bytes of one wire frame, header included: the largest block with its keys, and some.
 pub const FRAME_BYTES_MAX: usize = 1 << 20;
-/// Connections whose handshake waits at one process.
-pub const HANDSHAKES_MAX: usize = 1_024;
+/// Calls whose handshake has not begun, kept by one process until it gets to them.
+pub const CALLS_WAITING_MAX: usize = 1_024;
+/// Handshakes, with their hellos, under way at one process.
+pub const HANDSHAKES_MAX: usize = 256;
+/// Handshakes that one process begins in a second, beyond as many in a burst. One costs about a
+/// millisecond of the thread that also serves, so that a flood takes a quarter of it.
+pub const HANDSHAKES_PER_SECOND_MAX: u32 = 256;
+/// Peers connected to one process.
+pub const PEERS_MAX: usize = 8_192;
+/// Bytes that all peers of a process may take together, as long as they are few enough for
+/// `PEER_SHARE_BYTES_MIN`: received and not read, sent and not acknowledged, waiting to be sent.
+pub const PEERS_BYTES_MAX: usize = 1 << 30;
+/// Bytes that one peer may take of each of these kinds, however few there are: what a worker may
+/// have under way.
+pub const PEER_SHARE_BYTES_MAX: usize = INFLIGHT_BYTES_MAX;
+/// However many there are: slow, but nobody is stuck.
+pub const PEER_SHARE_BYTES_MIN: usize = 64 << 10;
+/// How long a stream may take nothing of what is sent before its peer loses its connection.
+pub const PEER_STALL_MAX: Duration = Duration::from_secs(30);
 /// How long a handshake with its hellos may take.
 pub const HANDSHAKE_MAX: Duration = Duration::from_secs(5);
 /// How long a process that ends waits for its farewells to leave.
@@ -72,8 +89,11 @@ pub const FAREWELL_MAX: Duration = Duration::from_secs(1);
 pub const CALL_AGAIN_MIN: Duration = Duration::from_millis(50);
 /// The longest such wait.
 pub const CALL_AGAIN_MAX: Duration = Duration::from_secs(5);
-/// Bytes that wait to be sent to one peer. A peer that reads more slowly loses its connection.
-pub const PEER_QUEUE_BYTES_MAX: usize = 512 << 20;
+/// Messages of one kind, control or data, that have arrived and wait for the node.
+pub const INBOX_MESSAGES_MAX: usize = 64;
+/// Bytes that wait to be sent to one peer. Nothing more is read from a worker long before, so only
+/// answers to what had arrived by then are added. A peer above loses its connection.
+pub const PEER_QUEUE_BYTES_MAX: usize = 128 << 20;
 /// Servers in a static list.
 pub const SERVERS_MAX: usize = 1_024;
 /// Virtual nodes of a server of weight 1 on the ring.
@@ -101,8 +121,8 @@ const _: () = assert!(
     "servers of weight 1 fit the ring"
 );
 const _: () = assert!(
-    PEER_QUEUE_BYTES_MAX >= INFLIGHT_MAX * 8 * BLOCK_ELEMENTS_MAX as usize,
-    "answers to a full window fit"
+    PEER_QUEUE_BYTES_MAX >= PEER_SHARE_BYTES_MAX + (INBOX_MESSAGES_MAX + 9) * FRAME_BYTES_MAX,
+    "a full peer and the answers to all that has arrived fit"
 );
 const _: () = assert!(4 * TEXT_BYTES_MAX < FRAME_BYTES_MAX, "any refusal fits one frame");
 const _: () = assert!(

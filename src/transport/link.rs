@@ -1,19 +1,19 @@
 //! A connection whose peer has said who it is: streams in both directions.
 
-use bytes::Bytes;
 use quinn::{Connection, VarInt};
 use rustls::pki_types::CertificateDer;
 use tokio::sync::{mpsc, oneshot};
 
 use super::identity::Role;
-use super::meet;
+use super::outbox::{self, Ended, Outbox, Outgoing, Queued};
 use super::pump::Counted;
 use super::status::{LinkStatus, Traffic};
 use super::stream::{self, Broken};
 use super::tls::Judge;
-use crate::limits;
+use super::{meet, share};
+use crate::error::FrameError;
 use crate::node::{DATA_STREAMS, Peer, Stream};
-use crate::sync::{Arc, AtomicUsize, Ordering};
+use crate::sync::Arc;
 use crate::wire::{self, Message, Pool};
 
 /// Why a connection was closed on purpose.
@@ -29,11 +29,13 @@ pub(super) enum Close {
     Broken,
     /// A newer connection of the same peer took its place.
     Replaced,
+    /// This process has as many peers as it may.
+    Busy,
 }
 
 impl Close {
-    const ALL: [Self; 5] =
-        [Self::Finished, Self::Gone, Self::Refused, Self::Broken, Self::Replaced];
+    const ALL: [Self; 6] =
+        [Self::Finished, Self::Gone, Self::Refused, Self::Broken, Self::Replaced, Self::Busy];
 
     pub(super) fn code(self) -> VarInt {
         VarInt::from_u32(self as u32)
@@ -53,6 +55,8 @@ pub(super) enum Event {
     Down(Arc<Link>, quinn::ConnectionError),
     /// A message has arrived.
     Message(Arc<Link>, Message),
+    /// The link was full, and has room again.
+    Room(Arc<Link>),
     /// Somebody asks how things stand.
     Ask(oneshot::Sender<Counted>),
     /// Who is let in has changed: it holds for those who are in already, too.
@@ -91,9 +95,7 @@ pub(super) struct Link {
     /// What its certificate allows.
     role: Role,
     connection: Connection,
-    /// One queue per stream, control first.
-    queues: Vec<mpsc::UnboundedSender<[Bytes; 2]>>,
-    queued_bytes: Arc<AtomicUsize>,
+    outbox: Outbox,
 }
 
 impl Link {
@@ -105,18 +107,14 @@ impl Link {
         control: (quinn::SendStream, quinn::RecvStream),
         inbox: &Inbox,
     ) -> Arc<Self> {
-        let queued_bytes = Arc::new(AtomicUsize::new(0));
-        let (to_control, from_control) = mpsc::unbounded_channel();
-        tokio::spawn(write(control.0, from_control, Arc::clone(&queued_bytes)));
-        let mut queues = vec![to_control];
-        for number in 0..DATA_STREAMS {
-            let (queue, frames) = mpsc::unbounded_channel();
-            queues.push(queue);
-            let (connection, queued) = (connection.clone(), Arc::clone(&queued_bytes));
-            tokio::spawn(open(connection, Stream::Data(number), frames, queued));
+        let (outbox, to_control, to_data) = Outbox::new(DATA_STREAMS, share::share_of(1));
+        let link = Arc::new(Self { peer, role, connection, outbox });
+        let (sender, receiver) = control;
+        tokio::spawn(write(Arc::clone(&link), sender, to_control, inbox.clone()));
+        for (number, frames) in (0..).zip(to_data) {
+            tokio::spawn(open(Arc::clone(&link), Stream::Data(number), frames, inbox.clone()));
         }
-        let link = Arc::new(Self { peer, role, connection, queues, queued_bytes });
-        tokio::spawn(follow(Arc::clone(&link), control.1, inbox.clone()));
+        tokio::spawn(follow(Arc::clone(&link), receiver, inbox.clone()));
         link
     }
 
@@ -124,26 +122,44 @@ impl Link {
         self.peer
     }
 
-    /// Queues a message. A peer that lets too much wait loses its connection: what it has not
-    /// answered is sent again when it comes back, and its memory is its own concern until then.
-    pub(super) fn send(&self, stream: Stream, message: &Message) {
+    /// Queues a message; whether the link has become full by it. A peer that lets too much wait
+    /// loses its connection: what it has not answered is sent again when it comes back.
+    pub(super) fn send(&self, stream: Stream, message: &Message) -> bool {
         let frame = match wire::encode_shared(message) {
             Ok(frame) => frame,
-            Err(error) => return tracing::error!(peer = %self.peer, %error, "not sent"),
+            Err(error) => {
+                tracing::error!(peer = %self.peer, %error, "not sent");
+                return false;
+            },
         };
-        let bytes: usize = frame.iter().map(Bytes::len).sum();
-        let queued = self.queued_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        if queued > limits::PEER_QUEUE_BYTES_MAX {
-            return self.close(Close::Broken, "reads more slowly than it asks");
-        }
-        let queue = match stream {
-            Stream::Control => self.queues.first(),
-            Stream::Data(number) => self.queues.get(1 + (number % DATA_STREAMS) as usize),
+        let place = match stream {
+            Stream::Control => 0,
+            Stream::Data(number) => 1 + (number % DATA_STREAMS) as usize,
         };
-        if let Some(queue) = queue {
-            // A stream that has ended with its connection takes nothing any more.
-            drop(queue.send(frame));
+        let queued = self.outbox.queue(place, frame);
+        if queued == Queued::Over {
+            self.close(Close::Broken, "reads more slowly than it asks");
         }
+        queued == Queued::Full
+    }
+
+    /// Whether so much waits to be sent that no more should be added.
+    pub(super) fn is_full(&self) -> bool {
+        self.outbox.level().is_full()
+    }
+
+    /// Waits while a worker that has asked for much does not read it. Servers are always heard:
+    /// two processes that hold each other back would wait for ever.
+    async fn held_back(&self, stream: Stream) {
+        if matches!((self.peer, stream), (Peer::Worker(_), Stream::Data(_))) {
+            self.outbox.level().room().await;
+        }
+    }
+
+    /// Holds the peer to its share of this process's memory.
+    pub(super) fn limit(&self, bytes: usize) {
+        self.outbox.level().set_mark(bytes);
+        share::limit(&self.connection, bytes);
     }
 
     /// The certificates that the peer has shown, its own first.
@@ -158,7 +174,7 @@ impl Link {
         LinkStatus {
             peer: self.peer,
             traffic: Traffic { sent_bytes, received_bytes },
-            queued_bytes: self.queued_bytes.load(Ordering::Relaxed),
+            queued_bytes: self.outbox.level().bytes(),
             round_trip: stats.path.rtt,
             packets_lost: stats.path.lost_packets,
         }
@@ -176,31 +192,43 @@ impl Link {
 }
 
 /// Opens a data stream and writes its frames.
-async fn open(
-    connection: Connection,
-    stream: Stream,
-    frames: mpsc::UnboundedReceiver<[Bytes; 2]>,
-    queued: Arc<AtomicUsize>,
-) {
-    let Ok(mut sender) = connection.open_uni().await else { return };
+async fn open(link: Arc<Link>, stream: Stream, frames: Outgoing, inbox: Inbox) {
+    let Ok(mut sender) = link.connection.open_uni().await else { return };
     if stream::begin(&mut sender, stream).await.is_ok() {
-        write(sender, frames, queued).await;
+        write(link, sender, frames, inbox).await;
     }
 }
 
-async fn write(
+/// Writes the frames of one stream until the connection ends.
+async fn write(link: Arc<Link>, sender: quinn::SendStream, frames: Outgoing, inbox: Inbox) {
+    let ended = tokio::select! {
+        ended = write_all(&link, sender, frames, &inbox) => ended,
+        () = link.closed() => Ended::Gone,
+    };
+    if ended == Ended::Stalled {
+        tracing::warn!(peer = %link.peer, "closing the connection: nothing is read");
+        link.close(Close::Broken, "reads nothing of what it has asked for");
+    }
+}
+
+async fn write_all(
+    link: &Arc<Link>,
     mut sender: quinn::SendStream,
-    mut frames: mpsc::UnboundedReceiver<[Bytes; 2]>,
-    queued: Arc<AtomicUsize>,
-) {
-    while let Some(mut frame) = frames.recv().await {
-        let bytes: usize = frame.iter().map(Bytes::len).sum();
-        let sent = sender.write_all_chunks(&mut frame).await;
-        queued.fetch_sub(bytes, Ordering::Relaxed);
-        if sent.is_err() {
-            return;
+    mut frames: Outgoing,
+    inbox: &Inbox,
+) -> Ended {
+    while let Some(mut frame) = frames.next().await {
+        let bytes = outbox::bytes_of(&frame);
+        let ended = outbox::write_frame(&mut sender, &mut frame).await;
+        if frames.settle(bytes) {
+            // When nobody takes events any more the process ends.
+            inbox.deliver(Stream::Control, Event::Room(Arc::clone(link))).await;
+        }
+        if let Some(ended) = ended {
+            return ended;
         }
     }
+    Ended::Gone
 }
 
 /// Reads all streams of a link until its connection ends.
@@ -243,12 +271,16 @@ async fn listen(link: Arc<Link>, stream: Stream, mut receiver: quinn::RecvStream
                 return link.close(Close::Refused, "an operator only creates and lists");
             },
             Ok(Some(message)) => {
+                link.held_back(stream).await;
                 let event = Event::Message(Arc::clone(&link), message);
                 if !inbox.deliver(stream, event).await {
                     return;
                 }
             },
-            Ok(None) => return,
+            Ok(None) => {
+                let field = "end of a stream while its connection goes on";
+                return give_up(&link, &FrameError::Malformed { field, found: 0 }.into());
+            },
             Err(broken) => return give_up(&link, &broken),
         }
     }

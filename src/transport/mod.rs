@@ -11,17 +11,21 @@
 //! Invariants: I1 nothing is read from a peer before TLS has proved its certificate, and no
 //! message is taken before its role, data centre and list of servers were checked; I2 a
 //! connection that is gone is made again, and only then the node sends again what is unanswered;
-//! I3 what waits for a peer is bounded, and a peer that breaks the protocol loses its connection,
-//! nothing else.
+//! I3 a peer takes at most its share of memory, however slowly it reads: nothing more is read from
+//! a worker for whom too much waits; I4 a peer that breaks the protocol loses its connection, and
+//! nothing else happens; I5 no kind of message, and no flood of calls, starves the others.
 
 mod caller;
 mod hello;
 mod identity;
 mod link;
 mod meet;
+mod outbox;
+mod pace;
 mod pump;
 mod server;
 mod settings;
+mod share;
 mod status;
 mod stream;
 mod tls;

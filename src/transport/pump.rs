@@ -6,17 +6,19 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant as Deadline, sleep_until};
 
 use super::link::{Close, Event, Inbox, Link};
+use super::share::share_of;
 use super::status::{LinkStatus, TableStatus, Traffic};
 use super::tls::Judge;
+use crate::limits::{INBOX_MESSAGES_MAX, PEERS_MAX};
 use crate::node::{Input, Output, Peer};
 use crate::os::Clock;
 use crate::sync::Arc;
 use crate::time::{Duration, Instant};
 use crate::wire::Pool;
 
-/// Messages that wait for the node: enough that it never runs dry, few enough that a flood is
-/// held back by the windows of its senders.
-const INBOX_MESSAGES_MAX: usize = 64;
+/// Control goes ahead of data, but only so many events in a row: a flood of control from one peer
+/// must not starve the data of others.
+const CONTROL_IN_A_ROW_MAX: usize = 32;
 
 /// What the loop drives.
 pub(super) trait Node {
@@ -48,6 +50,8 @@ pub(super) struct Pump<N> {
     node: N,
     clock: Clock,
     links: BTreeMap<Peer, Arc<Link>>,
+    /// What each of them may take of this process's memory.
+    share: usize,
     control: mpsc::Receiver<Event>,
     data: mpsc::Receiver<Event>,
     wake_at: Option<Instant>,
@@ -64,27 +68,39 @@ impl<N: Node> Pump<N> {
     pub(super) fn new(node: N, clock: Clock, notify: Arc<Notify>) -> (Self, Inbox) {
         let (to_control, control) = mpsc::channel(INBOX_MESSAGES_MAX);
         let (to_data, data) = mpsc::channel(INBOX_MESSAGES_MAX);
-        let (links, wake_at) = (BTreeMap::new(), None);
+        let (links, share, wake_at) = (BTreeMap::new(), share_of(0), None);
         let (carried, judge) = (Traffic::default(), None);
-        let pump = Self { node, clock, links, control, data, wake_at, carried, judge, notify };
+        let pump =
+            Self { node, clock, links, share, control, data, wake_at, carried, judge, notify };
         (pump, Inbox { control: to_control, data: to_data, pool: Pool::default() })
     }
 
     /// Runs until the node is closed or nobody feeds it any more.
     pub(super) async fn run(mut self) -> N {
+        let mut in_a_row = 0;
         loop {
-            self.carry_out();
+            self.carry_out().await;
             if let Some((why, reason)) = self.node.end() {
                 for link in self.links.values() {
                     link.close(why, reason);
                 }
                 return self.node;
             }
+            if in_a_row == CONTROL_IN_A_ROW_MAX {
+                in_a_row = 0;
+                if let Ok(event) = self.data.try_recv() {
+                    self.on_event(event);
+                    continue;
+                }
+            }
             let wake = self.wake_at.map(|at| Deadline::now() + at.since(self.clock.now()));
             tokio::select! {
                 biased;
                 event = self.control.recv() => match event {
-                    Some(event) => self.on_event(event),
+                    Some(event) => {
+                        in_a_row += 1;
+                        self.on_event(event);
+                    },
                     None => return self.node,
                 },
                 () = self.notify.notified() => {},
@@ -93,7 +109,10 @@ impl<N: Node> Pump<N> {
                     self.node.handle(self.clock.now(), Input::Timer);
                 },
                 event = self.data.recv() => match event {
-                    Some(event) => self.on_event(event),
+                    Some(event) => {
+                        in_a_row = 0;
+                        self.on_event(event);
+                    },
                     None => return self.node,
                 },
             }
@@ -103,30 +122,11 @@ impl<N: Node> Pump<N> {
     fn on_event(&mut self, event: Event) {
         let now = self.clock.now();
         match event {
-            Event::Up(link) => {
-                let peer = link.peer();
-                // Its handshake may have begun before the last change.
-                if let Some(Err(reason)) = self.judge.as_ref().map(|judge| judge.hear(&link)) {
-                    return link.close(Close::Refused, &reason);
-                }
-                tracing::info!(%peer, "connected");
-                if let Some(older) = self.links.insert(peer, link) {
-                    self.carried.add(older.status().traffic);
-                    older.close(Close::Replaced, "a newer connection took its place");
-                }
-                self.node.handle(now, Input::PeerUp(peer));
-            },
-            Event::Down(link, why) => {
-                let peer = link.peer();
-                if !self.is_current(&link) {
-                    return;
-                }
-                tracing::info!(%peer, %why, "disconnected");
-                self.links.remove(&peer);
-                self.carried.add(link.status().traffic);
-                // A cut connection is not a lost process: who is silent for too long is.
-                if is_farewell(&why) || matches!(peer, Peer::Server(_)) {
-                    self.node.handle(now, Input::PeerDown(peer));
+            Event::Up(link) => self.on_up(now, link),
+            Event::Down(link, why) => self.on_down(now, &link, &why),
+            Event::Room(link) => {
+                if self.is_current(&link) && !link.is_full() {
+                    self.node.handle(now, Input::PeerRoom(link.peer()));
                 }
             },
             Event::Message(link, message) => {
@@ -138,6 +138,51 @@ impl<N: Node> Pump<N> {
             // Who has asked may be gone.
             Event::Ask(asker) => drop(asker.send(self.counted(now))),
             Event::Judge(judge) => self.obey(now, judge),
+        }
+    }
+
+    fn on_up(&mut self, now: Instant, link: Arc<Link>) {
+        let peer = link.peer();
+        // Its handshake may have begun before the last change.
+        if let Some(Err(reason)) = self.judge.as_ref().map(|judge| judge.hear(&link)) {
+            return link.close(Close::Refused, &reason);
+        }
+        if self.links.len() >= PEERS_MAX && !self.links.contains_key(&peer) {
+            return link.close(Close::Busy, "this process has as many peers as it may");
+        }
+        tracing::info!(%peer, "connected");
+        link.limit(self.share);
+        if let Some(older) = self.links.insert(peer, link) {
+            self.carried.add(older.status().traffic);
+            older.close(Close::Replaced, "a newer connection took its place");
+        }
+        self.share_out();
+        self.node.handle(now, Input::PeerUp(peer));
+    }
+
+    fn on_down(&mut self, now: Instant, link: &Arc<Link>, why: &quinn::ConnectionError) {
+        let peer = link.peer();
+        if !self.is_current(link) {
+            return;
+        }
+        tracing::info!(%peer, %why, "disconnected");
+        self.links.remove(&peer);
+        self.share_out();
+        self.carried.add(link.status().traffic);
+        // What waits for it costs nothing any more: it goes nowhere.
+        self.node.handle(now, Input::PeerRoom(peer));
+        // A cut connection is not a lost process: who is silent for too long is.
+        if is_farewell(why) || matches!(peer, Peer::Server(_)) {
+            self.node.handle(now, Input::PeerDown(peer));
+        }
+    }
+
+    /// Gives every link its share when their number has changed that.
+    fn share_out(&mut self) {
+        let share = share_of(self.links.len());
+        if share != self.share {
+            self.share = share;
+            self.links.values().for_each(|link| link.limit(share));
         }
     }
 
@@ -170,19 +215,22 @@ impl<N: Node> Pump<N> {
         self.links.get(&link.peer()).is_some_and(|current| Arc::ptr_eq(current, link))
     }
 
-    /// Does what the node wants done. Between two steps of long work, control may come in.
-    fn carry_out(&mut self) {
+    /// Does what the node wants done. Between two steps of long work the tasks that read and write
+    /// have their turn, and control comes in.
+    async fn carry_out(&mut self) {
         loop {
             match self.node.poll() {
                 Output::Send { to, stream, message } => {
                     // Without a link there is nothing to do: the node sends again when it is up.
-                    if let Some(link) = self.links.get(&to) {
-                        link.send(stream, &message);
+                    let link = self.links.get(&to);
+                    if link.is_some_and(|link| link.send(stream, &message)) {
+                        self.node.handle(self.clock.now(), Input::PeerFull(to));
                     }
                 },
                 Output::WakeAt(at) => self.wake_at = Some(at),
                 Output::Event(_) => {},
                 Output::Working => {
+                    tokio::task::yield_now().await;
                     while let Ok(event) = self.control.try_recv() {
                         self.on_event(event);
                     }

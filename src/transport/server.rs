@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::thread;
 
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::caller::Caller;
@@ -11,6 +11,7 @@ use super::hello::Hello;
 use super::identity::{Identity, Role};
 use super::link::{Close, Event, Inbox};
 use super::meet::{Myself, answer_call};
+use super::pace::Pace;
 use super::pump::{Node, Pump};
 use super::status::{Handshakes, ServerStatus, TableStatus};
 use super::tls::Credentials;
@@ -278,13 +279,27 @@ impl Prepared {
     }
 }
 
+/// Answers calls, as many at a time and as fast as is fair to those who are connected. What comes
+/// faster waits where it costs little, and is refused where there is no room: a caller tries again.
 async fn answer_calls(endpoint: quinn::Endpoint, myself: Myself, inbox: Inbox) {
+    let meetings = Arc::new(Semaphore::new(limits::HANDSHAKES_MAX));
+    let mut pace = Pace::new(limits::HANDSHAKES_PER_SECOND_MAX);
     while let Some(incoming) = endpoint.accept().await {
+        pace.step().await;
+        let Ok(place) = Arc::clone(&meetings).acquire_owned().await else { return };
+        // Under load only those are met who can be reached at the address that they name.
+        let crowded = meetings.available_permits() < limits::HANDSHAKES_MAX / 2;
+        if crowded && !incoming.remote_address_validated() {
+            // Who cannot be asked to come again has come again.
+            drop(incoming.retry());
+            continue;
+        }
         let (myself, inbox) = (myself.clone(), inbox.clone());
         tokio::spawn(async move {
             if let Err(error) = answer_call(incoming, &myself, &inbox).await {
                 tracing::warn!(%error, "a connection was not accepted");
             }
+            drop(place);
         });
     }
 }

@@ -21,8 +21,8 @@ use crate::time::Duration;
 /// has received more than 1024 separate pieces, which loss on a long link makes of a large window.
 /// Bandwidth comes from many streams.
 const STREAM_WINDOW_BYTES: u32 = 1 << 20;
-/// Twice the product of 1 Gbit/s and 200 ms, and what a slow peer may make us hold.
-const CONNECTION_WINDOW_BYTES: u32 = 64 << 20;
+/// Of a connection that is new; then it gets its share (`share`). 16 MiB hold 1 Gbit/s for 130 ms.
+const CONNECTION_WINDOW_BYTES: u32 = limits::PEER_SHARE_BYTES_MAX as u32;
 /// The largest datagram looked for. quinn sends ten at a time; above 6550 bytes ten of them exceed
 /// what UDP can carry, the kernel refuses the batch and the connection falls to 1200 for good.
 const DATAGRAM_BYTES_MAX: u16 = 6_500;
@@ -80,7 +80,7 @@ pub(super) fn server(credentials: &Credentials) -> Result<quinn::ServerConfig, T
     config.transport_config(Arc::new(connection()));
     // Handshakes that wait: what lies above is refused without being looked at, so that a flood
     // of them costs bounded memory.
-    config.max_incoming(limits::HANDSHAKES_MAX);
+    config.max_incoming(limits::CALLS_WAITING_MAX);
     config.incoming_buffer_size_total(INCOMING_BYTES_MAX);
     // Addresses of processes in data centres do not change under them.
     config.migration(false);
