@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use quinn::{Connection, ConnectionError, RecvStream, SendStream};
 use rustls::pki_types::CertificateDer;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::hello::Hello;
 use super::identity::{Identity, Role, role_name};
@@ -78,19 +78,16 @@ pub(super) async fn answer_call(
         address: address.to_string(),
         problem,
     };
-    let met = timeout(limits::HANDSHAKE_MAX, async {
-        let connection = incoming.await?;
-        let answer = answer(&connection).await?;
-        Ok::<_, ConnectionError>((connection, answer))
-    });
-    let (connection, answer) = match met.await {
-        Err(_elapsed) => return Err(unreachable("no hello in time".into())),
-        Ok(Err(error)) => return Err(unreachable(error.to_string())),
-        Ok(Ok(met)) => met,
+    let until = Instant::now() + limits::HANDSHAKE_MAX;
+    let connection = match timeout_at(until, async { incoming.await }).await {
+        Err(_elapsed) => return Err(unreachable("the handshake has not ended in time".into())),
+        Ok(connected) => connected.map_err(|error| unreachable(error.to_string()))?,
     };
-    let (hello, receiver) = match answer {
-        Ok(said) => said,
-        Err(broken) => return Err(refuse(&connection, stranger(), reason_of(&broken))),
+    let (hello, receiver) = match timeout_at(until, answer(&connection)).await {
+        Err(_elapsed) => return Err(refuse(&connection, stranger(), "no hello in time".into())),
+        Ok(Err(error)) => return Err(unreachable(error.to_string())),
+        Ok(Ok(Err(broken))) => return Err(refuse(&connection, stranger(), reason_of(&broken))),
+        Ok(Ok(Ok(said))) => said,
     };
     let role = match check(&connection, myself, hello) {
         Ok(role) => role,

@@ -1,0 +1,141 @@
+//! A peer that keeps to TLS and QUIC and to nothing else: it says what it likes on streams of its
+//! own, and reads only what it wants to.
+
+// Each test file uses a part.
+#![allow(dead_code, reason = "shared by several test files, each of which uses a part")]
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::mpsc;
+use std::thread::{self, JoinHandle};
+
+use archipelago::id::ServerId;
+use archipelago::node::{Peer, Plan, Registry};
+use archipelago::sync::Arc;
+use archipelago::transport::{HELLO_BYTES, Hello};
+use archipelago::wire::{self, HEADER_BYTES, Message};
+use quinn::crypto::rustls::QuicClientConfig;
+use quinn::{ClientConfig, Connection, ConnectionError, Endpoint, RecvStream, SendStream};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::sync::oneshot;
+
+const SERVER_NAME: &str = "server.role.archipelago";
+const PROTOCOL: &[u8] = b"archipelago/1";
+const CONTROL: u8 = 0;
+
+/// What a stranger shows and believes, as PEM texts.
+#[derive(Clone, Debug)]
+pub(crate) struct Shown {
+    pub(crate) authority: String,
+    /// Certificate and key; none to show nothing.
+    pub(crate) pair: Option<[String; 2]>,
+}
+
+/// A stranger's endpoint.
+pub(crate) fn endpoint(shown: &Shown) -> Endpoint {
+    let mut roots = rustls::RootCertStore::empty();
+    for root in CertificateDer::pem_slice_iter(shown.authority.as_bytes()) {
+        roots.add(root.unwrap()).unwrap();
+    }
+    let believes = rustls::ClientConfig::builder().with_root_certificates(roots);
+    let mut tls = match &shown.pair {
+        None => believes.with_no_client_auth(),
+        Some([certificate, key]) => {
+            let chain = CertificateDer::pem_slice_iter(certificate.as_bytes());
+            let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
+            believes.with_client_auth_cert(chain.map(Result::unwrap).collect(), key).unwrap()
+        },
+    };
+    tls.alpn_protocols = vec![PROTOCOL.to_vec()];
+    let mut endpoint = Endpoint::client((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+    let crypto = QuicClientConfig::try_from(tls).unwrap();
+    endpoint.set_default_client_config(ClientConfig::new(Arc::new(crypto)));
+    endpoint
+}
+
+/// A connection on which TLS has succeeded, and nothing was said.
+pub(crate) async fn connect(endpoint: &Endpoint, to: SocketAddr) -> Connection {
+    endpoint.connect(to, SERVER_NAME).unwrap().await.unwrap()
+}
+
+/// Says hello as a worker of a cluster of one server; the control streams, past the hellos.
+pub(crate) async fn greet(connection: &Connection, token: u64) -> (SendStream, RecvStream) {
+    let plan = Plan::new(&[ServerId(0)], Vec::new(), &[], &Registry::built_in()).unwrap();
+    let hello = Hello { peer: Peer::Worker(token), servers: plan.digest() };
+    let mut sender = stream(connection, CONTROL).await;
+    sender.write_all(&hello.encode()).await.unwrap();
+    let mut receiver = connection.accept_uni().await.unwrap();
+    receiver.read_exact(&mut [0; 1 + HELLO_BYTES]).await.unwrap();
+    (sender, receiver)
+}
+
+/// A stream that names itself.
+pub(crate) async fn stream(connection: &Connection, number: u8) -> SendStream {
+    let mut sender = connection.open_uni().await.unwrap();
+    sender.write_all(&[number]).await.unwrap();
+    sender
+}
+
+pub(crate) async fn say(sender: &mut SendStream, message: &Message) {
+    let mut frame = Vec::new();
+    wire::encode(message, &mut frame).unwrap();
+    sender.write_all(&frame).await.unwrap();
+}
+
+/// The next message of a stream.
+pub(crate) async fn hear(receiver: &mut RecvStream) -> Message {
+    let mut frame = vec![0; HEADER_BYTES];
+    receiver.read_exact(&mut frame).await.unwrap();
+    let bytes = wire::payload_bytes(frame.first_chunk().unwrap()).unwrap();
+    frame.resize(HEADER_BYTES + bytes, 0);
+    receiver.read_exact(&mut frame[HEADER_BYTES..]).await.unwrap();
+    wire::decode(&frame).unwrap()
+}
+
+/// Why the other side has closed the connection; waits for it.
+pub(crate) async fn farewell(connection: &Connection) -> String {
+    match connection.closed().await {
+        ConnectionError::ApplicationClosed(close) => {
+            String::from_utf8_lossy(&close.reason).into_owned()
+        },
+        other => other.to_string(),
+    }
+}
+
+/// Strangers on a thread of their own, whose connections are kept alive; dropped, they go.
+pub(crate) struct Strangers {
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Strangers {
+    /// Runs what they do, and returns when that is done; what it has made lives on until the drop.
+    pub(crate) fn start<T>(body: impl AsyncFnOnce() -> T + Send + 'static) -> Self {
+        let (stop, stopped) = oneshot::channel::<()>();
+        let (tell, told) = mpsc::channel();
+        let thread = thread::spawn(move || {
+            run(async {
+                let kept = body().await;
+                tell.send(()).unwrap();
+                // The sender's end is a word, too.
+                drop(stopped.await);
+                drop(kept);
+            });
+        });
+        told.recv().expect("the strangers have done what they wanted");
+        Self { stop: Some(stop), thread: Some(thread) }
+    }
+}
+
+impl Drop for Strangers {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        drop(self.thread.take().map(JoinHandle::join));
+    }
+}
+
+/// Runs a stranger's life on this thread.
+pub(crate) fn run<T>(life: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(life)
+}
