@@ -177,6 +177,7 @@ impl Link {
             queued_bytes: self.outbox.level().bytes(),
             round_trip: stats.path.rtt,
             packets_lost: stats.path.lost_packets,
+            datagram_bytes: stats.path.current_mtu,
         }
     }
 

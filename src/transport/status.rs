@@ -46,6 +46,8 @@ pub struct LinkStatus {
     pub round_trip: Duration,
     /// Packets that were lost on the way to the peer.
     pub packets_lost: u64,
+    /// Bytes of the largest datagram that is sent to the peer.
+    pub datagram_bytes: u16,
 }
 
 /// Bytes inside UDP datagrams, as counted at the socket.

@@ -40,12 +40,19 @@ pub(crate) struct Road {
     pub(crate) queue_bytes: u64,
     /// The probability that a datagram is lost.
     pub(crate) loss: f64,
+    /// UDP payload of the largest datagram that passes; larger ones are dropped.
+    pub(crate) datagram_bytes_max: usize,
 }
 
 impl Road {
     /// Nothing but loopback.
-    pub(crate) const FREE: Self =
-        Self { delay: Duration::ZERO, bits_per_second: None, queue_bytes: u64::MAX, loss: 0.0 };
+    pub(crate) const FREE: Self = Self {
+        delay: Duration::ZERO,
+        bits_per_second: None,
+        queue_bytes: u64::MAX,
+        loss: 0.0,
+        datagram_bytes_max: DATAGRAM_BYTES_MAX,
+    };
 }
 
 /// What became of the datagrams of one direction.
@@ -57,6 +64,8 @@ pub(crate) struct Counts {
     pub(crate) lost: u64,
     /// For want of room in the queue.
     pub(crate) overflowed: u64,
+    /// For their size.
+    pub(crate) too_large: u64,
     /// While the relay was cut.
     pub(crate) cut: u64,
 }
@@ -165,15 +174,21 @@ struct Tally {
     carried_bytes: AtomicU64,
     lost: AtomicU64,
     overflowed: AtomicU64,
+    too_large: AtomicU64,
     cut: AtomicU64,
 }
 
 impl Tally {
     fn counts(&self) -> Counts {
-        let [carried, carried_bytes, lost, overflowed, cut] =
-            [&self.carried, &self.carried_bytes, &self.lost, &self.overflowed, &self.cut]
-                .map(|count| count.load(Ordering::Relaxed));
-        Counts { carried, carried_bytes, lost, overflowed, cut }
+        let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        Counts {
+            carried: of(&self.carried),
+            carried_bytes: of(&self.carried_bytes),
+            lost: of(&self.lost),
+            overflowed: of(&self.overflowed),
+            too_large: of(&self.too_large),
+            cut: of(&self.cut),
+        }
     }
 }
 
@@ -268,6 +283,10 @@ impl Carrier {
         let tally = (self.tally)(&self.shared);
         if self.shared.is_cut() {
             tally.cut.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        if datagram.bytes.len() > self.road.datagram_bytes_max {
+            tally.too_large.fetch_add(1, Ordering::Relaxed);
             return;
         }
         if self.rng.chance(self.road.loss) {
