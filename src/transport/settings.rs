@@ -26,6 +26,10 @@ const CONNECTION_WINDOW_BYTES: u32 = limits::PEER_SHARE_BYTES_MAX as u32;
 /// The largest datagram looked for. quinn sends ten at a time; above 6550 bytes ten of them exceed
 /// what UDP can carry, the kernel refuses the batch and the connection falls to 1200 for good.
 const DATAGRAM_BYTES_MAX: u16 = 6_500;
+/// The least size of a datagram that QUIC allows.
+const DATAGRAM_BYTES_MIN: u32 = 1_200;
+/// Pieces of one stream at which quinn closes the connection.
+const STREAM_PIECES_MAX: u32 = 1_024;
 /// The kernel's default of 208 KiB loses packets even on loopback.
 const SOCKET_BUFFER_BYTES: usize = 4 << 20;
 /// A peer that is silent for this long is gone. Well below `worker_silence_max`, so that a
@@ -35,6 +39,10 @@ const IDLE_MAX: Duration = Duration::from_secs(10);
 const KEEP_ALIVE: Duration = Duration::from_secs(2);
 
 const _: () = assert!(STREAM_WINDOW_BYTES as usize >= limits::FRAME_BYTES_MAX);
+const _: () = assert!(
+    STREAM_WINDOW_BYTES / DATAGRAM_BYTES_MIN < STREAM_PIECES_MAX,
+    "a stream whose every datagram arrives apart from the others stays below what quinn gives up at"
+);
 const _: () = assert!(KEEP_ALIVE.as_nanos() * 4 < IDLE_MAX.as_nanos());
 const _: () = assert!(IDLE_MAX.as_nanos() * 2 < limits::WORKER_SILENCE_MAX.as_nanos());
 
