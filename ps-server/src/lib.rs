@@ -5,6 +5,7 @@
 
 mod arguments;
 mod cert;
+mod connect;
 mod files;
 mod logs;
 mod serve;
@@ -20,6 +21,7 @@ pub use arguments::{Arguments, Command};
 pub use cert::{
     CaArguments, CertArguments, CertCommand, IssueArguments, RevokeArguments, ShowArguments,
 };
+pub use connect::{ConnectArguments, ConnectError};
 pub use files::FileError;
 pub use serve::{
     CheckArguments, Config, ConfigArguments, ConfigCommand, ConfigError, CredentialFiles, Options,
