@@ -105,8 +105,10 @@ impl<N: Node> Pump<N> {
                 },
                 () = self.notify.notified() => {},
                 () = sleep_until(wake.unwrap_or_else(Deadline::now)), if wake.is_some() => {
-                    self.wake_at = None;
-                    self.node.handle(self.clock.now(), Input::Timer);
+                    let now = self.clock.now();
+                    // Woken early, the node would not say again when to wake it.
+                    self.wake_at = self.wake_at.filter(|at| *at > now);
+                    self.node.handle(now, Input::Timer);
                 },
                 event = self.data.recv() => match event {
                     Some(event) => {

@@ -200,7 +200,7 @@ fn serve(config: ServerConfig, stop: Arc<Stop>, started: Started) -> Option<Serv
         Ok((Prepared::new(config)?, runtime))
     });
     match prepared {
-        Ok((prepared, runtime)) => Some(runtime.block_on(prepared.run(stop, started))),
+        Ok((prepared, runtime)) => runtime.block_on(prepared.run(stop, started)),
         Err(error) => {
             drop(started.send(Err(error)));
             None
@@ -249,7 +249,8 @@ impl Prepared {
         Ok(Self { node, endpoint, address, clock, identity, dialing, myself, peers })
     }
 
-    async fn run(self, stop: Arc<Stop>, started: Started) -> ServerNode {
+    /// `None` when its loop has panicked.
+    async fn run(self, stop: Arc<Stop>, started: Started) -> Option<ServerNode> {
         let Self { node, endpoint, address, clock, identity, dialing, myself, peers } = self;
         let notify = Arc::clone(&stop.notify);
         let (pump, inbox) = Pump::new(Serving { node, stop }, clock, notify);
@@ -271,11 +272,12 @@ impl Prepared {
             tokio::spawn(caller.run_prepared(prepare, |_| {}));
         }
         tokio::spawn(answer_calls(endpoint.clone(), myself, inbox));
-        let serving = pump.run().await;
+        // As a task: the future that a runtime blocks on is polled by way of its timers and sockets.
+        let serving = tokio::spawn(pump.run()).await;
         endpoint.close(Close::Finished.code(), b"the server stops");
         // Long enough for the farewell to leave; a peer that is gone is not waited for.
         let _ = timeout(limits::FAREWELL_MAX, endpoint.wait_idle()).await;
-        serving.node
+        serving.ok().map(|serving| serving.node)
     }
 }
 

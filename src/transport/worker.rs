@@ -138,7 +138,8 @@ impl Process {
             drop(connected.send(result));
         };
         tokio::join!(watch, async {
-            pump.run().await;
+            // As a task: the future that a runtime blocks on is polled by way of its sockets.
+            let _ended = tokio::spawn(pump.run()).await;
             endpoint.close(Close::Finished.code(), b"the worker ends");
             // Long enough for the farewell to leave.
             let _ = timeout(limits::FAREWELL_MAX, endpoint.wait_idle()).await;

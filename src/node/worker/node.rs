@@ -161,6 +161,13 @@ impl WorkerNode {
         self.outputs.pop_front().unwrap_or(Output::Idle)
     }
 
+    /// Whether the driver has to poll: outputs wait, or it would wake the node too late. To be
+    /// woken too early costs nothing now: it finds out then.
+    pub(super) fn wants_poll(&self) -> bool {
+        let late = self.next_wake().is_some_and(|next| self.wake_at.is_none_or(|at| next < at));
+        late || self.closed || !self.outputs.is_empty()
+    }
+
     /// The wakers to call after an input, without a lock on the node: a waker may poll at once.
     #[must_use]
     pub fn take_woken(&mut self) -> Vec<Waker> {
@@ -419,10 +426,15 @@ impl WorkerNode {
         }
     }
 
-    fn ask_to_wake(&mut self) {
+    /// When to be woken.
+    fn next_wake(&self) -> Option<Instant> {
         let active = matches!(self.joined, Some(Ok(_))) && !self.closed;
         let heartbeat = active.then(|| self.keeper_heard.after(limits::HEARTBEAT_INTERVAL));
-        let next = self.timer.into_iter().chain(heartbeat).min();
+        self.timer.into_iter().chain(heartbeat).min()
+    }
+
+    fn ask_to_wake(&mut self) {
+        let next = self.next_wake();
         if next.is_some() && next != self.wake_at {
             self.outputs.extend(next.map(Output::WakeAt));
         }

@@ -123,8 +123,12 @@ impl Session {
                 Some(answer) => Poll::Ready(Ok(answer)),
                 None => wait.go_on(&mut node, context),
             };
+            let wants_poll = node.wants_poll();
             drop(node);
-            self.notify.outputs_wait();
+            // A driver that is woken for nothing costs a switch of threads.
+            if wants_poll {
+                self.notify.outputs_wait();
+            }
             poll
         })
         .await
