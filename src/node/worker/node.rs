@@ -10,14 +10,15 @@
 
 mod answers;
 mod asking;
+mod waits;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::task::Waker;
 
 use super::Line;
-use crate::error::{Error, FrameError, GroupError, WaitFor, WaitReason};
+use crate::error::{Error, FrameError, GroupError, WaitReason};
 use crate::history::Event;
-use crate::id::{GroupId, Origin, Rank, Sequence, ServerId, SlotIndex, TableId, Tick};
+use crate::id::{GroupId, Origin, Sequence, ServerId, SlotIndex, TableId, Tick};
 use crate::limits;
 use crate::node::plan::Plan;
 use crate::node::{DATA_STREAMS, Input, Output, Peer, Stream};
@@ -28,6 +29,8 @@ use crate::wire::{
 };
 use asking::Ask;
 pub(super) use asking::Told;
+pub use waits::Waited;
+use waits::Waits;
 
 /// How a worker node is built.
 #[derive(Clone, Copy, Debug)]
@@ -68,6 +71,9 @@ pub struct WorkerNode {
     leave: Option<(Tick, Option<Result<(), Refusal>>)>,
     closed: bool,
     up: BTreeSet<ServerId>,
+    /// Servers whose connection is gone, and since when.
+    down: BTreeMap<ServerId, Instant>,
+    waits: Waits,
     outputs: VecDeque<Output>,
     wakers: Vec<Waker>,
     /// Wakers of futures that may go on, for the driver to call.
@@ -89,6 +95,8 @@ struct Request {
     /// Of the values that it carries or asks for.
     bytes: usize,
     state: State,
+    /// Whether its server has said that it has to wait.
+    waited: bool,
 }
 
 #[derive(Debug)]
@@ -125,6 +133,8 @@ impl WorkerNode {
             leave: None,
             closed: false,
             up: BTreeSet::new(),
+            down: BTreeMap::new(),
+            waits: Waits::default(),
             outputs: VecDeque::new(),
             wakers: Vec::new(),
             woken: Vec::new(),
@@ -143,6 +153,9 @@ impl WorkerNode {
             Input::PeerUp(Peer::Server(server)) => self.on_peer_up(server),
             Input::PeerDown(Peer::Server(server)) => {
                 self.up.remove(&server);
+                self.down.entry(server).or_insert(self.now);
+                // Waits for it end earlier than others.
+                self.wake_all();
             },
             // Workers have no business with each other, and their requests are bounded by bytes.
             Input::Message { .. }
@@ -201,14 +214,6 @@ impl WorkerNode {
 
     pub(super) fn line(&mut self) -> &mut Line {
         &mut self.line
-    }
-
-    /// Keeps a waker until something happens, at the latest at `until`.
-    pub(super) fn park(&mut self, waker: &Waker, until: Instant) {
-        if !self.wakers.iter().any(|held| held.will_wake(waker)) {
-            self.wakers.push(waker.clone());
-        }
-        self.timer = Some(self.timer.map_or(until, |earlier| earlier.min(until)));
     }
 
     /// Asks for a place, once; the answer, once it is there.
@@ -374,16 +379,6 @@ impl WorkerNode {
         None
     }
 
-    /// What the oldest unanswered request waits for, as far as its server has told.
-    pub fn reason(&self, since: Instant) -> WaitReason {
-        let told = self.requests.values().find_map(|request| match &request.state {
-            State::Deferred(reason) => Some(WaitReason { since, ..*reason }),
-            State::UnderWay | State::Answered(_) | State::Abandoned => None,
-        });
-        let (who, tick): (Option<Rank>, _) = (None, self.line.tick());
-        told.unwrap_or(WaitReason { who, tick, since, what: WaitFor::Answer })
-    }
-
     fn begin(
         &mut self,
         to: ServerId,
@@ -393,7 +388,8 @@ impl WorkerNode {
         bytes: usize,
     ) {
         let (stream, state) = (Stream::Data(slot.0 % DATA_STREAMS), State::UnderWay);
-        let request = Request { to, stream, message: message.clone(), bytes, state };
+        let waited = false;
+        let request = Request { to, stream, message: message.clone(), bytes, state, waited };
         self.inflight_bytes += bytes;
         self.requests.insert(sequence, request);
         self.send(to, stream, message);
@@ -402,6 +398,9 @@ impl WorkerNode {
     fn end_request(&mut self, sequence: Sequence) -> Option<Request> {
         let ended = self.requests.remove(&sequence)?;
         self.inflight_bytes -= ended.bytes;
+        if ended.waited {
+            self.waits.ended(self.now);
+        }
         Some(ended)
     }
 

@@ -8,6 +8,7 @@ use super::node::{Told, WorkerNode};
 use super::remote::Notify;
 use crate::error::{FrameError, Result, WaitError};
 use crate::id::{GroupId, TableId};
+use crate::limits;
 use crate::spec::{Described, GroupSpec, Hyper, Table, TablePolicy, TableSpec};
 use crate::sync::{Arc, Mutex};
 use crate::time::Instant;
@@ -165,7 +166,16 @@ impl Wait {
             let (reason, waited) = (node.reason(since), now.since(since));
             return Poll::Ready(Err(WaitError::Deadline { reason, waited }.into()));
         }
-        node.park(context.waker(), until);
+        let mut look_again = until;
+        if let Some((server, away_since)) = node.awaited_server() {
+            let given_up = away_since.after(limits::SERVER_AWAY_MAX);
+            if now >= given_up {
+                let away = now.since(away_since);
+                return Poll::Ready(Err(WaitError::ServerDown { server, away }.into()));
+            }
+            look_again = until.min(given_up);
+        }
+        node.park(context.waker(), look_again);
         Poll::Pending
     }
 }
