@@ -36,7 +36,7 @@ pub use identity::{Identity, Role};
 pub use server::{Server, ServerConfig, ServerHandle};
 pub use status::{Handshakes, LinkStatus, ServerStatus, TableStatus, Traffic};
 pub use tls::Credentials;
-pub use worker::{WorkerConfig, connect};
+pub use worker::{Carried, WorkerConfig, connect, connect_counted};
 
 use crate::error::{Error, Result, TransportError};
 

@@ -75,8 +75,16 @@ impl<N: Node> Pump<N> {
         (pump, Inbox { control: to_control, data: to_data, pool: Pool::default() })
     }
 
-    /// Runs until the node is closed or nobody feeds it any more.
-    pub(super) async fn run(mut self) -> N {
+    /// Runs until the node is closed or nobody feeds it any more; the node, and what its links
+    /// have carried.
+    pub(super) async fn run(mut self) -> (N, Traffic) {
+        self.run_on().await;
+        let Self { node, links, mut carried, .. } = self;
+        links.values().for_each(|link| carried.add(link.status().traffic));
+        (node, carried)
+    }
+
+    async fn run_on(&mut self) {
         let mut in_a_row = 0;
         loop {
             self.carry_out().await;
@@ -84,7 +92,7 @@ impl<N: Node> Pump<N> {
                 for link in self.links.values() {
                     link.close(why, reason);
                 }
-                return self.node;
+                return;
             }
             if in_a_row == CONTROL_IN_A_ROW_MAX {
                 in_a_row = 0;
@@ -101,7 +109,7 @@ impl<N: Node> Pump<N> {
                         in_a_row += 1;
                         self.on_event(event);
                     },
-                    None => return self.node,
+                    None => return,
                 },
                 () = self.notify.notified() => {},
                 () = sleep_until(wake.unwrap_or_else(Deadline::now)), if wake.is_some() => {
@@ -113,7 +121,7 @@ impl<N: Node> Pump<N> {
                         in_a_row = 0;
                         self.on_event(event);
                     },
-                    None => return self.node,
+                    None => return,
                 },
             }
         }

@@ -271,7 +271,7 @@ impl Prepared {
             tokio::spawn(caller.run_prepared(prepare, |_| {}));
         }
         tokio::spawn(answer_calls(endpoint.clone(), myself, inbox));
-        let serving = pump.run().await;
+        let (serving, _carried) = pump.run().await;
         endpoint.close(Close::Finished.code(), b"the server stops");
         // Long enough for the farewell to leave; a peer that is gone is not waited for.
         let _ = timeout(limits::FAREWELL_MAX, endpoint.wait_idle()).await;

@@ -13,6 +13,7 @@ use super::identity::Role;
 use super::link::Close;
 use super::meet::Myself;
 use super::pump::{Node, Pump};
+use super::status::Traffic;
 use super::tls::{Credentials, random};
 use super::{runtime, settings, start_failed};
 use crate::error::{Result, TransportError};
@@ -46,7 +47,15 @@ pub struct WorkerConfig {
 /// # Errors
 /// A server refuses this process, or cannot be reached in time; the credentials are neither a
 /// worker's nor an operator's; no servers, or too many.
-pub async fn connect(mut config: WorkerConfig) -> Result<Session> {
+pub async fn connect(config: WorkerConfig) -> Result<Session> {
+    Ok(connect_counted(config).await?.0)
+}
+
+/// As [`connect`]; also what the session's connections have carried, told when they have ended.
+///
+/// # Errors
+/// As there.
+pub async fn connect_counted(mut config: WorkerConfig) -> Result<(Session, Carried)> {
     let identity = config.credentials.identity();
     if !matches!(identity.role(), Role::Worker | Role::Operator) {
         let expected = "a certificate of role worker or operator";
@@ -64,12 +73,25 @@ pub async fn connect(mut config: WorkerConfig) -> Result<Session> {
     let wake = Arc::new(Wake::default());
     let process = Process { node: Arc::clone(&node), wake: Arc::clone(&wake), clock, hello };
     let (tell, told) = oneshot::channel();
-    let body = move || process.live(config, tell);
+    let (total, carried) = oneshot::channel();
+    let body = move || process.live(config, tell, total);
     thread::Builder::new().name("worker".into()).spawn(body).map_err(|e| start_failed(&e))?;
     // From here on the session's end is the connections' end, also while they are made.
     let session = Session::new(node, wake);
     told.await.map_err(|gone| start_failed(&gone))??;
-    Ok(session)
+    Ok((session, Carried(carried)))
+}
+
+/// What the connections of a session carry.
+#[derive(Debug)]
+pub struct Carried(oneshot::Receiver<Traffic>);
+
+impl Carried {
+    /// Waits until the connections have ended, after the worker has finished or was dropped: the
+    /// servers have been told then, and the process may end. `None` when there was no connection.
+    pub async fn ended(self) -> Option<Traffic> {
+        self.0.await.ok()
+    }
 }
 
 /// Tells the thread that futures have left outputs in the node.
@@ -94,14 +116,18 @@ type Connected = oneshot::Sender<Result<()>>;
 
 impl Process {
     /// The thread's body.
-    fn live(self, config: WorkerConfig, connected: Connected) {
+    fn live(self, config: WorkerConfig, connected: Connected, total: oneshot::Sender<Traffic>) {
         let prepared = runtime().and_then(|runtime| {
             let _inside = runtime.enter();
             let bind = unspecified(&config.servers);
             Ok((settings::call_only(bind, &config.credentials)?, runtime))
         });
         match prepared {
-            Ok((endpoint, runtime)) => runtime.block_on(self.run(config, endpoint, connected)),
+            Ok((endpoint, runtime)) => {
+                let carried = runtime.block_on(self.run(config, endpoint, connected));
+                // Few want to know.
+                let _ = total.send(carried);
+            },
             Err(error) => {
                 // Whoever asked is gone.
                 drop(connected.send(Err(error)));
@@ -109,7 +135,12 @@ impl Process {
         }
     }
 
-    async fn run(self, config: WorkerConfig, endpoint: quinn::Endpoint, connected: Connected) {
+    async fn run(
+        self,
+        config: WorkerConfig,
+        endpoint: quinn::Endpoint,
+        connected: Connected,
+    ) -> Traffic {
         let Self { node, wake, clock, hello } = self;
         let myself = Myself { hello, dc: config.credentials.identity().dc().into() };
         let living = Living(Arc::clone(&node));
@@ -137,12 +168,14 @@ impl Process {
             // Whoever asked may be gone: then the worker is dropped, and the pump ends by that.
             drop(connected.send(result));
         };
-        tokio::join!(watch, async {
-            pump.run().await;
+        let pumped = async {
+            let (_node, carried) = pump.run().await;
             endpoint.close(Close::Finished.code(), b"the worker ends");
             // Long enough for the farewell to leave.
             let _ = timeout(limits::FAREWELL_MAX, endpoint.wait_idle()).await;
-        });
+            carried
+        };
+        tokio::join!(watch, pumped).1
     }
 }
 
