@@ -19,6 +19,7 @@ mod caller;
 mod hello;
 mod identity;
 mod link;
+mod lives;
 mod meet;
 mod outbox;
 mod pace;

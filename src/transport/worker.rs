@@ -67,7 +67,7 @@ pub async fn connect_counted(mut config: WorkerConfig) -> Result<(Session, Carri
     let token = random()?;
     let servers: Vec<_> = config.servers.iter().map(|(server, _)| *server).collect();
     let plan = Plan::new(&servers, Vec::new(), &[], &config.registry)?;
-    let hello = Hello { peer: Peer::Worker(token), servers: plan.digest() };
+    let hello = Hello { peer: Peer::Worker(token), life: token, servers: plan.digest() };
     let node = WorkerNode::new(plan, token, clock.now(), config.options);
     let node = Arc::new(Mutex::new(node));
     let wake = Arc::new(Wake::default());
@@ -145,7 +145,7 @@ impl Process {
         let myself = Myself { hello, dc: config.credentials.identity().dc().into() };
         let living = Living(Arc::clone(&node));
         let (pump, inbox) = Pump::new(living, clock, Arc::clone(&wake.0));
-        let (outcome, outcomes) = mpsc::unbounded_channel();
+        let (outcome, mut outcomes) = mpsc::unbounded_channel();
         for (server, address) in &config.servers {
             let (endpoint, myself, inbox) = (endpoint.clone(), myself.clone(), inbox.clone());
             let peer = Peer::Server(*server);
@@ -159,14 +159,17 @@ impl Process {
         // The pump keeps the inbox open through its callers; this one's copy must not.
         drop(inbox);
         let servers = config.servers.len();
+        let connected_to = Living(Arc::clone(&node));
         let watch = async move {
-            let result = watch(outcomes, servers, config.connect_max).await;
+            let result = watch(&mut outcomes, servers, config.connect_max).await;
             if result.is_err() {
                 node.lock().close();
                 wake.0.notify_one();
             }
             // Whoever asked may be gone: then the worker is dropped, and the pump ends by that.
             drop(connected.send(result));
+            // Ends with the runtime.
+            tokio::spawn(heed(outcomes, connected_to));
         };
         let pumped = async {
             let (_node, carried) = pump.run().await;
@@ -179,12 +182,19 @@ impl Process {
     }
 }
 
+type Outcomes = mpsc::UnboundedReceiver<(ServerId, Result<(), TransportError>)>;
+
+/// Ends the worker's work when a server refuses it later.
+async fn heed(mut outcomes: Outcomes, node: Living) {
+    while let Some((_, result)) = outcomes.recv().await {
+        if let Err(refused @ TransportError::Refused { .. }) = result {
+            node.fail(refused);
+        }
+    }
+}
+
 /// Waits until every server was reached, or one refuses, or time is up.
-async fn watch(
-    mut outcomes: mpsc::UnboundedReceiver<(ServerId, Result<(), TransportError>)>,
-    servers: usize,
-    connect_max: Duration,
-) -> Result<()> {
+async fn watch(outcomes: &mut Outcomes, servers: usize, connect_max: Duration) -> Result<()> {
     let mut reached = std::collections::BTreeSet::new();
     let mut last = None;
     let all = timeout(connect_max, async {
@@ -215,6 +225,17 @@ async fn watch(
 /// The node as its thread sees it.
 struct Living(Arc<Mutex<WorkerNode>>);
 
+impl Living {
+    /// From here on everything ends with this error.
+    fn fail(&self, error: TransportError) {
+        let mut node = self.0.lock();
+        node.fail(error.into());
+        let woken = node.take_woken();
+        drop(node);
+        woken.into_iter().for_each(Waker::wake);
+    }
+}
+
 impl Node for Living {
     fn handle(&mut self, now: Instant, input: Input) {
         let mut node = self.0.lock();
@@ -226,6 +247,14 @@ impl Node for Living {
 
     fn poll(&mut self) -> Output {
         self.0.lock().poll()
+    }
+
+    fn holds(&self) -> bool {
+        self.0.lock().holds_tables()
+    }
+
+    fn lost(&mut self, server: ServerId) {
+        self.fail(TransportError::Restarted { server });
     }
 
     fn end(&self) -> Option<(Close, &'static str)> {

@@ -90,10 +90,15 @@ impl Cluster {
     }
 }
 
-/// Starts one server of a list.
+/// Starts one server of a list on a free port.
 pub(crate) fn start(papers: &Papers, number: usize, list: &str) -> Served {
-    let number = number.to_string();
-    let places = ["--server", &number, "--servers", list, "--bind", ANY, "--metrics", ANY];
+    start_at(papers, number, list, ANY.parse().unwrap())
+}
+
+/// Starts one server of a list.
+pub(crate) fn start_at(papers: &Papers, number: usize, list: &str, at: SocketAddr) -> Served {
+    let (number, at) = (number.to_string(), at.to_string());
+    let places = ["--server", &number, "--servers", list, "--bind", &at, "--metrics", ANY];
     let shown = papers.of_server();
     let shown: Vec<_> = shown.iter().map(String::as_str).collect();
     Served::start(&[&places[..], &shown].concat())

@@ -70,6 +70,8 @@ pub struct WorkerNode {
     attached: BTreeMap<TableId, Option<Result<(), Refusal>>>,
     leave: Option<(Tick, Option<Result<(), Refusal>>)>,
     closed: bool,
+    /// Why nothing of this worker can go on.
+    failure: Option<Error>,
     up: BTreeSet<ServerId>,
     /// Servers whose connection is gone, and since when.
     down: BTreeMap<ServerId, Instant>,
@@ -132,6 +134,7 @@ impl WorkerNode {
             attached: BTreeMap::new(),
             leave: None,
             closed: false,
+            failure: None,
             up: BTreeSet::new(),
             down: BTreeMap::new(),
             waits: Waits::default(),
@@ -193,6 +196,17 @@ impl WorkerNode {
     /// Requests and ticks without an answer, for a driver's report.
     pub fn unanswered(&self) -> usize {
         self.requests.len() + self.ticks.len()
+    }
+
+    /// Ends all that this worker waits for, now and later, with this error.
+    pub fn fail(&mut self, error: Error) {
+        self.failure.get_or_insert(error);
+        self.wake_all();
+    }
+
+    /// Whether it has handles of tables.
+    pub fn holds_tables(&self) -> bool {
+        self.plan.tables().next().is_some()
     }
 
     /// Ends the worker's life, as if it had been dropped.

@@ -3,7 +3,7 @@
 use std::task::Waker;
 
 use super::{Request, State, WorkerNode};
-use crate::error::{WaitFor, WaitReason};
+use crate::error::{Error, WaitFor, WaitReason};
 use crate::id::{Rank, ServerId};
 use crate::time::{Duration, Instant};
 
@@ -45,6 +45,11 @@ impl WorkerNode {
     /// How often and how long servers have let its requests wait.
     pub fn waited(&self) -> Waited {
         self.waits.before
+    }
+
+    /// Why nothing can go on.
+    pub(in crate::node::worker) fn failure(&self) -> Option<Error> {
+        self.failure.clone()
     }
 
     /// The server that has to answer something and has been away for longest; since when.
