@@ -6,7 +6,7 @@ use archipelago::limits;
 use clap::{ArgGroup, Args, ValueEnum};
 
 use super::Local;
-use crate::servers::ServerEntry;
+use crate::connect::{ConnectArguments, seconds};
 
 /// Options of `demo`.
 #[derive(Clone, Debug, Args)]
@@ -99,32 +99,14 @@ pub struct TrainArguments {
 /// Servers to train against.
 #[derive(Clone, Debug, Default, PartialEq, Args)]
 pub struct ServedArguments {
-    /// Train against these servers: the list that they were given, HOST:PORT in the same order or
-    /// NUMBER=HOST:PORT. Needs --ca, --certificate and --key.
-    #[arg(long, value_name = "[NUMBER=]HOST:PORT", value_delimiter = ',')]
-    #[arg(requires_all = ["ca", "certificate", "key"])]
-    pub servers: Vec<ServerEntry>,
-    /// The authority's certificate (PEM).
-    #[arg(long, value_name = "FILE", requires = "servers")]
-    pub ca: Option<PathBuf>,
-    /// A worker's certificate (PEM), as ps-server cert issue --role worker makes.
-    #[arg(long, value_name = "FILE", requires = "servers")]
-    pub certificate: Option<PathBuf>,
-    /// Its private key (PEM).
-    #[arg(long, value_name = "FILE", requires = "servers")]
-    pub key: Option<PathBuf>,
-    /// The authority's revocation list (PEM). Default: none.
-    #[arg(long, value_name = "FILE", requires = "servers")]
-    pub revoked: Option<PathBuf>,
+    /// Which servers, and as whom.
+    #[command(flatten)]
+    pub connect: ConnectArguments,
     /// Workers of all processes of the run together, the same number in each of them. None reads
     /// before all have joined. Default: those of this process.
     #[arg(long, value_name = "WORKERS", requires = "servers", allow_negative_numbers = true)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=65_536))]
     pub group_size: Option<u32>,
-    /// How long to try until every server has been reached. Default: 30.
-    #[arg(long, value_name = "SECONDS", requires = "servers", allow_negative_numbers = true)]
-    #[arg(value_parser = seconds)]
-    pub connect_max: Option<f64>,
     /// How long anything is waited for, the slowest worker of all processes for one. A server
     /// that is away is given up after 30 seconds at most. Default: 300.
     #[arg(long, value_name = "SECONDS", requires = "servers", allow_negative_numbers = true)]
@@ -158,11 +140,6 @@ fn block_elements(text: &str) -> Result<u32, String> {
     let fits = |count: &u32| count.is_power_of_two() && (least..=most).contains(count);
     let count = text.parse().ok().filter(fits);
     count.ok_or_else(|| format!("expected a power of two from {least} to {most}"))
-}
-
-fn seconds(text: &str) -> Result<f64, String> {
-    let fits = |seconds: &f64| (0.001..=1e6).contains(seconds);
-    text.parse().ok().filter(fits).ok_or_else(|| "expected seconds, 0.001 to 1000000".into())
 }
 
 fn rate(text: &str) -> Result<f64, String> {

@@ -14,6 +14,7 @@ use archipelago::time::{Duration, Instant};
 use archipelago::transport::Role;
 
 use super::arguments::ServedArguments;
+use crate::connect::ConnectArguments;
 use crate::serve::{CredentialFiles, Throwaway};
 use crate::servers::ServerEntry;
 
@@ -81,13 +82,14 @@ impl Loopback {
             address: address.to_string(),
         };
         let CredentialFiles { ca, certificate, key, .. } = self.throwaway.files(Role::Worker);
-        ServedArguments {
+        let connect = ConnectArguments {
             servers: (0..).zip(&self.addresses).map(entry).collect(),
             ca: Some(ca),
             certificate: Some(certificate),
             key: Some(key),
-            ..ServedArguments::default()
-        }
+            ..ConnectArguments::default()
+        };
+        ServedArguments { connect, ..ServedArguments::default() }
     }
 }
 

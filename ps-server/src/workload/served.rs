@@ -9,7 +9,7 @@ use archipelago::id::{Incarnation, Rank};
 use archipelago::node::Registry;
 use archipelago::node::worker::{Blocking, Park, RemoteWorker, WorkerOptions};
 use archipelago::time::Duration;
-use archipelago::transport::{self, Carried, WorkerConfig};
+use archipelago::transport::{self, Carried};
 use archipelago::{Table, Worker, limits};
 use archipelago_workloads::train::read_model;
 
@@ -18,11 +18,8 @@ use super::arguments::ServedArguments;
 use super::job::{Counted, Job, Member, Place};
 use super::model::JobError;
 use super::stop::Stop;
-use crate::serve::CredentialFiles;
+use crate::connect::ConnectArguments;
 use crate::servers::Servers;
-
-/// How long to try until every server has been reached, unless told otherwise.
-const CONNECT_MAX: Duration = Duration::from_secs(30);
 
 /// Why training against servers cannot begin or go on, and what to do about it.
 #[derive(Debug, thiserror::Error)]
@@ -57,10 +54,9 @@ enum ServedError {
 
 /// A cluster's servers, and how to reach them.
 pub(crate) struct Served {
+    connect: ConnectArguments,
     servers: Servers,
-    files: CredentialFiles,
     options: WorkerOptions,
-    connect_max: Duration,
     stop: Stop,
     run: String,
     size: u32,
@@ -72,21 +68,11 @@ pub(crate) struct Served {
 impl Served {
     /// The servers that the command line names.
     pub(crate) fn of(arguments: &ServedArguments, stop: Stop) -> anyhow::Result<Self> {
-        let file = |path: &Option<std::path::PathBuf>, option: &str| {
-            path.clone().with_context(|| format!("--servers needs {option} FILE"))
-        };
-        let seconds = |given: Option<f64>| given.map(Duration::from_secs_f64);
-        let wait_max = seconds(arguments.wait_max).unwrap_or(limits::WAIT_MAX);
+        let wait_max = arguments.wait_max.map_or(limits::WAIT_MAX, Duration::from_secs_f64);
         Ok(Self {
-            servers: Servers::new(&arguments.servers)?,
-            files: CredentialFiles {
-                ca: file(&arguments.ca, "--ca")?,
-                certificate: file(&arguments.certificate, "--certificate")?,
-                key: file(&arguments.key, "--key")?,
-                revoked: arguments.revoked.clone(),
-            },
+            connect: arguments.connect.clone(),
+            servers: Servers::new(&arguments.connect.servers)?,
             options: WorkerOptions { wait_max, ..WorkerOptions::default() },
-            connect_max: seconds(arguments.connect_max).unwrap_or(CONNECT_MAX),
             stop,
             run: String::new(),
             size: 0,
@@ -102,13 +88,7 @@ impl Served {
         group: &str,
         size: u32,
     ) -> anyhow::Result<(Vec<Table>, Member<Self>)> {
-        let config = WorkerConfig {
-            servers: self.servers.resolve()?,
-            registry: Registry::built_in(),
-            credentials: self.files.load()?,
-            options: self.options,
-            connect_max: self.connect_max,
-        };
+        let config = self.connect.config(Registry::built_in(), self.options)?;
         let joining = async {
             let (session, carried) = transport::connect_counted(config).await?;
             let mut tables = Vec::new();

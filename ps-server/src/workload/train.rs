@@ -20,7 +20,7 @@ const ADVICE: &str = "lower --rate, or scale features of very different size";
 pub(crate) fn run(arguments: &TrainArguments, out: &mut dyn Write) -> anyhow::Result<()> {
     let served = &arguments.served;
     ensure!(
-        arguments.embedded == served.servers.is_empty(),
+        arguments.embedded == served.connect.servers.is_empty(),
         "train needs either --embedded, to train in this process, or --servers ADDR,.."
     );
     let mut model = data::load(arguments)?;
