@@ -390,11 +390,16 @@ pub enum WaitError {
         /// What the wait was for.
         reason: WaitReason,
     },
-    /// The server that had to answer is down.
-    #[error("{server} is down; a retry is safe")]
+    /// The server that has to answer cannot be reached.
+    #[error(
+        "{server} has been away for {}: look whether it runs and can be reached; a retry is safe",
+        Seconds(*away)
+    )]
     ServerDown {
         /// The server.
         server: ServerId,
+        /// For how long.
+        away: Duration,
     },
 }
 

@@ -104,6 +104,8 @@ pub const RING_POINTS_MAX: usize = 1 << 20;
 pub const HISTORY_EVENTS_MAX: usize = 16 << 20;
 /// A worker that nobody has heard of for this long is declared dead.
 pub const WORKER_SILENCE_MAX: Duration = Duration::from_secs(30);
+/// A server that a worker cannot reach for this long is no longer waited for.
+pub const SERVER_AWAY_MAX: Duration = Duration::from_secs(30);
 /// How often a worker that has nothing else to say sends a heartbeat.
 pub const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(5);
 /// How long a wait lasts unless the caller says otherwise.

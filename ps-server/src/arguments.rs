@@ -28,7 +28,7 @@ pub enum Command {
     Status(StatusArguments),
     /// Make, issue, revoke and show certificates.
     Cert(CertArguments),
-    /// Train a digits classifier in this process under Bsp, Ssp and Eventual, and compare.
+    /// Start servers on loopback, train a digits classifier under Bsp, Ssp and Eventual, compare.
     #[cfg(feature = "workloads")]
     Demo(DemoArguments),
     /// Train a model on files and score it on held-out rows.

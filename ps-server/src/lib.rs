@@ -10,12 +10,14 @@ mod files;
 mod logs;
 mod serve;
 mod servers;
+mod signals;
 mod status;
 mod units;
 #[cfg(feature = "workloads")]
 mod workload;
 
 use std::io::Write;
+use std::process::ExitCode;
 
 pub use arguments::{Arguments, Command};
 pub use cert::{
@@ -30,7 +32,7 @@ pub use serve::{
 pub use servers::{ServerEntry, Servers, ServersError};
 pub use status::StatusArguments;
 #[cfg(feature = "workloads")]
-pub use workload::{DemoArguments, Local, ModelKind, TrainArguments};
+pub use workload::{DemoArguments, Local, ModelKind, ServedArguments, Stopped, TrainArguments};
 
 /// Runs a command; its report goes to `out`, progress, log lines and what `train` finds in its
 /// files to the error stream.
@@ -52,4 +54,15 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<()> {
         #[cfg(feature = "workloads")]
         Command::Train(train) => workload::train(train, out),
     }
+}
+
+/// What a process ends with whose command has failed: what a shell expects of one that was
+/// stopped, else 1.
+pub fn exit_code(error: &anyhow::Error) -> ExitCode {
+    #[cfg(feature = "workloads")]
+    if let Some(stopped) = error.downcast_ref::<Stopped>() {
+        return ExitCode::from(stopped.exit_code);
+    }
+    tracing::debug!(%error, "the command has failed");
+    ExitCode::FAILURE
 }

@@ -22,7 +22,10 @@ fn the_demo_prints_a_json_line_per_policy() {
     let lines: Vec<serde_json::Value> =
         text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     let policies: Vec<_> = lines.iter().map(|line| line["policy"].clone()).collect();
-    assert_eq!(policies, ["bsp", "ssp:2", "eventual"]);
+    assert_eq!(policies, ["bsp", "ssp:2", "eventual", "bsp"]);
+    let servers: Vec<_> = lines.iter().map(|line| line["servers"].as_u64()).collect();
+    assert_eq!(servers, [Some(2), Some(2), Some(2), Some(0)]);
+    assert_eq!(lines[0]["digest"], lines[3]["digest"]);
     for line in lines {
         for field in ["seconds", "bytes_up", "bytes_down", "accuracy"] {
             assert!(line[field].as_f64().expect(field) > 0.0, "{field} of {line}");
@@ -37,6 +40,10 @@ fn the_demo_prints_a_table() {
     assert!(text.contains("log-loss") && text.contains("time: training alone"), "{text}");
     let finished = text.lines().filter(|line| line.contains(" finished: ")).count();
     assert_eq!(finished, 3, "whoever stops the demo has what is finished: {text}");
+    assert!(text.contains("once more in one process: the same bits (digest "), "{text}");
+    let alone = ps_server(&["demo", "--embedded", "--epochs", "1", "--workers", "2"]);
+    let text = String::from_utf8(alone.stdout).expect("UTF-8");
+    assert!(text.contains("no server") && text.contains("as encoded"), "{text}");
 }
 
 /// Trains on files of these contents; both may be the same.
@@ -189,7 +196,7 @@ fn complaints_say_what_to_do() {
     let files = ["train", "--model", "sparse-lr", "--train", "/nowhere", "--test", "/nowhere"];
     let options = [&files[..], &["--embedded"]].concat();
     let missing = complaint(&["train"]);
-    for option in ["  --embedded\n", "  --model <MODEL>\n", "  --train <FILE>\n"] {
+    for option in ["--embedded|--servers", "  --model <MODEL>\n", "  --train <FILE>\n"] {
         assert!(missing.contains(option), "{missing}");
     }
     let missing = complaint(&options);
@@ -204,6 +211,7 @@ fn complaints_say_what_to_do() {
         ("--epochs", "-1 is not in 1..="),
         ("--workers", "-1 is not in 1..="),
         ("--shards", "-1 is not in 1..="),
+        ("--block-elements", "expected a power of two from 64 to 65536"),
     ] {
         let text = complaint(&[&options[..], &[option, "-1"]].concat());
         let whole = format!("invalid value '-1' for '{option}");

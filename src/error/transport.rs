@@ -1,6 +1,7 @@
 //! What goes wrong between processes.
 
 use super::Blame;
+use crate::id::ServerId;
 
 /// A peer cannot be reached, or is not who it should be.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -40,6 +41,15 @@ pub enum TransportError {
         /// What happened.
         problem: String,
     },
+    /// A server was started again while others reckoned with what it held.
+    #[error(
+        "{server} was started again and has lost its tables: start all servers again, then train \
+         from the beginning"
+    )]
+    Restarted {
+        /// The server.
+        server: ServerId,
+    },
     /// One side does not accept the other. Trying again does not help.
     #[error("{peer} refused: {reason}")]
     Refused {
@@ -55,7 +65,7 @@ impl TransportError {
         match self {
             Self::Credentials { .. } | Self::Identity { .. } | Self::Bind { .. } => Blame::Caller,
             Self::Unreachable { .. } => Blame::Circumstance,
-            Self::Refused { .. } => Blame::Peer,
+            Self::Refused { .. } | Self::Restarted { .. } => Blame::Peer,
         }
     }
 }

@@ -2,8 +2,10 @@
 
 use std::net::SocketAddr;
 
+use quinn::ConnectionError;
+
 use super::link::Inbox;
-use super::meet::{Myself, call};
+use super::meet::{Myself, call, failed};
 use crate::error::TransportError;
 use crate::limits;
 use crate::node::Peer;
@@ -37,9 +39,14 @@ impl Caller {
             prepare(&mut endpoint);
             match call(&endpoint, address, peer, &myself, &inbox).await {
                 Ok(link) => {
-                    wait = limits::CALL_AGAIN_MIN;
                     outcome(Ok(()));
-                    link.closed().await;
+                    let why = link.closed().await;
+                    match failed(peer, address, &why) {
+                        refused @ TransportError::Refused { .. } => outcome(Err(refused)),
+                        // This side has refused the other.
+                        _ if why == ConnectionError::LocallyClosed => {},
+                        _ => wait = limits::CALL_AGAIN_MIN,
+                    }
                 },
                 Err(error) => {
                     tracing::info!(%error, again_after = ?wait, "a call failed");

@@ -5,6 +5,7 @@
 //! | 4 | magic `ahoy` |
 //! | 1 | 0: a server, 1: a worker |
 //! | 8 | the server's number, or the worker's token |
+//! | 8 | the life of the process: drawn when it starts |
 //! | 16 | digest of the list of servers |
 //!
 //! TLS has proved role and data centre by then; the hello adds which of them it is. Peers whose
@@ -16,14 +17,14 @@ use crate::id::ServerId;
 use crate::node::Peer;
 
 /// Bytes of a hello.
-pub const HELLO_BYTES: usize = 4 + 1 + 8 + 16;
+pub const HELLO_BYTES: usize = 4 + 1 + 8 + 8 + 16;
 
 /// Who speaks, and in which cluster.
 ///
 /// ```
 /// use archipelago::{node::Peer, transport::Hello};
 ///
-/// let hello = Hello { peer: Peer::Worker(7), servers: 1 << 100 };
+/// let hello = Hello { peer: Peer::Worker(7), life: 3, servers: 1 << 100 };
 /// assert_eq!(Hello::decode(&hello.encode())?, hello);
 /// # Ok::<(), archipelago::error::FrameError>(())
 /// ```
@@ -31,6 +32,8 @@ pub const HELLO_BYTES: usize = 4 + 1 + 8 + 16;
 pub struct Hello {
     /// Who.
     pub peer: Peer,
+    /// Another number than before: it was started again, and holds nothing of what it held.
+    pub life: u64,
     /// The digest of the servers that it knows of: [`Plan::digest`](crate::node::Plan::digest).
     pub servers: u128,
 }
@@ -46,6 +49,7 @@ impl Hello {
         };
         writer.u8(kind);
         writer.u64(number);
+        writer.u64(self.life);
         writer.raw(&self.servers.to_le_bytes());
         writer.finish()
     }
@@ -71,9 +75,9 @@ impl Hello {
             WORKER => Peer::Worker(number),
             _ => return Err(malformed("kind of a peer", u64::from(kind))),
         };
-        let (low, high) = (reader.u64()?, reader.u64()?);
+        let (life, low, high) = (reader.u64()?, reader.u64()?, reader.u64()?);
         reader.end()?;
-        Ok(Self { peer, servers: u128::from(high) << 64 | u128::from(low) })
+        Ok(Self { peer, life, servers: u128::from(high) << 64 | u128::from(low) })
     }
 }
 
@@ -89,8 +93,10 @@ mod tests {
 
     #[test]
     fn the_bytes_are_golden() {
-        let hello = Hello { peer: Peer::Server(ServerId(3)), servers: 0x1_0000_0000_0000_0002 };
-        let expected = *b"ahoy\0\x03\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0";
+        let (peer, servers) = (Peer::Server(ServerId(3)), 0x1_0000_0000_0000_0002);
+        let hello = Hello { peer, life: 4, servers };
+        let expected =
+            *b"ahoy\0\x03\0\0\0\0\0\0\0\x04\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0";
         assert_eq!(hello.encode(), expected);
         assert_eq!(HELLO_BYTES, expected.len());
     }

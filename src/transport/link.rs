@@ -4,6 +4,7 @@ use quinn::{Connection, VarInt};
 use rustls::pki_types::CertificateDer;
 use tokio::sync::{mpsc, oneshot};
 
+use super::hello::Hello;
 use super::identity::Role;
 use super::outbox::{self, Ended, Outbox, Outgoing, Queued};
 use super::pump::Counted;
@@ -92,6 +93,7 @@ impl Inbox {
 #[derive(Debug)]
 pub(super) struct Link {
     peer: Peer,
+    life: u64,
     /// What its certificate allows.
     role: Role,
     connection: Connection,
@@ -102,13 +104,13 @@ impl Link {
     /// Takes over a connection on which both sides have said hello, with its control streams;
     /// starts the tasks that read and write. They end with the connection.
     pub(super) fn start(
-        (peer, role): (Peer, Role),
+        (hello, role): (Hello, Role),
         connection: Connection,
         control: (quinn::SendStream, quinn::RecvStream),
         inbox: &Inbox,
     ) -> Arc<Self> {
         let (outbox, to_control, to_data) = Outbox::new(DATA_STREAMS, share::share_of(1));
-        let link = Arc::new(Self { peer, role, connection, outbox });
+        let link = Arc::new(Self { peer: hello.peer, life: hello.life, role, connection, outbox });
         let (sender, receiver) = control;
         tokio::spawn(write(Arc::clone(&link), sender, to_control, inbox.clone()));
         for (number, frames) in (0..).zip(to_data) {
@@ -120,6 +122,11 @@ impl Link {
 
     pub(super) fn peer(&self) -> Peer {
         self.peer
+    }
+
+    /// Which life of the peer it is.
+    pub(super) fn life(&self) -> u64 {
+        self.life
     }
 
     /// Queues a message; whether the link has become full by it. A peer that lets too much wait
@@ -181,9 +188,9 @@ impl Link {
         }
     }
 
-    /// Waits for the connection's end.
-    pub(super) async fn closed(&self) {
-        self.connection.closed().await;
+    /// Waits for the connection's end; why it ended.
+    pub(super) async fn closed(&self) -> quinn::ConnectionError {
+        self.connection.closed().await
     }
 
     /// Ends the connection; the peer is told why.
@@ -204,7 +211,7 @@ async fn open(link: Arc<Link>, stream: Stream, frames: Outgoing, inbox: Inbox) {
 async fn write(link: Arc<Link>, sender: quinn::SendStream, frames: Outgoing, inbox: Inbox) {
     let ended = tokio::select! {
         ended = write_all(&link, sender, frames, &inbox) => ended,
-        () = link.closed() => Ended::Gone,
+        _ = link.closed() => Ended::Gone,
     };
     if ended == Ended::Stalled {
         tracing::warn!(peer = %link.peer, "closing the connection: nothing is read");

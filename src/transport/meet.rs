@@ -60,7 +60,7 @@ pub(super) async fn call(
             .ok_or_else(|| format!("expected {expected}, found {found}"))
     });
     match checked {
-        Ok(role) => Ok(Link::start((expected, role), connection, (sender, receiver), inbox)),
+        Ok(role) => Ok(Link::start((hello, role), connection, (sender, receiver), inbox)),
         Err(reason) => Err(refuse(reason)),
     }
 }
@@ -101,7 +101,7 @@ pub(super) async fn answer_call(
         Ok::<_, String>(sender)
     };
     let sender = greeted.await.map_err(unreachable)?;
-    Ok(Link::start((hello.peer, role), connection, (sender, receiver), inbox))
+    Ok(Link::start((hello, role), connection, (sender, receiver), inbox))
 }
 
 /// Opens this side's control stream.
@@ -184,8 +184,8 @@ fn reason_of(broken: &Broken) -> String {
     }
 }
 
-/// Why a call failed: the other side's refusal, or circumstances.
-fn failed(peer: Peer, address: SocketAddr, error: &ConnectionError) -> TransportError {
+/// Why a call failed, or the connection ended: the other side's refusal, or circumstances.
+pub(super) fn failed(peer: Peer, address: SocketAddr, error: &ConnectionError) -> TransportError {
     let refused = |reason: String| TransportError::Refused { peer: peer.to_string(), reason };
     match error {
         ConnectionError::ApplicationClosed(close)

@@ -19,6 +19,7 @@ mod caller;
 mod hello;
 mod identity;
 mod link;
+mod lives;
 mod meet;
 mod outbox;
 mod pace;
@@ -36,7 +37,7 @@ pub use identity::{Identity, Role};
 pub use server::{Server, ServerConfig, ServerHandle};
 pub use status::{Handshakes, LinkStatus, ServerStatus, TableStatus, Traffic};
 pub use tls::Credentials;
-pub use worker::{WorkerConfig, connect};
+pub use worker::{Carried, WorkerConfig, connect, connect_counted};
 
 use crate::error::{Error, Result, TransportError};
 

@@ -6,9 +6,12 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant as Deadline, sleep_until};
 
 use super::link::{Close, Event, Inbox, Link};
+use super::lives::{Lives, Met};
 use super::share::share_of;
 use super::status::{LinkStatus, TableStatus, Traffic};
 use super::tls::Judge;
+use crate::error::TransportError;
+use crate::id::ServerId;
 use crate::limits::{INBOX_MESSAGES_MAX, PEERS_MAX};
 use crate::node::{Input, Output, Peer};
 use crate::os::Clock;
@@ -28,6 +31,10 @@ pub(super) trait Node {
     fn poll(&mut self) -> Output;
     /// Whether the loop should end, and what peers are told then.
     fn end(&self) -> Option<(Close, &'static str)>;
+    /// Whether it knows of tables, which a server that is started again has lost.
+    fn holds(&self) -> bool;
+    /// A server was started again.
+    fn lost(&mut self, _server: ServerId) {}
     /// Its tables, and how many requests wait there.
     fn tables(&self) -> (Vec<TableStatus>, usize) {
         (Vec::new(), 0)
@@ -50,6 +57,7 @@ pub(super) struct Pump<N> {
     node: N,
     clock: Clock,
     links: BTreeMap<Peer, Arc<Link>>,
+    lives: Lives,
     /// What each of them may take of this process's memory.
     share: usize,
     control: mpsc::Receiver<Event>,
@@ -68,15 +76,35 @@ impl<N: Node> Pump<N> {
     pub(super) fn new(node: N, clock: Clock, notify: Arc<Notify>) -> (Self, Inbox) {
         let (to_control, control) = mpsc::channel(INBOX_MESSAGES_MAX);
         let (to_data, data) = mpsc::channel(INBOX_MESSAGES_MAX);
-        let (links, share, wake_at) = (BTreeMap::new(), share_of(0), None);
+        let (links, lives) = (BTreeMap::new(), Lives::default());
+        let (share, wake_at) = (share_of(0), None);
         let (carried, judge) = (Traffic::default(), None);
-        let pump =
-            Self { node, clock, links, share, control, data, wake_at, carried, judge, notify };
+        let pump = Self {
+            node,
+            clock,
+            links,
+            lives,
+            share,
+            control,
+            data,
+            wake_at,
+            carried,
+            judge,
+            notify,
+        };
         (pump, Inbox { control: to_control, data: to_data, pool: Pool::default() })
     }
 
-    /// Runs until the node is closed or nobody feeds it any more.
-    pub(super) async fn run(mut self) -> N {
+    /// Runs until the node is closed or nobody feeds it any more; the node, and what its links
+    /// have carried.
+    pub(super) async fn run(mut self) -> (N, Traffic) {
+        self.run_on().await;
+        let Self { node, links, mut carried, .. } = self;
+        links.values().for_each(|link| carried.add(link.status().traffic));
+        (node, carried)
+    }
+
+    async fn run_on(&mut self) {
         let mut in_a_row = 0;
         loop {
             self.carry_out().await;
@@ -84,7 +112,7 @@ impl<N: Node> Pump<N> {
                 for link in self.links.values() {
                     link.close(why, reason);
                 }
-                return self.node;
+                return;
             }
             if in_a_row == CONTROL_IN_A_ROW_MAX {
                 in_a_row = 0;
@@ -101,7 +129,7 @@ impl<N: Node> Pump<N> {
                         in_a_row += 1;
                         self.on_event(event);
                     },
-                    None => return self.node,
+                    None => return,
                 },
                 () = self.notify.notified() => {},
                 () = sleep_until(wake.unwrap_or_else(Deadline::now)), if wake.is_some() => {
@@ -115,7 +143,7 @@ impl<N: Node> Pump<N> {
                         in_a_row = 0;
                         self.on_event(event);
                     },
-                    None => return self.node,
+                    None => return,
                 },
             }
         }
@@ -149,6 +177,10 @@ impl<N: Node> Pump<N> {
         if let Some(Err(reason)) = self.judge.as_ref().map(|judge| judge.hear(&link)) {
             return link.close(Close::Refused, &reason);
         }
+        if let Err(reason) = self.meet(&link) {
+            tracing::warn!(%peer, %reason, "a connection ends");
+            return link.close(Close::Refused, &reason);
+        }
         if self.links.len() >= PEERS_MAX && !self.links.contains_key(&peer) {
             return link.close(Close::Busy, "this process has as many peers as it may");
         }
@@ -160,6 +192,25 @@ impl<N: Node> Pump<N> {
         }
         self.share_out();
         self.node.handle(now, Input::PeerUp(peer));
+    }
+
+    /// Whether a peer is who it was; the reason why it cannot be let in.
+    fn meet(&mut self, link: &Link) -> Result<(), String> {
+        let Peer::Server(server) = link.peer() else {
+            return self.lives.lost().map_or(Ok(()), |server| Err(started_again(server)));
+        };
+        let (linked, holds) = (self.links.contains_key(&link.peer()), self.node.holds());
+        match self.lives.meet(server, link.life(), linked, holds) {
+            Met::Welcome => Ok(()),
+            Met::Twice => Err(format!(
+                "{server} is here already, and is another process: give every server a number of \
+                 its own (one that was started again is let in once its former self has timed out)"
+            )),
+            Met::Anew => {
+                self.node.lost(server);
+                Err(started_again(server))
+            },
+        }
     }
 
     fn on_down(&mut self, now: Instant, link: &Arc<Link>, why: &quinn::ConnectionError) {
@@ -241,6 +292,10 @@ impl<N: Node> Pump<N> {
             }
         }
     }
+}
+
+fn started_again(server: ServerId) -> String {
+    TransportError::Restarted { server }.to_string()
 }
 
 /// Whether the peer has said that it will not come back.

@@ -14,10 +14,10 @@ use super::meet::{Myself, answer_call};
 use super::pace::Pace;
 use super::pump::{Node, Pump};
 use super::status::{Handshakes, ServerStatus, TableStatus};
-use super::tls::Credentials;
+use super::tls::{Credentials, random};
 use super::{runtime, settings, start_failed};
 use crate::error::{Result, SpecError, TransportError};
-use crate::id::ServerId;
+use crate::id::{CatalogVersion, ServerId};
 use crate::limits;
 use crate::node::server::{ServerNode, ServerOptions};
 use crate::node::{Input, Output, Peer, Plan, Registry};
@@ -181,6 +181,10 @@ impl Node for Serving {
         asked.then_some((Close::Finished, "the server stops"))
     }
 
+    fn holds(&self) -> bool {
+        self.node.plan().version() > CatalogVersion(0)
+    }
+
     fn tables(&self) -> (Vec<TableStatus>, usize) {
         let tables = self.node.plan().tables().map(|planned| &planned.table);
         let status = tables.filter_map(|table| {
@@ -236,7 +240,8 @@ impl Prepared {
             let (table, found) = ("cluster".into(), format!("{servers:?}"));
             return Err(SpecError::Field { table, field, expected, found }.into());
         }
-        let hello = Hello { peer: Peer::Server(server), servers: plan.digest() };
+        let (peer, life, servers) = (Peer::Server(server), random()?, plan.digest());
+        let hello = Hello { peer, life, servers };
         let myself = Myself { hello, dc: identity.dc().into() };
         let clock = Clock::start();
         let node = ServerNode::new(plan, server, clock.now(), options)?;
@@ -277,7 +282,7 @@ impl Prepared {
         endpoint.close(Close::Finished.code(), b"the server stops");
         // Long enough for the farewell to leave; a peer that is gone is not waited for.
         let _ = timeout(limits::FAREWELL_MAX, endpoint.wait_idle()).await;
-        serving.ok().map(|serving| serving.node)
+        serving.ok().map(|(serving, _carried)| serving.node)
     }
 }
 

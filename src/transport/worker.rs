@@ -13,6 +13,7 @@ use super::identity::Role;
 use super::link::Close;
 use super::meet::Myself;
 use super::pump::{Node, Pump};
+use super::status::Traffic;
 use super::tls::{Credentials, random};
 use super::{runtime, settings, start_failed};
 use crate::error::{Result, TransportError};
@@ -46,7 +47,15 @@ pub struct WorkerConfig {
 /// # Errors
 /// A server refuses this process, or cannot be reached in time; the credentials are neither a
 /// worker's nor an operator's; no servers, or too many.
-pub async fn connect(mut config: WorkerConfig) -> Result<Session> {
+pub async fn connect(config: WorkerConfig) -> Result<Session> {
+    Ok(connect_counted(config).await?.0)
+}
+
+/// As [`connect`]; also what the session's connections have carried, told when they have ended.
+///
+/// # Errors
+/// As there.
+pub async fn connect_counted(mut config: WorkerConfig) -> Result<(Session, Carried)> {
     let identity = config.credentials.identity();
     if !matches!(identity.role(), Role::Worker | Role::Operator) {
         let expected = "a certificate of role worker or operator";
@@ -58,18 +67,31 @@ pub async fn connect(mut config: WorkerConfig) -> Result<Session> {
     let token = random()?;
     let servers: Vec<_> = config.servers.iter().map(|(server, _)| *server).collect();
     let plan = Plan::new(&servers, Vec::new(), &[], &config.registry)?;
-    let hello = Hello { peer: Peer::Worker(token), servers: plan.digest() };
+    let hello = Hello { peer: Peer::Worker(token), life: token, servers: plan.digest() };
     let node = WorkerNode::new(plan, token, clock.now(), config.options);
     let node = Arc::new(Mutex::new(node));
     let wake = Arc::new(Wake::default());
     let process = Process { node: Arc::clone(&node), wake: Arc::clone(&wake), clock, hello };
     let (tell, told) = oneshot::channel();
-    let body = move || process.live(config, tell);
+    let (total, carried) = oneshot::channel();
+    let body = move || process.live(config, tell, total);
     thread::Builder::new().name("worker".into()).spawn(body).map_err(|e| start_failed(&e))?;
     // From here on the session's end is the connections' end, also while they are made.
     let session = Session::new(node, wake);
     told.await.map_err(|gone| start_failed(&gone))??;
-    Ok(session)
+    Ok((session, Carried(carried)))
+}
+
+/// What the connections of a session carry.
+#[derive(Debug)]
+pub struct Carried(oneshot::Receiver<Traffic>);
+
+impl Carried {
+    /// Waits until the connections have ended, after the worker has finished or was dropped: the
+    /// servers have been told then, and the process may end. `None` when there was no connection.
+    pub async fn ended(self) -> Option<Traffic> {
+        self.0.await.ok()
+    }
 }
 
 /// Tells the thread that futures have left outputs in the node.
@@ -94,14 +116,18 @@ type Connected = oneshot::Sender<Result<()>>;
 
 impl Process {
     /// The thread's body.
-    fn live(self, config: WorkerConfig, connected: Connected) {
+    fn live(self, config: WorkerConfig, connected: Connected, total: oneshot::Sender<Traffic>) {
         let prepared = runtime().and_then(|runtime| {
             let _inside = runtime.enter();
             let bind = unspecified(&config.servers);
             Ok((settings::call_only(bind, &config.credentials)?, runtime))
         });
         match prepared {
-            Ok((endpoint, runtime)) => runtime.block_on(self.run(config, endpoint, connected)),
+            Ok((endpoint, runtime)) => {
+                let carried = runtime.block_on(self.run(config, endpoint, connected));
+                // Few want to know.
+                let _ = total.send(carried);
+            },
             Err(error) => {
                 // Whoever asked is gone.
                 drop(connected.send(Err(error)));
@@ -109,12 +135,17 @@ impl Process {
         }
     }
 
-    async fn run(self, config: WorkerConfig, endpoint: quinn::Endpoint, connected: Connected) {
+    async fn run(
+        self,
+        config: WorkerConfig,
+        endpoint: quinn::Endpoint,
+        connected: Connected,
+    ) -> Traffic {
         let Self { node, wake, clock, hello } = self;
         let myself = Myself { hello, dc: config.credentials.identity().dc().into() };
         let living = Living(Arc::clone(&node));
         let (pump, inbox) = Pump::new(living, clock, Arc::clone(&wake.0));
-        let (outcome, outcomes) = mpsc::unbounded_channel();
+        let (outcome, mut outcomes) = mpsc::unbounded_channel();
         for (server, address) in &config.servers {
             let (endpoint, myself, inbox) = (endpoint.clone(), myself.clone(), inbox.clone());
             let peer = Peer::Server(*server);
@@ -128,31 +159,45 @@ impl Process {
         // The pump keeps the inbox open through its callers; this one's copy must not.
         drop(inbox);
         let servers = config.servers.len();
+        let connected_to = Living(Arc::clone(&node));
         let watch = async move {
-            let result = watch(outcomes, servers, config.connect_max).await;
+            let result = watch(&mut outcomes, servers, config.connect_max).await;
             if result.is_err() {
                 node.lock().close();
                 wake.0.notify_one();
             }
             // Whoever asked may be gone: then the worker is dropped, and the pump ends by that.
             drop(connected.send(result));
+            // Ends with the runtime.
+            tokio::spawn(heed(outcomes, connected_to));
         };
-        tokio::join!(watch, async {
+        let pumped = async {
             // As a task: the future that a runtime blocks on is polled by way of its sockets.
-            let _ended = tokio::spawn(pump.run()).await;
+            let pumped = tokio::spawn(pump.run()).await;
+            // A loop that has panicked takes its counters along.
+            let carried = pumped.map_or_else(|_panic| Traffic::default(), |(_, carried)| carried);
             endpoint.close(Close::Finished.code(), b"the worker ends");
             // Long enough for the farewell to leave.
             let _ = timeout(limits::FAREWELL_MAX, endpoint.wait_idle()).await;
-        });
+            carried
+        };
+        tokio::join!(watch, pumped).1
+    }
+}
+
+type Outcomes = mpsc::UnboundedReceiver<(ServerId, Result<(), TransportError>)>;
+
+/// Ends the worker's work when a server refuses it later.
+async fn heed(mut outcomes: Outcomes, node: Living) {
+    while let Some((_, result)) = outcomes.recv().await {
+        if let Err(refused @ TransportError::Refused { .. }) = result {
+            node.fail(refused);
+        }
     }
 }
 
 /// Waits until every server was reached, or one refuses, or time is up.
-async fn watch(
-    mut outcomes: mpsc::UnboundedReceiver<(ServerId, Result<(), TransportError>)>,
-    servers: usize,
-    connect_max: Duration,
-) -> Result<()> {
+async fn watch(outcomes: &mut Outcomes, servers: usize, connect_max: Duration) -> Result<()> {
     let mut reached = std::collections::BTreeSet::new();
     let mut last = None;
     let all = timeout(connect_max, async {
@@ -183,6 +228,17 @@ async fn watch(
 /// The node as its thread sees it.
 struct Living(Arc<Mutex<WorkerNode>>);
 
+impl Living {
+    /// From here on everything ends with this error.
+    fn fail(&self, error: TransportError) {
+        let mut node = self.0.lock();
+        node.fail(error.into());
+        let woken = node.take_woken();
+        drop(node);
+        woken.into_iter().for_each(Waker::wake);
+    }
+}
+
 impl Node for Living {
     fn handle(&mut self, now: Instant, input: Input) {
         let mut node = self.0.lock();
@@ -194,6 +250,14 @@ impl Node for Living {
 
     fn poll(&mut self) -> Output {
         self.0.lock().poll()
+    }
+
+    fn holds(&self) -> bool {
+        self.0.lock().holds_tables()
+    }
+
+    fn lost(&mut self, server: ServerId) {
+        self.fail(TransportError::Restarted { server });
     }
 
     fn end(&self) -> Option<(Close, &'static str)> {

@@ -1,6 +1,5 @@
 //! What every training loop does around its own step: batches in their order, ticks, the report.
 
-use archipelago::id::Rank;
 use archipelago::{PushOptions, Result, Seen, Table, Worker};
 
 use crate::data::{Batches, Examples, Share};
@@ -106,7 +105,7 @@ impl<'a, W: Worker> Course<'a, W> {
 
     /// Reads the model if asked to, leaves the group and sums up.
     pub(crate) async fn finish(mut self, tables: &[Table]) -> Result<TrainReport> {
-        if self.pace.final_model && self.me.origin().rank == Rank(0) {
+        if self.pace.final_model == Some(self.me.origin().rank) {
             self.report.model = Some(read_model(self.me, tables).await?);
         }
         self.me.finish().await?;

@@ -204,6 +204,7 @@ mod tests {
     use crate::descent::gradient;
     use crate::testing::{gradient_error, scattered, trained};
     use archipelago::embed::EmbedWorker;
+    use archipelago::id::Rank;
 
     #[test]
     fn the_gradient_is_that_of_the_loss() {
@@ -227,7 +228,7 @@ mod tests {
     fn digits_are_learned_on_small_blocks_and_repeat_bit_by_bit() {
         let (data, test) = digits_split().unwrap();
         let mut config = Config { block_elements: 256, ..Config::default() };
-        config.pace.final_model = true;
+        config.pace.final_model = Some(Rank(0));
         config.pace.epochs = 10;
         let trained = || {
             let train = async |me: &EmbedWorker, tables: &[Table], share: &Share<'_, DenseData>| {

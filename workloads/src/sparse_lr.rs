@@ -194,6 +194,7 @@ mod tests {
     use super::*;
     use crate::testing::{self, gradient_error, scattered};
     use archipelago::embed::EmbedWorker;
+    use archipelago::id::Rank;
     use archipelago::rng::Rng;
 
     /// Rows of a known linear model over 40 features, two or three features a row.
@@ -274,7 +275,7 @@ mod tests {
     fn two_workers_step_like_one_with_the_batches_of_both() {
         let data = rows(5);
         let mut config = Config { rule: Extension::new("sgd/1"), ..Config::default() };
-        config.pace = Pace { iterations: Some(3), final_model: true, ..Pace::new(9, 0) };
+        config.pace = Pace { iterations: Some(3), final_model: Some(Rank(0)), ..Pace::new(9, 0) };
         let (one, _) = trained(&data, &config, 1);
         let (two, reports) = trained(&data, &config, 2);
         assert!(one.iter().zip(&two).all(|(a, b)| (a - b).abs() < 1e-6), "{one:?} {two:?}");

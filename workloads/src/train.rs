@@ -33,15 +33,15 @@ pub struct Pace {
     /// Modelled nanoseconds per floating-point operation, passed to `Worker::compute`: time in
     /// the simulator, nothing elsewhere. Default 1, about what one core does with these kernels.
     pub flop_nanoseconds: f64,
-    /// Whether rank 0 reads the whole model after its last tick and returns it in its report.
-    /// Costs one pull of everything; exact under Bsp. Default: no.
-    pub final_model: bool,
+    /// Who reads the whole model after its last tick and returns it in its report. Costs one pull
+    /// of everything; exact under Bsp. Default: nobody.
+    pub final_model: Option<Rank>,
 }
 
 impl Pace {
     /// Batches of `batch` rows, `epochs` passes, the defaults elsewhere.
     pub fn new(batch: usize, epochs: u32) -> Self {
-        Self { batch, epochs, iterations: None, seed: 1, flop_nanoseconds: 1.0, final_model: false }
+        Self { batch, epochs, iterations: None, seed: 1, flop_nanoseconds: 1.0, final_model: None }
     }
 
     /// The iterations of each worker of this share's group.
@@ -99,7 +99,7 @@ pub struct TrainReport {
     pub first_loss: f64,
     /// Mean loss per row over the last pass.
     pub last_loss: f64,
-    /// All tables' values in order, when [`Pace::final_model`] asks for them and the rank is 0.
+    /// All tables' values in order, when [`Pace::final_model`] names this worker.
     pub model: Option<Vec<f32>>,
 }
 

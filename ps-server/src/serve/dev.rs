@@ -1,4 +1,4 @@
-//! `serve --dev`: an authority that lives as long as the process.
+//! `serve --dev` and `demo`: an authority that lives as long as the process.
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -7,6 +7,7 @@ use archipelago::transport::{Credentials, Identity, Role};
 use tempfile::TempDir;
 use time::OffsetDateTime;
 
+use super::config::CredentialFiles;
 use crate::cert::{AUTHORITY_FILE, Authority, Request};
 use crate::files::{self, Readers};
 
@@ -16,26 +17,40 @@ const DC: &str = "dev";
 const DAYS: u32 = 30;
 
 /// The authority, and the folder with a worker's certificate; both end with the process.
-pub(super) struct Throwaway {
+pub(crate) struct Throwaway {
     authority: Authority,
     folder: TempDir,
 }
 
 impl Throwaway {
     /// Makes the authority and writes what a worker needs.
-    pub(super) fn new() -> anyhow::Result<Self> {
+    pub(crate) fn new() -> anyhow::Result<Self> {
         let (authority, _forgotten) = Authority::create(OffsetDateTime::now_utc())?;
         let folder = tempfile::Builder::new().prefix("archipelago-dev-").tempdir()?;
         let this = Self { authority, folder };
-        let worker = this.authority.issue(&request(Role::Worker)?, OffsetDateTime::now_utc())?;
-        let place = |name: &str| this.folder.path().join(name);
-        files::write(&place(AUTHORITY_FILE), this.authority.certificate(), Readers::All)?;
-        files::write(&place("worker.pem"), &worker.certificate, Readers::All)?;
-        files::write(&place("worker.key"), &worker.key, Readers::Owner)?;
+        let place = this.folder.path().join(AUTHORITY_FILE);
+        files::write(&place, this.authority.certificate(), Readers::All)?;
+        this.issue(Role::Worker)?;
         Ok(this)
     }
 
-    /// What the server shows; never written anywhere.
+    /// Writes a certificate and its key; the files that a process of the role needs.
+    pub(crate) fn issue(&self, role: Role) -> anyhow::Result<CredentialFiles> {
+        let issued = self.authority.issue(&request(role)?, OffsetDateTime::now_utc())?;
+        let files = self.files(role);
+        files::write(&files.certificate, &issued.certificate, Readers::All)?;
+        files::write(&files.key, &issued.key, Readers::Owner)?;
+        Ok(files)
+    }
+
+    /// Where the files of a role are.
+    pub(crate) fn files(&self, role: Role) -> CredentialFiles {
+        let place = |name: String| self.folder.path().join(name);
+        let [certificate, key] = ["pem", "key"].map(|kind| place(format!("{role}.{kind}")));
+        CredentialFiles { ca: place(AUTHORITY_FILE.into()), certificate, key, revoked: None }
+    }
+
+    /// What the one server of `serve --dev` shows; never written anywhere.
     pub(super) fn server(&self) -> anyhow::Result<Credentials> {
         let own = self.authority.issue(&request(Role::Server)?, OffsetDateTime::now_utc())?;
         let [authority, certificate, key] =
@@ -48,13 +63,17 @@ impl Throwaway {
         let folder = self.folder.path().display();
         writeln!(
             out,
-            "throw-away certificates in {folder}, gone when this server stops; a worker (library: \
-             transport::connect) shows and believes:"
+            "throw-away certificates in {folder}, gone when this server stops. To train (a program \
+             of your own gives the same to transport::connect):"
         )?;
+        let CredentialFiles { ca, certificate, key, .. } = self.files(Role::Worker);
         writeln!(
             out,
-            "  --servers {server} --ca {folder}/{AUTHORITY_FILE} --certificate \
-             {folder}/worker.pem --key {folder}/worker.key"
+            "  ps-server train --servers {server} --ca {} --certificate {} --key {} --model \
+             softmax --train digits",
+            ca.display(),
+            certificate.display(),
+            key.display()
         )?;
         Ok(())
     }

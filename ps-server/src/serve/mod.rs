@@ -14,6 +14,8 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 pub use self::config::{Config, ConfigError, CredentialFiles};
+#[cfg(feature = "workloads")]
+pub(crate) use self::dev::Throwaway;
 pub(crate) use self::metrics::Health;
 pub use self::options::{Options, ServeArguments};
 pub(crate) use self::run::run;

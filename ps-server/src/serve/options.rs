@@ -18,6 +18,9 @@ pub struct ServeArguments {
     /// Serve with a throw-away authority and print the line that connects a worker.
     #[arg(long, conflicts_with_all = ["ca", "certificate", "key", "revoked", "servers"])]
     pub dev: bool,
+    /// Stop when the standard input ends: for a parent that must not leave servers behind.
+    #[arg(long, hide = true)]
+    pub while_input: bool,
     /// All that a file may hold too.
     #[command(flatten)]
     pub options: Options,

@@ -13,9 +13,7 @@ use super::dev::Throwaway;
 use super::options::ServeArguments;
 use super::{http, rotation};
 use crate::logs;
-
-/// What a second order to stop makes of the process: as a shell says of one ended by Ctrl-C.
-const STOPPED_AT_ONCE: i32 = 130;
+use crate::signals::Signals;
 
 /// Serves until Ctrl-C or SIGTERM; says on `out` where.
 pub(crate) fn run(arguments: &ServeArguments, out: &mut dyn Write) -> anyhow::Result<()> {
@@ -31,7 +29,10 @@ pub(crate) fn run(arguments: &ServeArguments, out: &mut dyn Write) -> anyhow::Re
     // Before the server, so that an address in use is told before anybody connects.
     let metrics = config.metrics.map(http::bind).transpose()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let signals = runtime.block_on(async { Signals::new() })?;
+    let mut signals = runtime.block_on(async { Signals::new() })?;
+    if arguments.while_input {
+        signals.obey_input()?;
+    }
     let server = Server::start(ServerConfig {
         server: config.server,
         bind: config.bind,
@@ -90,7 +91,7 @@ async fn live(
         std::future::pending::<()>().await;
     };
     tokio::select! {
-        () = signals.next() => {},
+        _ = signals.next() => {},
         () = renewed => {},
         ended = served => ended.context("serving metrics")?,
     }
@@ -101,45 +102,6 @@ async fn live(
             stopped?.ok_or_else(|| anyhow!("the server's thread has panicked: see the log"))?;
             Ok(())
         },
-        () = signals.next() => std::process::exit(STOPPED_AT_ONCE),
-    }
-}
-
-/// Orders to stop.
-struct Signals {
-    #[cfg(unix)]
-    terminate: tokio::signal::unix::Signal,
-    #[cfg(unix)]
-    interrupt: tokio::signal::unix::Signal,
-}
-
-impl Signals {
-    #[cfg(unix)]
-    fn new() -> std::io::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
-        let (terminate, interrupt) = (SignalKind::terminate(), SignalKind::interrupt());
-        Ok(Self { terminate: signal(terminate)?, interrupt: signal(interrupt)? })
-    }
-
-    #[cfg(not(unix))]
-    #[expect(clippy::unnecessary_wraps, reason = "as on Unix")]
-    fn new() -> std::io::Result<Self> {
-        Ok(Self {})
-    }
-
-    #[cfg(unix)]
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {},
-            _ = self.interrupt.recv() => {},
-        }
-    }
-
-    #[cfg(not(unix))]
-    async fn next(&mut self) {
-        // Without a way to hear of Ctrl-C the process is ended by other means.
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending().await
-        }
+        code = signals.next() => std::process::exit(i32::from(code)),
     }
 }

@@ -2,17 +2,22 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use archipelago::limits;
+use clap::{ArgGroup, Args, ValueEnum};
 
 use super::Local;
+use crate::connect::{ConnectArguments, seconds};
 
 /// Options of `demo`.
 #[derive(Clone, Debug, Args)]
 pub struct DemoArguments {
-    /// Workers that train together, each a thread.
+    /// Workers that train together, each a thread with connections of its own.
     #[arg(long, default_value_t = 4, allow_negative_numbers = true)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=256))]
     pub workers: u32,
+    /// Train in this process alone, without servers.
+    #[arg(long)]
+    pub embedded: bool,
     /// Passes over the data.
     #[arg(long, default_value_t = 30, allow_negative_numbers = true)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=10_000))]
@@ -25,6 +30,7 @@ pub struct DemoArguments {
 /// Options of `train`.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = NOTES, override_usage = TRAIN_USAGE)]
+#[command(group(ArgGroup::new("where").required(true).args(["embedded", "servers"])))]
 pub struct TrainArguments {
     /// What to train.
     #[arg(long, value_enum, ignore_case = true)]
@@ -44,13 +50,22 @@ pub struct TrainArguments {
     /// Labels of the IDX test images. Default: as for the training images.
     #[arg(long, value_name = "FILE")]
     pub test_labels: Option<PathBuf>,
-    /// Train in this process. The only way until servers arrive, so it has to be said.
-    #[arg(long, required = true)]
+    /// Train in this process; else name the servers.
+    #[arg(long)]
     pub embedded: bool,
+    /// Where to train instead.
+    #[command(flatten)]
+    pub served: ServedArguments,
+    /// The run's name, by which its tables and its group of workers are called. Processes that
+    /// train against the same servers under one name train together. Servers keep what was trained
+    /// until they stop: another run needs another name. A network's first values depend on it.
+    /// Default: mlp, softmax, or weights for sparse-lr.
+    #[arg(long, value_name = "NAME")]
+    pub run: Option<String>,
     /// Consistency: bsp, ssp:N (staleness N) or eventual.
     #[arg(long, default_value = "bsp", value_name = "POLICY")]
     pub local: Local,
-    /// Workers that train together, each a thread.
+    /// Workers of this process, each a thread.
     #[arg(long, default_value_t = 4, allow_negative_numbers = true)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=256))]
     pub workers: u32,
@@ -67,8 +82,13 @@ pub struct TrainArguments {
     /// 0.1 for softmax and mlp.
     #[arg(long, allow_negative_numbers = true, value_parser = rate)]
     pub rate: Option<f64>,
-    /// Shards per table. The result does not depend on it under bsp.
-    #[arg(long, default_value_t = 8, allow_negative_numbers = true)]
+    /// Elements of a block, the unit in which dense tables travel and are spread over servers: a
+    /// power of two from 64 to 65536. Take a small one to spread a small model.
+    #[arg(long, default_value_t = limits::BLOCK_ELEMENTS_MAX, allow_negative_numbers = true)]
+    #[arg(value_name = "ELEMENTS", value_parser = block_elements)]
+    pub block_elements: u32,
+    /// Shards per table in this process. The result does not depend on it under bsp.
+    #[arg(long, default_value_t = 8, allow_negative_numbers = true, conflicts_with = "servers")]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub shards: u32,
     /// Print one JSON object instead of the table.
@@ -76,9 +96,28 @@ pub struct TrainArguments {
     pub json: bool,
 }
 
+/// Servers to train against.
+#[derive(Clone, Debug, Default, PartialEq, Args)]
+pub struct ServedArguments {
+    /// Which servers, and as whom.
+    #[command(flatten)]
+    pub connect: ConnectArguments,
+    /// Workers of all processes of the run together, the same number in each of them. None reads
+    /// before all have joined. Default: those of this process.
+    #[arg(long, value_name = "WORKERS", requires = "servers", allow_negative_numbers = true)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    pub group_size: Option<u32>,
+    /// How long anything is waited for, the slowest worker of all processes for one. A server
+    /// that is away is given up after 30 seconds at most. Default: 300.
+    #[arg(long, value_name = "SECONDS", requires = "servers", allow_negative_numbers = true)]
+    #[arg(value_parser = seconds)]
+    pub wait_max: Option<f64>,
+}
+
 const TRAIN_USAGE: &str =
     "ps-server train --embedded --model <MODEL> --train <FILE> --test <FILE> [OPTIONS]
-       ps-server train --embedded --model <MODEL> --train digits [OPTIONS]";
+       ps-server train --embedded --model <MODEL> --train digits [OPTIONS]
+       ps-server train --servers <ADDR,..> --ca <FILE> --certificate <FILE> --key <FILE> ..";
 
 /// What the files have to look like, and what becomes of the model.
 const NOTES: &str = "\
@@ -91,7 +130,17 @@ Other values are used as they are: features of very different size should be sca
 The trained model is scored and then discarded: there is no way to save it yet. Saving is planned
 together with durable tables (log and segments).
 
+Under bsp the trained values depend on data, options and the number of workers alone. Their digest
+is in the report: the same in this process and against servers, however many there are.
+
 Example: ps-server train --model softmax --train digits --embedded";
+
+fn block_elements(text: &str) -> Result<u32, String> {
+    let (least, most) = (limits::BLOCK_ELEMENTS_MIN, limits::BLOCK_ELEMENTS_MAX);
+    let fits = |count: &u32| count.is_power_of_two() && (least..=most).contains(count);
+    let count = text.parse().ok().filter(fits);
+    count.ok_or_else(|| format!("expected a power of two from {least} to {most}"))
+}
 
 fn rate(text: &str) -> Result<f64, String> {
     let rate = text.parse().ok().filter(|rate: &f64| rate.is_finite() && *rate > 0.0);

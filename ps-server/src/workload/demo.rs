@@ -1,51 +1,133 @@
-//! `demo`: one classifier, three consistency policies, one table.
+//! `demo`: one classifier, three consistency policies, servers in processes of their own.
 
 use std::io::Write;
 
+use anyhow::ensure;
 use archipelago_workloads::data::digits_split;
 use archipelago_workloads::mlp;
 
-use super::arguments::DemoArguments;
+use super::arguments::{DemoArguments, ServedArguments};
+use super::embedded::Embedded;
 use super::job::{Job, Outcome};
+use super::loopback::Loopback;
 use super::model::Model;
+use super::served::Served;
+use super::stop::Stop;
 use super::{Local, report};
+
+/// Servers of the demo.
+const SERVERS: u32 = 2;
+/// Small enough that both servers own a part of the small model.
+const BLOCK_ELEMENTS: u32 = 256;
+/// Shards of a table in this process.
+const SHARDS: u32 = 8;
 
 /// Trains the digits classifier under each policy.
 pub(crate) fn run(arguments: &DemoArguments, out: &mut dyn Write) -> anyhow::Result<()> {
-    let (train, test) = digits_split()?;
-    let mut config = mlp::Config { name: "digits".into(), ..mlp::Config::default() };
-    config.pace.epochs = arguments.epochs;
-    if !arguments.json {
-        writeln!(
-            out,
-            "Handwritten digits, {} images to train on, {} to test; a network with {} hidden \
-             units; {} workers in this process.",
-            train.rows(),
-            test.rows(),
-            config.hidden,
-            arguments.workers,
-        )?;
-        out.flush()?;
+    let mut demo = Demo::new(arguments, out)?;
+    let cluster = if arguments.embedded { None } else { Some(Loopback::start(SERVERS)?) };
+    let servers = cluster.as_ref().map(Loopback::arguments);
+    for local in POLICIES {
+        let outcome = demo.train(local, servers.as_ref())?;
+        demo.tell(outcome)?;
     }
-    let model = Model::Mlp { config, train, test };
-    let mut outcomes = Vec::new();
-    for local in [Local::Bsp, Local::Ssp(2), Local::Eventual] {
-        let workers = arguments.workers;
-        let job = Job { model: &model, local, workers, shards: 8, quiet: arguments.json };
-        let outcome = job.run()?;
-        if arguments.json {
-            report::json(out, &outcome)?;
+    drop(cluster);
+    demo.end()
+}
+
+const POLICIES: [Local; 3] = [Local::Bsp, Local::Ssp(2), Local::Eventual];
+
+struct Demo<'a> {
+    arguments: &'a DemoArguments,
+    out: &'a mut dyn Write,
+    model: Model,
+    stop: Stop,
+    outcomes: Vec<Outcome>,
+}
+
+impl<'a> Demo<'a> {
+    fn new(arguments: &'a DemoArguments, out: &'a mut dyn Write) -> anyhow::Result<Self> {
+        let (train, test) = digits_split()?;
+        let mut config = mlp::Config { block_elements: BLOCK_ELEMENTS, ..mlp::Config::default() };
+        config.pace.epochs = arguments.epochs;
+        if !arguments.json {
+            let servers = match arguments.embedded {
+                true => "no server".into(),
+                false => format!("{SERVERS} servers in processes of their own, over QUIC"),
+            };
+            writeln!(
+                out,
+                "Handwritten digits, {} images to train on, {} to test; a network with {} hidden \
+                 units; {} workers in this process, {servers}.",
+                train.rows(),
+                test.rows(),
+                config.hidden,
+                arguments.workers,
+            )?;
+            out.flush()?;
+        }
+        let model = Model::Mlp { config, train, test };
+        Ok(Self { arguments, out, model, stop: Stop::by_signals()?, outcomes: Vec::new() })
+    }
+
+    /// Trains on servers, or in this process. Servers keep what they have: each policy trains
+    /// under a name of its own, the same in both places.
+    fn train(
+        &mut self,
+        local: Local,
+        servers: Option<&ServedArguments>,
+    ) -> anyhow::Result<Outcome> {
+        *self.model.run_mut() = format!("digits {local}");
+        let (workers, quiet) = (self.arguments.workers, self.arguments.json);
+        let job = Job { model: &self.model, local, workers, group_size: workers, quiet };
+        match servers {
+            Some(servers) => job.run(Served::of(servers, self.stop.clone())?),
+            None => job.run(Embedded::new(SHARDS, self.stop.clone())),
+        }
+    }
+
+    fn tell(&mut self, outcome: Outcome) -> anyhow::Result<()> {
+        if self.arguments.json {
+            report::json(self.out, &outcome)?;
         } else {
             // The table comes last; whoever stops the demo before has these lines.
-            let Outcome { seconds, scores, .. } = &outcome;
+            let Outcome { local, seconds, scores, .. } = &outcome;
             let accuracy = scores.accuracy;
-            writeln!(out, "{local} finished: {seconds:.2} s, accuracy {accuracy:.4}")?;
+            writeln!(self.out, "{local} finished: {seconds:.2} s, accuracy {accuracy:.4}")?;
         }
-        out.flush()?;
-        outcomes.push(outcome);
+        self.out.flush()?;
+        self.outcomes.push(outcome);
+        Ok(())
     }
-    if !arguments.json {
-        report::table(out, &outcomes)?;
+
+    /// The table; and where servers have trained, that under Bsp it makes no difference.
+    fn end(mut self) -> anyhow::Result<()> {
+        if self.arguments.embedded {
+            return self.table();
+        }
+        let here = self.train(Local::Bsp, None)?;
+        if self.arguments.json {
+            report::json(self.out, &here)?;
+        }
+        self.table()?;
+        let served = self.outcomes.first().map(|outcome| outcome.digest).unwrap_or_default();
+        let here = here.digest;
+        ensure!(
+            served == here,
+            "bsp has ended with other bits on servers ({served:032x}) than in this process \
+             ({here:032x}): please report this"
+        );
+        if !self.arguments.json {
+            let both = format!("bsp on {SERVERS} servers, and once more in one process");
+            writeln!(self.out, "{both}: the same bits (digest {here:032x}).")?;
+        }
+        Ok(())
     }
-    Ok(())
+
+    fn table(&mut self) -> anyhow::Result<()> {
+        if self.arguments.json {
+            return Ok(());
+        }
+        report::table(self.out, &self.outcomes)
+    }
 }

@@ -1,19 +1,20 @@
-//! One training run in this process: a store, a group of threads, a progress bar, a report.
+//! One training run: the same steps in this process and against servers.
 
-use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::hash::Hasher;
+use std::thread;
 
-use anyhow::Context;
-use archipelago::embed::{Config, StoreStats};
+use archipelago::embed::ThreadPark;
+use archipelago::id::Rank;
+use archipelago::node::worker::Blocking;
 use archipelago::os::Clock;
-use archipelago::time::Instant;
-use archipelago::{Store, Table, TablePolicy};
+use archipelago::time::{Duration, Instant};
+use archipelago::{Hyper, Table, TablePolicy, TableSpec, Worker};
 use archipelago_workloads::score::Scores;
-use archipelago_workloads::train::{Progress, TrainReport, read_model};
-use indicatif::{HumanDuration, ProgressBar, ProgressState, ProgressStyle};
+use archipelago_workloads::train::{Progress, TrainReport};
+use siphasher::sip128::{Hasher128, SipHasher13};
 
 use super::Local;
+use super::bar::Bar;
 use super::model::{JobError, Model};
 
 /// What to run.
@@ -21,66 +22,116 @@ use super::model::{JobError, Model};
 pub(crate) struct Job<'a> {
     pub(crate) model: &'a Model,
     pub(crate) local: Local,
+    /// Workers of this process.
     pub(crate) workers: u32,
-    pub(crate) shards: u32,
+    /// Workers of all processes together.
+    pub(crate) group_size: u32,
     /// Draw no bar.
     pub(crate) quiet: bool,
+}
+
+/// A worker of this process, driven by a thread of its own.
+pub(crate) type Member<P> = Blocking<<P as Place>::Worker, ThreadPark>;
+
+/// Where a job is done.
+pub(crate) trait Place: Sized {
+    /// Its workers.
+    type Worker: Worker;
+
+    /// Creates the run's tables, or finds them, and joins with all workers of this process.
+    fn enter(&mut self, job: &Job<'_>) -> anyhow::Result<(Vec<Table>, Vec<Member<Self>>)>;
+
+    /// Trains with one of them, unless told to stop.
+    fn run<R>(&self, training: impl Future<Output = Result<R, JobError>>) -> Result<R, JobError>;
+
+    /// What to say of a worker's failure.
+    fn explain(&self, error: JobError) -> anyhow::Error {
+        error.into()
+    }
+
+    /// What the workers have moved and waited for; their time is over.
+    fn count(&mut self, members: Vec<Member<Self>>) -> Counted;
+
+    /// Which worker reads the trained values before it finishes; `None`: they are read afterwards.
+    fn reader(&self, job: &Job<'_>) -> Option<Rank>;
+
+    /// The values of all tables, for when no worker has read them.
+    fn read(&mut self, job: &Job<'_>) -> anyhow::Result<Vec<f32>>;
+
+    /// How many servers there are; none in this process.
+    fn servers(&self) -> usize;
+}
+
+/// What a run has moved, and what it has waited for.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Counted {
+    pub(crate) bytes_up: u64,
+    pub(crate) bytes_down: u64,
+    pub(crate) waits: u64,
+    pub(crate) waited: Duration,
 }
 
 /// What came out.
 #[derive(Clone, Debug)]
 pub(crate) struct Outcome {
     pub(crate) model: &'static str,
+    pub(crate) run: String,
     /// Rows trained on.
     pub(crate) rows: usize,
     pub(crate) rate: f64,
     pub(crate) local: Local,
+    /// Workers of all processes together.
     pub(crate) workers: u32,
+    pub(crate) servers: usize,
     /// What training took, without loading and scoring.
     pub(crate) seconds: f64,
-    pub(crate) stats: StoreStats,
+    pub(crate) counted: Counted,
     pub(crate) scores: Scores,
     /// A log-loss far above that of guessing, of the last pass or the held-out rows.
     pub(crate) diverged: Option<f64>,
     /// Rounds closed, or ticks that all workers made, per second.
     pub(crate) ticks: u64,
+    /// Of the trained values.
+    pub(crate) digest: u128,
 }
 
 impl Job<'_> {
+    /// The tables to create.
+    pub(crate) fn tables(&self) -> Vec<(TableSpec, TablePolicy, Hyper)> {
+        let tables = self.model.tables(self.group_size).into_iter();
+        tables.map(|(spec, hyper)| (spec, TablePolicy::local(self.local), hyper)).collect()
+    }
+
     /// Trains and scores.
-    pub(crate) fn run(&self) -> anyhow::Result<Outcome> {
-        let config = Config { shards: self.shards, ..Config::default() };
-        let store = Store::with_config(config);
-        let mut tables = Vec::new();
-        for (spec, hyper) in self.model.tables(self.workers) {
-            let policy = TablePolicy::local(self.local);
-            tables.push(store.ensure_table(spec, policy, hyper)?);
-        }
-        check_size(&tables)?;
-        let ticks = self.model.iterations(self.workers)?;
-        let bar = self.bar(ticks);
+    pub(crate) fn run(&self, mut place: impl Place + Sync) -> anyhow::Result<Outcome> {
+        check_size(self.tables().iter().map(|(spec, ..)| spec))?;
+        let ticks = self.model.iterations(self.group_size)?;
+        let (tables, members) = place.enter(self)?;
         let clock = Clock::start();
-        let reports = self.train(&store, &tables, &bar)?;
+        let (reports, members) = self.train(&place, &tables, members, ticks)?;
         let seconds = clock.now().since(Instant::EPOCH).as_secs_f64();
-        bar.finish_and_clear();
         // What training took, without the reading that follows.
-        let stats = store.stats();
-        let reader = store.group("reader", 1)?.join_blocking()?;
-        let values = reader.run(async |me| read_model(me, &tables).await);
-        let values = values.context("reading the trained model")?;
+        let counted = place.count(members);
+        let values = match reports.iter().find_map(|report| report.model.clone()) {
+            Some(values) => values,
+            None => place.read(self)?,
+        };
         let scores = self.model.evaluate(&values);
         let mut losses = reports.iter().map(|report| report.last_loss).chain([scores.log_loss]);
         Ok(Outcome {
             model: self.model.name(),
+            run: self.model.run().into(),
             rows: self.model.rows(),
             rate: self.model.rate(),
             local: self.local,
-            workers: self.workers,
+            workers: self.group_size,
+            servers: place.servers(),
             seconds,
-            stats,
+            counted,
             diverged: losses.find(|loss| self.is_diverged(*loss)),
             scores,
             ticks,
+            digest: digest(&values),
         })
     }
 
@@ -88,69 +139,46 @@ impl Job<'_> {
         !loss.is_finite() || loss > DIVERGED_GUESSES * self.model.guessing()
     }
 
-    fn train(
+    fn train<P: Place + Sync>(
         &self,
-        store: &Store,
+        place: &P,
         tables: &[Table],
-        bar: &ProgressBar,
-    ) -> anyhow::Result<Vec<TrainReport>> {
-        let group = store.group("workers", self.workers)?;
-        let mut members = Vec::new();
-        for _ in 0..self.workers {
-            members.push(group.join_blocking()?);
-        }
-        let done = AtomicU64::new(0);
-        let progress = |step: Progress<'_>| {
-            done.fetch_add(1, Ordering::Relaxed);
-            if step.rank.0 == 0 {
-                bar.set_position(done.load(Ordering::Relaxed) / u64::from(self.workers));
-                bar.set_message(format!("loss {}", nats(step.loss)));
-            }
-        };
-        let results: Vec<Result<TrainReport, JobError>> = std::thread::scope(|scope| {
-            let threads: Vec<_> = members
-                .into_iter()
-                .map(|member| {
-                    let progress = &progress;
-                    scope.spawn(move || {
-                        let place = (member.origin().rank.0, self.workers);
-                        member.run(async |me| self.model.train(me, tables, place, progress).await)
-                    })
+        members: Vec<Member<P>>,
+        ticks: u64,
+    ) -> anyhow::Result<(Vec<TrainReport>, Vec<Member<P>>)> {
+        let first = members.first().map(|member| member.origin().rank).unwrap_or_default();
+        let bar = Bar::new(self.local, ticks, members.len(), first, self.quiet);
+        let mut model = self.model.clone();
+        model.pace_mut().final_model = place.reader(self);
+        let (model, count) = (&model, members.len());
+        let progress = &|step: Progress<'_>| bar.step(step);
+        let results: Vec<_> = thread::scope(|scope| {
+            let threads = members.into_iter().map(|member| {
+                scope.spawn(move || {
+                    let trained = model.train(member.worker(), tables, progress);
+                    place.run(trained).map(|report| (report, member))
                 })
-                .collect();
+            });
+            let threads: Vec<_> = threads.collect();
             threads.into_iter().filter_map(|thread| thread.join().ok()).collect()
         });
-        anyhow::ensure!(results.len() == self.workers as usize, "a worker's thread has panicked");
-        Ok(results.into_iter().collect::<Result<_, JobError>>()?)
-    }
-
-    fn bar(&self, ticks: u64) -> ProgressBar {
-        if self.quiet {
-            return ProgressBar::hidden();
-        }
-        // Everything is set before the first line is drawn.
-        let bar = ProgressBar::new(ticks).with_message("starting");
-        let bar = bar.with_prefix(self.local.to_string());
-        let template = "{prefix:>9} [{wide_bar}] {pos}/{len} ticks, {msg}{left}";
-        if let Ok(style) = ProgressStyle::with_template(template) {
-            bar.set_style(style.with_key("left", write_left).progress_chars("=> "));
-        }
-        bar.enable_steady_tick(Duration::from_millis(100));
-        bar
-    }
-}
-
-/// The time left, once there is something to tell it from.
-fn write_left(state: &ProgressState, out: &mut dyn fmt::Write) {
-    if state.pos() > 0 {
-        // A bar has nobody to tell of an error.
-        let _ = write!(out, ", {:#} left", HumanDuration(state.eta()));
+        anyhow::ensure!(results.len() == count, "a worker's thread has panicked");
+        let trained = results.into_iter().collect::<Result<Vec<_>, JobError>>();
+        let trained = trained.map_err(|error| place.explain(error))?;
+        Ok(trained.into_iter().unzip())
     }
 }
 
 /// A log-loss; in scientific notation when it is absurd.
 pub(crate) fn nats(loss: f64) -> String {
     if loss.abs() < 1e4 { format!("{loss:.4}") } else { format!("{loss:.1e}") }
+}
+
+/// The bits of trained values in one number, the same on every machine.
+fn digest(values: &[f32]) -> u128 {
+    let mut hasher = SipHasher13::new();
+    values.iter().for_each(|value| hasher.write(&value.to_bits().to_le_bytes()));
+    hasher.finish128().as_u128()
 }
 
 /// Training that ends with so many times the loss of guessing has not learned too little: its
@@ -161,9 +189,8 @@ const DIVERGED_GUESSES: f64 = 10.0;
 const MODEL_VALUES_MAX: u128 = 1 << 28;
 
 /// A data file may name a feature so high that the model would not fit memory.
-fn check_size(tables: &[Table]) -> anyhow::Result<()> {
-    let values = |table: &Table| table.spec().domain.count() * u128::from(table.spec().width);
-    let values: u128 = tables.iter().map(values).sum();
+fn check_size<'a>(tables: impl Iterator<Item = &'a TableSpec>) -> anyhow::Result<()> {
+    let values: u128 = tables.map(|spec| spec.domain.count() * u128::from(spec.width)).sum();
     anyhow::ensure!(
         values <= MODEL_VALUES_MAX,
         "the data asks for a model of {values} values, at most {MODEL_VALUES_MAX} can be scored: \

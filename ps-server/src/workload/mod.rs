@@ -1,17 +1,23 @@
 //! `demo` and `train`: models trained by the crate `workloads`.
 
 mod arguments;
+mod bar;
 mod data;
 mod demo;
+mod embedded;
 mod job;
 mod local;
+mod loopback;
 mod model;
 mod patience;
 mod report;
+mod served;
+mod stop;
 mod summary;
 mod train;
 
-pub use arguments::{DemoArguments, ModelKind, TrainArguments};
+pub use arguments::{DemoArguments, ModelKind, ServedArguments, TrainArguments};
 pub(crate) use demo::run as demo;
 pub use local::Local;
+pub use stop::Stopped;
 pub(crate) use train::run as train;

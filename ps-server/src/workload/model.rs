@@ -1,12 +1,12 @@
 //! The models that a job can train, behind one face.
 
-use archipelago::embed::EmbedWorker;
-use archipelago::{Hyper, Result, Table, TableSpec};
+use archipelago::{Hyper, Result, Table, TableSpec, Worker};
 use archipelago_workloads::data::{DataError, DenseData, Share, SparseData};
 use archipelago_workloads::score::Scores;
 use archipelago_workloads::train::{OnProgress, Pace, TrainReport};
 use archipelago_workloads::{mlp, softmax, sparse_lr};
 
+use super::stop::Stopped;
 use super::summary::Summary;
 
 /// A model, its data and how to train it.
@@ -91,6 +91,33 @@ impl Model {
         }
     }
 
+    /// The name that its tables have in common.
+    pub(crate) fn run(&self) -> &str {
+        match self {
+            Self::SparseLr { config, .. } => &config.name,
+            Self::Softmax { config, .. } => &config.name,
+            Self::Mlp { config, .. } => &config.name,
+        }
+    }
+
+    /// That name, to be changed.
+    pub(crate) fn run_mut(&mut self) -> &mut String {
+        match self {
+            Self::SparseLr { config, .. } => &mut config.name,
+            Self::Softmax { config, .. } => &mut config.name,
+            Self::Mlp { config, .. } => &mut config.name,
+        }
+    }
+
+    /// Elements of a block of its dense tables, to be changed.
+    pub(crate) fn block_elements_mut(&mut self) -> &mut u32 {
+        match self {
+            Self::SparseLr { config, .. } => &mut config.block_elements,
+            Self::Softmax { config, .. } => &mut config.block_elements,
+            Self::Mlp { config, .. } => &mut config.block_elements,
+        }
+    }
+
     /// The learning rate, to be changed.
     pub(crate) fn rate_mut(&mut self) -> &mut archipelago::Schedule {
         match self {
@@ -101,13 +128,13 @@ impl Model {
     }
 
     /// One worker's part.
-    pub(crate) async fn train(
+    pub(crate) async fn train<W: Worker>(
         &self,
-        me: &EmbedWorker,
+        me: &W,
         tables: &[Table],
-        (rank, workers): (u32, u32),
         progress: OnProgress<'_>,
     ) -> Result<TrainReport, JobError> {
+        let (rank, workers) = (me.origin().rank.0, me.group_size());
         match self {
             Self::SparseLr { config, train, .. } => {
                 let share = Share::strided(train, rank, workers)?;
@@ -151,6 +178,13 @@ impl Model {
 pub(crate) enum JobError {
     Store(archipelago::Error),
     Data(DataError),
+    Stopped(Stopped),
+}
+
+impl From<Stopped> for JobError {
+    fn from(stopped: Stopped) -> Self {
+        Self::Stopped(stopped)
+    }
 }
 
 impl From<archipelago::Error> for JobError {
@@ -170,6 +204,7 @@ impl From<JobError> for anyhow::Error {
         match error {
             JobError::Store(error) => error.into(),
             JobError::Data(error) => error.into(),
+            JobError::Stopped(stopped) => stopped.into(),
         }
     }
 }

@@ -12,11 +12,14 @@ use crate::units::bytes;
 #[derive(Clone, Debug, Serialize)]
 struct Line {
     model: &'static str,
+    run: String,
     /// Rows trained on.
     rows: usize,
     rate: f64,
     policy: String,
     workers: u32,
+    /// 0: trained in this process.
+    servers: usize,
     seconds: f64,
     ticks: u64,
     bytes_up: u64,
@@ -28,25 +31,30 @@ struct Line {
     log_loss: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     auc: Option<f64>,
+    /// Of the trained values: 32 hexadecimal digits.
+    digest: String,
 }
 
 impl From<&Outcome> for Line {
     fn from(outcome: &Outcome) -> Self {
         Self {
             model: outcome.model,
+            run: outcome.run.clone(),
             rows: outcome.rows,
             rate: outcome.rate,
             policy: outcome.local.to_string(),
             workers: outcome.workers,
+            servers: outcome.servers,
             seconds: outcome.seconds,
             ticks: outcome.ticks,
-            bytes_up: outcome.stats.bytes_up(),
-            bytes_down: outcome.stats.bytes_down(),
-            waits: outcome.stats.waits.iter().map(|wait| wait.count).sum(),
-            wait_seconds: outcome.stats.waited().as_secs_f64(),
+            bytes_up: outcome.counted.bytes_up,
+            bytes_down: outcome.counted.bytes_down,
+            waits: outcome.counted.waits,
+            wait_seconds: outcome.counted.waited.as_secs_f64(),
             accuracy: outcome.scores.accuracy,
             log_loss: outcome.scores.log_loss,
             auc: outcome.scores.auc,
+            digest: format!("{:032x}", outcome.digest),
         }
     }
 }
@@ -85,7 +93,8 @@ pub(crate) fn table(out: &mut dyn Write, outcomes: &[Outcome]) -> anyhow::Result
         column.set_cell_alignment(CellAlignment::Right);
     }
     writeln!(out, "{table}")?;
-    writeln!(out, "{LEGEND}")?;
+    let served = outcomes.iter().any(|outcome| outcome.servers > 0);
+    writeln!(out, "{}", if served { SERVED_LEGEND } else { LEGEND })?;
     Ok(())
 }
 
@@ -93,6 +102,12 @@ pub(crate) fn table(out: &mut dyn Write, outcomes: &[Outcome]) -> anyhow::Result
 const LEGEND: &str = "\
 time: training alone, without loading and scoring. waited: summed over workers.
 up, down: what all requests and answers would take on the wire, as encoded.";
+
+/// What they mean against servers.
+const SERVED_LEGEND: &str = "\
+time: training alone, without loading and scoring, from when the workers of this process have
+joined. waits, waited: when servers let a worker wait, summed over the workers of this process.
+up, down: bytes of UDP payload of this process, as counted at the socket.";
 
 #[cfg(test)]
 mod tests {

@@ -7,7 +7,10 @@ use archipelago::error::AccessError;
 use archipelago::{Error, Schedule};
 
 use super::arguments::TrainArguments;
+use super::embedded::Embedded;
 use super::job::{Job, nats};
+use super::served::Served;
+use super::stop::Stop;
 use super::{data, report, summary};
 
 /// What to do when steps were too large.
@@ -15,9 +18,10 @@ const ADVICE: &str = "lower --rate, or scale features of very different size";
 
 /// Loads, says what was loaded, trains, scores, reports.
 pub(crate) fn run(arguments: &TrainArguments, out: &mut dyn Write) -> anyhow::Result<()> {
+    let served = &arguments.served;
     ensure!(
-        arguments.embedded,
-        "train needs --embedded, which trains in this process: training against servers is planned"
+        arguments.embedded == served.connect.servers.is_empty(),
+        "train needs either --embedded, to train in this process, or --servers ADDR,.."
     );
     let mut model = data::load(arguments)?;
     let (train, test) = model.summaries();
@@ -36,14 +40,24 @@ pub(crate) fn run(arguments: &TrainArguments, out: &mut dyn Write) -> anyhow::Re
     if let Some(rate) = arguments.rate {
         *model.rate_mut() = Schedule::Constant(rate);
     }
-    let job = Job {
-        model: &model,
-        local: arguments.local,
-        workers: arguments.workers,
-        shards: arguments.shards,
-        quiet: arguments.json,
+    if let Some(run) = &arguments.run {
+        model.run_mut().clone_from(run);
+    }
+    *model.block_elements_mut() = arguments.block_elements;
+    let (workers, quiet) = (arguments.workers, arguments.json);
+    let group_size = served.group_size.unwrap_or(workers);
+    ensure!(
+        workers <= group_size,
+        "--group-size {group_size} counts the workers of all processes, and this one has \
+         --workers {workers}: give a larger --group-size, or fewer workers"
+    );
+    let job = Job { model: &model, local: arguments.local, workers, group_size, quiet };
+    let outcome = if arguments.embedded {
+        job.run(Embedded::new(arguments.shards, Stop::never()))
+    } else {
+        job.run(Served::of(served, Stop::by_signals()?)?)
     };
-    let outcome = job.run().map_err(advised)?;
+    let outcome = outcome.map_err(advised)?;
     if let Some(loss) = outcome.diverged {
         writeln!(
             std::io::stderr(),
@@ -52,7 +66,13 @@ pub(crate) fn run(arguments: &TrainArguments, out: &mut dyn Write) -> anyhow::Re
             nats(model.guessing())
         )?;
     }
-    if arguments.json { report::json(out, &outcome) } else { report::table(out, &[outcome]) }
+    if arguments.json {
+        return report::json(out, &outcome);
+    }
+    let digest = outcome.digest;
+    report::table(out, &[outcome])?;
+    writeln!(out, "digest of the trained values: {digest:032x}")?;
+    Ok(())
 }
 
 /// Adds what to do to the error of steps so large that no number holds what follows.
@@ -72,13 +92,13 @@ mod tests {
     use clap::Parser;
 
     #[test]
-    fn a_program_has_to_say_embedded_too() {
+    fn a_program_has_to_say_where_too() {
         let line = ["ps-server", "train", "--embedded", "--model", "mlp", "--train", "digits"];
         let Command::Train(mut arguments) = Arguments::parse_from(line).command else {
             panic!("another command");
         };
         arguments.embedded = false;
         let error = run(&arguments, &mut std::io::sink()).expect_err("not embedded").to_string();
-        assert!(error.contains("train needs --embedded, which trains in this process"), "{error}");
+        assert!(error.contains("train needs either --embedded, to train in this"), "{error}");
     }
 }

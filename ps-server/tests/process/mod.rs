@@ -3,6 +3,8 @@
 // Each test file uses a part.
 #![allow(dead_code, reason = "shared by several test files, each of which uses a part")]
 
+pub(crate) mod cluster;
+
 use std::fs::File;
 use std::io::{BufRead, BufReader, Lines, Read, Seek};
 use std::net::SocketAddr;
@@ -113,8 +115,7 @@ impl Served {
     }
 
     pub(crate) fn signal(&self, name: &str) {
-        let id = self.child.id().to_string();
-        assert!(Command::new("kill").args([name, &id]).status().unwrap().success());
+        signal(self.child.id(), name);
     }
 
     /// Waits for its end; the status, and what it has logged.
@@ -122,6 +123,12 @@ impl Served {
         let status = self.child.wait().unwrap();
         (status, whole(self.log.try_clone().unwrap()))
     }
+}
+
+/// Sends a signal to a process of the test's own.
+pub(crate) fn signal(id: u32, name: &str) {
+    let sent = Command::new("kill").args([name, &id.to_string()]).status();
+    assert!(sent.unwrap().success(), "{name} to {id}");
 }
 
 fn whole(mut file: File) -> String {

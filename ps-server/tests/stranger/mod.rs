@@ -61,7 +61,7 @@ pub(crate) async fn connect(endpoint: &Endpoint, to: SocketAddr) -> Connection {
 /// Says hello as a worker of a cluster of one server; the control streams, past the hellos.
 pub(crate) async fn greet(connection: &Connection, token: u64) -> (SendStream, RecvStream) {
     let plan = Plan::new(&[ServerId(0)], Vec::new(), &[], &Registry::built_in()).unwrap();
-    let hello = Hello { peer: Peer::Worker(token), servers: plan.digest() };
+    let hello = Hello { peer: Peer::Worker(token), life: token, servers: plan.digest() };
     let mut sender = stream(connection, CONTROL).await;
     sender.write_all(&hello.encode()).await.unwrap();
     let mut receiver = connection.accept_uni().await.unwrap();

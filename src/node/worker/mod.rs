@@ -15,7 +15,7 @@ use std::future::Future;
 
 pub use blocking::{Blocking, Park};
 pub use line::Line;
-pub use node::{WorkerNode, WorkerOptions};
+pub use node::{Waited, WorkerNode, WorkerOptions};
 pub use remote::{Notify, RemoteWorker};
 pub use session::Session;
 pub use target::{ChunkPlace, Target};

@@ -10,14 +10,15 @@
 
 mod answers;
 mod asking;
+mod waits;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::task::Waker;
 
 use super::Line;
-use crate::error::{Error, FrameError, GroupError, WaitFor, WaitReason};
+use crate::error::{Error, FrameError, GroupError, WaitReason};
 use crate::history::Event;
-use crate::id::{GroupId, Origin, Rank, Sequence, ServerId, SlotIndex, TableId, Tick};
+use crate::id::{GroupId, Origin, Sequence, ServerId, SlotIndex, TableId, Tick};
 use crate::limits;
 use crate::node::plan::Plan;
 use crate::node::{DATA_STREAMS, Input, Output, Peer, Stream};
@@ -28,6 +29,8 @@ use crate::wire::{
 };
 use asking::Ask;
 pub(super) use asking::Told;
+pub use waits::Waited;
+use waits::Waits;
 
 /// How a worker node is built.
 #[derive(Clone, Copy, Debug)]
@@ -67,7 +70,12 @@ pub struct WorkerNode {
     attached: BTreeMap<TableId, Option<Result<(), Refusal>>>,
     leave: Option<(Tick, Option<Result<(), Refusal>>)>,
     closed: bool,
+    /// Why nothing of this worker can go on.
+    failure: Option<Error>,
     up: BTreeSet<ServerId>,
+    /// Servers whose connection is gone, and since when.
+    down: BTreeMap<ServerId, Instant>,
+    waits: Waits,
     outputs: VecDeque<Output>,
     wakers: Vec<Waker>,
     /// Wakers of futures that may go on, for the driver to call.
@@ -89,6 +97,8 @@ struct Request {
     /// Of the values that it carries or asks for.
     bytes: usize,
     state: State,
+    /// Whether its server has said that it has to wait.
+    waited: bool,
 }
 
 #[derive(Debug)]
@@ -124,7 +134,10 @@ impl WorkerNode {
             attached: BTreeMap::new(),
             leave: None,
             closed: false,
+            failure: None,
             up: BTreeSet::new(),
+            down: BTreeMap::new(),
+            waits: Waits::default(),
             outputs: VecDeque::new(),
             wakers: Vec::new(),
             woken: Vec::new(),
@@ -143,6 +156,9 @@ impl WorkerNode {
             Input::PeerUp(Peer::Server(server)) => self.on_peer_up(server),
             Input::PeerDown(Peer::Server(server)) => {
                 self.up.remove(&server);
+                self.down.entry(server).or_insert(self.now);
+                // Waits for it end earlier than others.
+                self.wake_all();
             },
             // Workers have no business with each other, and their requests are bounded by bytes.
             Input::Message { .. }
@@ -189,6 +205,17 @@ impl WorkerNode {
         self.requests.len() + self.ticks.len()
     }
 
+    /// Ends all that this worker waits for, now and later, with this error.
+    pub fn fail(&mut self, error: Error) {
+        self.failure.get_or_insert(error);
+        self.wake_all();
+    }
+
+    /// Whether it has handles of tables.
+    pub fn holds_tables(&self) -> bool {
+        self.plan.tables().next().is_some()
+    }
+
     /// Ends the worker's life, as if it had been dropped.
     pub fn close(&mut self) {
         self.closed = true;
@@ -208,14 +235,6 @@ impl WorkerNode {
 
     pub(super) fn line(&mut self) -> &mut Line {
         &mut self.line
-    }
-
-    /// Keeps a waker until something happens, at the latest at `until`.
-    pub(super) fn park(&mut self, waker: &Waker, until: Instant) {
-        if !self.wakers.iter().any(|held| held.will_wake(waker)) {
-            self.wakers.push(waker.clone());
-        }
-        self.timer = Some(self.timer.map_or(until, |earlier| earlier.min(until)));
     }
 
     /// Asks for a place, once; the answer, once it is there.
@@ -381,16 +400,6 @@ impl WorkerNode {
         None
     }
 
-    /// What the oldest unanswered request waits for, as far as its server has told.
-    pub fn reason(&self, since: Instant) -> WaitReason {
-        let told = self.requests.values().find_map(|request| match &request.state {
-            State::Deferred(reason) => Some(WaitReason { since, ..*reason }),
-            State::UnderWay | State::Answered(_) | State::Abandoned => None,
-        });
-        let (who, tick): (Option<Rank>, _) = (None, self.line.tick());
-        told.unwrap_or(WaitReason { who, tick, since, what: WaitFor::Answer })
-    }
-
     fn begin(
         &mut self,
         to: ServerId,
@@ -400,7 +409,8 @@ impl WorkerNode {
         bytes: usize,
     ) {
         let (stream, state) = (Stream::Data(slot.0 % DATA_STREAMS), State::UnderWay);
-        let request = Request { to, stream, message: message.clone(), bytes, state };
+        let waited = false;
+        let request = Request { to, stream, message: message.clone(), bytes, state, waited };
         self.inflight_bytes += bytes;
         self.requests.insert(sequence, request);
         self.send(to, stream, message);
@@ -409,6 +419,9 @@ impl WorkerNode {
     fn end_request(&mut self, sequence: Sequence) -> Option<Request> {
         let ended = self.requests.remove(&sequence)?;
         self.inflight_bytes -= ended.bytes;
+        if ended.waited {
+            self.waits.ended(self.now);
+        }
         Some(ended)
     }
 

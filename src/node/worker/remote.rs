@@ -6,7 +6,7 @@ use std::future::{Future, poll_fn};
 use std::ops::Range;
 use std::task::Poll;
 
-use super::node::{WorkerNode, finished};
+use super::node::{Waited, WorkerNode, finished};
 use super::{
     ChunkPlace, PushOptions, Rows, Seen, Session, Stamp, Target, Worker, check_stamp, interrupted,
 };
@@ -53,6 +53,11 @@ impl RemoteWorker {
     ) -> Result<Table> {
         self.check_open()?;
         self.session.ensure_table(spec, policy, hyper).await
+    }
+
+    /// How often and how long servers have let its requests wait.
+    pub fn waited(&self) -> Waited {
+        self.node().lock().waited()
     }
 
     async fn until<R>(&self, ready: impl FnMut(&mut WorkerNode) -> Option<R>) -> Result<R> {

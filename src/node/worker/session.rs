@@ -8,6 +8,7 @@ use super::node::{Told, WorkerNode};
 use super::remote::Notify;
 use crate::error::{FrameError, Result, WaitError};
 use crate::id::{GroupId, TableId};
+use crate::limits;
 use crate::spec::{Described, GroupSpec, Hyper, Table, TablePolicy, TableSpec};
 use crate::sync::{Arc, Mutex};
 use crate::time::Instant;
@@ -118,9 +119,12 @@ impl Session {
         let mut wait = Wait::default();
         poll_fn(|context| {
             let mut node = self.node.lock();
-            let answer = ready(&mut node);
+            let answer = match node.failure() {
+                Some(error) => Some(Err(error)),
+                None => ready(&mut node).map(Ok),
+            };
             let poll = match answer {
-                Some(answer) => Poll::Ready(Ok(answer)),
+                Some(answer) => Poll::Ready(answer),
                 None => wait.go_on(&mut node, context),
             };
             let wants_poll = node.wants_poll();
@@ -164,10 +168,19 @@ impl Wait {
     fn go_on<R>(&mut self, node: &mut WorkerNode, context: &Context<'_>) -> Poll<Result<R>> {
         let now = node.now();
         let since = *self.since.get_or_insert(now);
-        let until = since.after(node.wait_max());
+        let mut until = since.after(node.wait_max());
+        let away = node.awaited_server();
+        if let Some((_, away_since)) = away {
+            until = until.min(away_since.after(limits::SERVER_AWAY_MAX));
+        }
         if now >= until {
-            let (reason, waited) = (node.reason(since), now.since(since));
-            return Poll::Ready(Err(WaitError::Deadline { reason, waited }.into()));
+            let error = match away {
+                Some((server, since)) => WaitError::ServerDown { server, away: now.since(since) },
+                None => {
+                    WaitError::Deadline { reason: node.reason(since), waited: now.since(since) }
+                },
+            };
+            return Poll::Ready(Err(error.into()));
         }
         node.park(context.waker(), until);
         Poll::Pending

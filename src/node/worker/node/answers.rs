@@ -23,6 +23,9 @@ impl WorkerNode {
                     && matches!(request.state, State::UnderWay | State::Deferred(_))
                 {
                     request.state = State::Deferred(reason);
+                    if !std::mem::replace(&mut request.waited, true) {
+                        self.waits.began(self.now);
+                    }
                 }
             },
             Message::Resume { sequence, .. } => self.on_resume(sequence),
@@ -131,6 +134,7 @@ impl WorkerNode {
     /// Sends again whatever the server has not answered, in the order of its first sending.
     pub(super) fn on_peer_up(&mut self, server: ServerId) {
         self.up.insert(server);
+        self.down.remove(&server);
         if server == self.plan.keeper() {
             let open = self.asks.values().filter(|ask| ask.told.is_none());
             let again: Vec<_> = open.map(|ask| ask.message.clone()).collect();

@@ -1,0 +1,220 @@
+//! Training against servers: every worker of this process has its own connections to all of them.
+
+use std::io::Write;
+
+use anyhow::Context;
+use archipelago::embed::ThreadPark;
+use archipelago::error::{Error, GroupError, SpecError, WaitError, WaitFor};
+use archipelago::id::{Incarnation, Rank};
+use archipelago::node::Registry;
+use archipelago::node::worker::{Blocking, Park, RemoteWorker, WorkerOptions};
+use archipelago::time::Duration;
+use archipelago::transport::{self, Carried};
+use archipelago::{Table, Worker, limits};
+use archipelago_workloads::train::read_model;
+
+use super::Local;
+use super::arguments::ServedArguments;
+use super::job::{Counted, Job, Member, Place};
+use super::model::JobError;
+use super::stop::Stop;
+use crate::connect::ConnectArguments;
+use crate::servers::Servers;
+
+/// Why training against servers cannot begin or go on, and what to do about it.
+#[derive(Debug, thiserror::Error)]
+enum ServedError {
+    #[error(
+        "run {run:?} has been trained on these servers before, and they keep its values until \
+         they stop: give this run another name with --run NAME"
+    )]
+    Trained { run: String },
+    #[error(
+        "run {run:?} exists on these servers with other options: give the same ones to all its \
+         processes, or this run another name with --run NAME"
+    )]
+    Differs { run: String, source: Error },
+    #[error(
+        "run {run:?} has all of its {size} workers: give this run another name with --run NAME, \
+         or all of its processes a larger --group-size"
+    )]
+    Full { run: String, size: u32 },
+    #[error(
+        "run {run:?} waits for all of its {size} workers: start the other processes with the \
+         same --run and --group-size"
+    )]
+    Incomplete { run: String, size: u32, source: Error },
+    #[error(
+        "{address} has to answer and does not, so that run {run:?} has ended here. A server that \
+         was stopped or started again has lost its tables: stop the others too, start all of \
+         them, train again. If it was the network, train again under another name with --run NAME"
+    )]
+    Gone { run: String, address: String, source: Error },
+}
+
+/// A cluster's servers, and how to reach them.
+pub(crate) struct Served {
+    connect: ConnectArguments,
+    servers: Servers,
+    options: WorkerOptions,
+    stop: Stop,
+    run: String,
+    size: u32,
+    /// The first worker of this process.
+    first: Rank,
+    carried: Vec<Carried>,
+}
+
+impl Served {
+    /// The servers that the command line names.
+    pub(crate) fn of(arguments: &ServedArguments, stop: Stop) -> anyhow::Result<Self> {
+        let wait_max = arguments.wait_max.map_or(limits::WAIT_MAX, Duration::from_secs_f64);
+        Ok(Self {
+            connect: arguments.connect.clone(),
+            servers: Servers::new(&arguments.connect.servers)?,
+            options: WorkerOptions { wait_max, ..WorkerOptions::default() },
+            stop,
+            run: String::new(),
+            size: 0,
+            first: Rank(0),
+            carried: Vec::new(),
+        })
+    }
+
+    /// Connects, finds or creates the tables, and joins a group.
+    fn join(
+        &mut self,
+        job: &Job<'_>,
+        group: &str,
+        size: u32,
+    ) -> anyhow::Result<(Vec<Table>, Member<Self>)> {
+        let config = self.connect.config(Registry::built_in(), self.options)?;
+        let joining = async {
+            let (session, carried) = transport::connect_counted(config).await?;
+            let mut tables = Vec::new();
+            for (spec, policy, hyper) in job.tables() {
+                tables.push(session.ensure_table(spec, policy, hyper).await?);
+            }
+            let group = session.ensure_group(group, size).await?;
+            Ok((session.join(group).await?, tables, carried))
+        };
+        let joined = ThreadPark.block_on(self.stop.or(joining))?;
+        let (me, tables, carried) = joined.map_err(|error| self.explained(error))?;
+        self.carried.push(carried);
+        Ok((tables, Blocking::new(me, ThreadPark)))
+    }
+
+    /// What to do about an error, where more can be said than the library knows.
+    fn explained(&self, error: Error) -> anyhow::Error {
+        let (run, size) = (self.run.clone(), self.size);
+        match &error {
+            Error::Spec(SpecError::Mismatch { .. }) => {
+                ServedError::Differs { run, source: error }.into()
+            },
+            Error::Group(GroupError::Full { .. }) => ServedError::Full { run, size }.into(),
+            Error::Wait(WaitError::Deadline { reason, .. })
+                if reason.what == WaitFor::GroupForming =>
+            {
+                ServedError::Incomplete { run, size, source: error }.into()
+            },
+            Error::Wait(WaitError::ServerDown { server, .. }) => {
+                let address = self.servers.address(*server).unwrap_or("an unknown address");
+                let address = format!("{server} at {address}");
+                ServedError::Gone { run, address, source: error }.into()
+            },
+            _ => error.into(),
+        }
+    }
+
+    /// Says which of the group's workers are here: the others have to be started too.
+    fn tell(&self, ranks: &[Rank]) -> std::io::Result<()> {
+        let listed: Vec<_> = ranks.iter().map(ToString::to_string).collect();
+        let (listed, size, run) = (listed.join(", "), self.size, &self.run);
+        writeln!(std::io::stderr(), "run {run:?} has {size} workers, here: {listed}")
+    }
+
+    /// Waits until what has ended has told the servers; what it has carried.
+    fn part(&mut self) -> Counted {
+        let mut counted = Counted::default();
+        for carried in self.carried.drain(..) {
+            let traffic = ThreadPark.block_on(carried.ended()).unwrap_or_default();
+            counted.bytes_up += traffic.sent_bytes;
+            counted.bytes_down += traffic.received_bytes;
+        }
+        counted
+    }
+}
+
+impl Place for Served {
+    type Worker = RemoteWorker;
+
+    fn enter(&mut self, job: &Job<'_>) -> anyhow::Result<(Vec<Table>, Vec<Member<Self>>)> {
+        (self.run, self.size) = (job.model.run().into(), job.group_size);
+        let (mut tables, mut members) = (Vec::new(), Vec::new());
+        for _ in 0..job.workers {
+            let (found, member) = self.join(job, job.model.run(), job.group_size)?;
+            if member.origin().incarnation > Incarnation(1) {
+                return Err(ServedError::Trained { run: self.run.clone() }.into());
+            }
+            tables = found;
+            members.push(member);
+        }
+        let ranks: Vec<_> = members.iter().map(|member| member.origin().rank).collect();
+        self.first = ranks.first().copied().unwrap_or_default();
+        if job.workers < job.group_size {
+            self.tell(&ranks)?;
+        }
+        Ok((tables, members))
+    }
+
+    fn run<R>(&self, training: impl Future<Output = Result<R, JobError>>) -> Result<R, JobError> {
+        ThreadPark.block_on(self.stop.or(training))?
+    }
+
+    fn explain(&self, error: JobError) -> anyhow::Error {
+        match error {
+            JobError::Store(error) => self.explained(error),
+            other => other.into(),
+        }
+    }
+
+    fn count(&mut self, members: Vec<Member<Self>>) -> Counted {
+        let waits: Vec<_> = members.iter().map(|member| member.worker().waited()).collect();
+        drop(members);
+        let mut counted = self.part();
+        for wait in waits {
+            counted.waits += wait.count;
+            counted.waited += wait.total;
+        }
+        counted
+    }
+
+    /// Under Bsp a member sees all rounds. Others see what there is when they have finished, and
+    /// all of it when nobody is left in other processes.
+    fn reader(&self, job: &Job<'_>) -> Option<Rank> {
+        (job.local == Local::Bsp).then_some(self.first)
+    }
+
+    fn read(&mut self, job: &Job<'_>) -> anyhow::Result<Vec<f32>> {
+        let group = format!("{}, reader {}", self.run, self.first.0);
+        let (tables, reader) = self.join(job, &group, 1)?;
+        let reading = async {
+            let values = read_model(reader.worker(), &tables).await?;
+            reader.worker().finish().await?;
+            Ok(values)
+        };
+        let values = ThreadPark.block_on(self.stop.or(reading))?;
+        values.map_err(|error| self.explained(error)).context("reading the trained model")
+    }
+
+    fn servers(&self) -> usize {
+        self.servers.numbers().len()
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        // The servers hear at once that its workers are gone, not after a long silence.
+        self.part();
+    }
+}
