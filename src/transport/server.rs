@@ -277,7 +277,7 @@ impl Prepared {
             tokio::spawn(caller.run_prepared(prepare, |_| {}));
         }
         tokio::spawn(answer_calls(endpoint.clone(), myself, inbox));
-        // As a task: the future that a runtime blocks on is polled by way of its timers and sockets.
+        // As a task: the future that a runtime blocks on is polled by way of its sockets.
         let serving = tokio::spawn(pump.run()).await;
         endpoint.close(Close::Finished.code(), b"the server stops");
         // Long enough for the farewell to leave; a peer that is gone is not waited for.

@@ -177,13 +177,6 @@ impl WorkerNode {
         self.outputs.pop_front().unwrap_or(Output::Idle)
     }
 
-    /// Whether the driver has to poll: outputs wait, or it would wake the node too late. To be
-    /// woken too early costs nothing now: it finds out then.
-    pub(super) fn wants_poll(&self) -> bool {
-        let late = self.next_wake().is_some_and(|next| self.wake_at.is_none_or(|at| next < at));
-        late || self.closed || !self.outputs.is_empty()
-    }
-
     /// The wakers to call after an input, without a lock on the node: a waker may poll at once.
     #[must_use]
     pub fn take_woken(&mut self) -> Vec<Waker> {
@@ -423,35 +416,6 @@ impl WorkerNode {
             self.waits.ended(self.now);
         }
         Some(ended)
-    }
-
-    fn on_time(&mut self) {
-        if self.timer.is_some_and(|first| first <= self.now) {
-            self.timer = None;
-            self.wake_all();
-        }
-        let active = matches!(self.joined, Some(Ok(_))) && !self.closed;
-        if active && self.now >= self.keeper_heard.after(limits::HEARTBEAT_INTERVAL) {
-            let origin = self.line.origin();
-            self.send_control(self.plan.keeper(), Message::Heartbeat { origin });
-            // Also when the connection is down: asking again at once would be a busy loop.
-            self.keeper_heard = self.now;
-        }
-    }
-
-    /// When to be woken.
-    fn next_wake(&self) -> Option<Instant> {
-        let active = matches!(self.joined, Some(Ok(_))) && !self.closed;
-        let heartbeat = active.then(|| self.keeper_heard.after(limits::HEARTBEAT_INTERVAL));
-        self.timer.into_iter().chain(heartbeat).min()
-    }
-
-    fn ask_to_wake(&mut self) {
-        let next = self.next_wake();
-        if next.is_some() && next != self.wake_at {
-            self.outputs.extend(next.map(Output::WakeAt));
-        }
-        self.wake_at = next;
     }
 
     fn send_control(&mut self, to: ServerId, message: Message) {

@@ -1,11 +1,15 @@
-//! What a worker node waits for: who has to act, since when, and for how long it did.
+//! What a worker node waits for: who has to act, since when, and for how long it did; and when it
+//! has to be woken.
 
 use std::task::Waker;
 
 use super::{Request, State, WorkerNode};
 use crate::error::{Error, WaitFor, WaitReason};
 use crate::id::{Rank, ServerId};
+use crate::limits;
+use crate::node::Output;
 use crate::time::{Duration, Instant};
+use crate::wire::Message;
 
 /// Times in which servers let a request of a worker wait, or several.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -70,6 +74,42 @@ impl WorkerNode {
             self.wakers.push(waker.clone());
         }
         self.timer = Some(self.timer.map_or(until, |earlier| earlier.min(until)));
+    }
+
+    /// Whether the driver has to poll: outputs wait, or it would wake the node too late. To be
+    /// woken too early costs nothing now: it finds out then.
+    pub(in crate::node::worker) fn wants_poll(&self) -> bool {
+        let late = self.next_wake().is_some_and(|next| self.wake_at.is_none_or(|at| next < at));
+        late || self.closed || !self.outputs.is_empty()
+    }
+
+    pub(super) fn on_time(&mut self) {
+        if self.timer.is_some_and(|first| first <= self.now) {
+            self.timer = None;
+            self.wake_all();
+        }
+        let active = matches!(self.joined, Some(Ok(_))) && !self.closed;
+        if active && self.now >= self.keeper_heard.after(limits::HEARTBEAT_INTERVAL) {
+            let origin = self.line.origin();
+            self.send_control(self.plan.keeper(), Message::Heartbeat { origin });
+            // Also when the connection is down: asking again at once would be a busy loop.
+            self.keeper_heard = self.now;
+        }
+    }
+
+    /// When to be woken.
+    fn next_wake(&self) -> Option<Instant> {
+        let active = matches!(self.joined, Some(Ok(_))) && !self.closed;
+        let heartbeat = active.then(|| self.keeper_heard.after(limits::HEARTBEAT_INTERVAL));
+        self.timer.into_iter().chain(heartbeat).min()
+    }
+
+    pub(super) fn ask_to_wake(&mut self) {
+        let next = self.next_wake();
+        if next.is_some() && next != self.wake_at {
+            self.outputs.extend(next.map(Output::WakeAt));
+        }
+        self.wake_at = next;
     }
 
     /// What the oldest unanswered request waits for, as far as its server has told.
