@@ -26,6 +26,10 @@ pub fn frame_rows_max(width: u32) -> usize {
 pub const NAME_BYTES_MAX: usize = 255;
 /// Parameters of an extension.
 pub const PARAMETERS_MAX: usize = 64;
+/// Tensors of one table.
+pub const TENSORS_MAX: usize = 2_048;
+/// Dimensions of a tensor.
+pub const DIMENSIONS_MAX: usize = 8;
 /// Bytes of a text on the wire: what is wrong with a table, with both descriptions in words.
 pub const TEXT_BYTES_MAX: usize = 64 << 10;
 /// Requests for tables and groups that wait at the keeper until every server holds what they name.
@@ -129,7 +133,11 @@ const _: () = assert!(
 const _: () = assert!(4 * TEXT_BYTES_MAX < FRAME_BYTES_MAX, "any refusal fits one frame");
 const _: () = assert!(
     2 * PARAMETERS_MAX * (NAME_BYTES_MAX + 12) + 4096 < TEXT_BYTES_MAX,
-    "a table's description fits one frame, many times"
+    "a table's description without tensors fits one frame, many times"
+);
+const _: () = assert!(
+    TENSORS_MAX * (NAME_BYTES_MAX + 8 * DIMENSIONS_MAX + 41) + TEXT_BYTES_MAX < FRAME_BYTES_MAX,
+    "a table's description with all tensors fits one frame"
 );
 const _: () = assert!(INFLIGHT_MAX > TICKS_PENDING_MAX);
 const _: () = assert!(INFLIGHT_BYTES_MAX >= 8 * FRAME_BYTES_MAX);

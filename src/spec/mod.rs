@@ -6,8 +6,10 @@ mod group;
 mod policy;
 mod same;
 mod table;
+mod tensor;
 
 pub use catalog::{CatalogEntry, Described, GroupEntry, TableEntry};
 pub use group::{GroupRecord, GroupSpec, Member, MemberEnd};
 pub use policy::{AckLevel, FoldOrder, Hyper, TablePolicy};
 pub use table::{Combine, Init, Layout, Table, TableSpec};
+pub use tensor::{Shape, TensorSpec};

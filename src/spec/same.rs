@@ -1,5 +1,6 @@
 //! Two descriptions of one name, compared field by field.
 
+use std::borrow::Cow;
 use std::fmt::{Debug, Display};
 
 use crate::error::SpecError;
@@ -27,7 +28,12 @@ pub(super) fn same_shown<T: PartialEq + Debug>(
     Err(mismatch(name, field, [format!("{expected:?}"), format!("{found:?}")]))
 }
 
-fn mismatch(name: &str, field: &'static str, [expected, found]: [impl ToString; 2]) -> SpecError {
+/// The error of two descriptions of the table `name`.
+pub(super) fn mismatch(
+    name: &str,
+    field: impl Into<Cow<'static, str>>,
+    [expected, found]: [impl ToString; 2],
+) -> SpecError {
     let (expected, found) = (expected.to_string(), found.to_string());
     SpecError::Mismatch { name: name.into(), field: field.into(), expected, found }
 }

@@ -1,11 +1,12 @@
 //! What a table is: the immutable part, hashed and stored with the data.
 
+use std::borrow::Cow;
 use std::hash::Hasher;
 
 use siphasher::sip128::{Hasher128, SipHasher24};
 
 use super::same::{same, same_shown};
-use super::{Hyper, TablePolicy};
+use super::{Hyper, TablePolicy, TensorSpec, tensor};
 use crate::codec::Writer;
 use crate::error::SpecError;
 use crate::extension::Extension;
@@ -104,6 +105,8 @@ pub struct TableSpec {
     pub rule: Extension,
     /// How contributions are merged.
     pub combine: Combine,
+    /// Names for parts of a dense table of width 1, in order; none for most tables.
+    pub tensors: Vec<TensorSpec>,
 }
 
 impl TableSpec {
@@ -121,7 +124,25 @@ impl TableSpec {
             init: Init::Zero,
             rule: Extension::new("add/1"),
             combine: Combine::Sum,
+            tensors: Vec::new(),
         }
+    }
+
+    /// A dense f32 table that holds these tensors, placed in the order of their names: one row an
+    /// element, added to by pushes.
+    pub fn tensors(name: impl Into<String>, tensors: impl IntoIterator<Item = TensorSpec>) -> Self {
+        let tensors = tensors.into_iter().collect();
+        Self { tensors, ..Self::dense(name, 0) }.placed()
+    }
+
+    /// With its tensors, if any, on the grid of its blocks.
+    fn placed(mut self) -> Self {
+        // A grid that `check` refuses leaves them where they are.
+        if self.tensors.is_empty() || !self.block_elements.is_power_of_two() {
+            return self;
+        }
+        let rows = tensor::place(&mut self.tensors, self.block_elements.into());
+        Self { domain: KeyRange::from_count(Key(0), rows).unwrap_or(self.domain), width: 1, ..self }
     }
 
     /// A sparse f32 table over every u64 key.
@@ -155,7 +176,7 @@ impl TableSpec {
     #[must_use]
     pub fn block_elements(mut self, elements: u32) -> Self {
         self.block_elements = elements;
-        self
+        self.placed()
     }
 
     /// Sets the number of slots, the unit of placement.
@@ -212,14 +233,34 @@ impl TableSpec {
         w.text(&format!("{:?}", self.init));
         w.text(&self.rule.to_string());
         w.text(&format!("{:?}", self.combine));
+        for TensorSpec { name, shape, first, init } in &self.tensors {
+            w.text(name);
+            w.text(&shape.to_string());
+            w.u64(first.0);
+            w.text(&format!("{init:?}"));
+        }
         let mut hasher = SipHasher24::new();
         hasher.write(&w.finish());
         hasher.finish128().as_u128()
     }
 
+    /// Whether every row starts with zeros.
+    pub fn starts_at_zero(&self) -> bool {
+        self.init == Init::Zero && self.tensors.iter().all(|tensor| tensor.init == Init::Zero)
+    }
+
     /// Fills `out`, whole rows from `first` on, with the init.
     pub fn fill_init<T: Element>(&self, first: Key, out: &mut [T]) {
-        match self.init {
+        self.fill(self.init, first, out);
+        let Some(range) = KeyRange::from_count(first, out.len() as u64) else { return };
+        for (tensor, keys) in tensor::within(&self.tensors, range) {
+            let [start, end] = [keys.first(), keys.last()].map(|key| (key.0 - first.0) as usize);
+            self.fill(tensor.init, keys.first(), &mut out[start..=end]);
+        }
+    }
+
+    fn fill<T: Element>(&self, init: Init, first: Key, out: &mut [T]) {
+        match init {
             Init::Zero => out.fill(T::default()),
             Init::Constant(value) => out.fill(T::from_f64(value)),
             Init::Uniform { seed, low, high } => {
@@ -255,7 +296,8 @@ impl TableSpec {
         let elements = self.domain.count() * u128::from(self.width);
         let fits = self.layout == Layout::Sparse || elements <= 1 << 48;
         self.field(fits, "domain", "at most 2^48 elements when dense", elements)?;
-        self.check_numbers()
+        self.check_numbers()?;
+        tensor::check(self)
     }
 
     /// Checks that another description of this table is the same.
@@ -265,11 +307,13 @@ impl TableSpec {
     pub fn check_same(&self, found: &Self) -> Result<(), SpecError> {
         let name = &self.name;
         same(name, "name", name, &found.name)?;
+        // Where tensors lie follows from the blocks, and the domain from both.
+        same(name, "block_elements", &self.block_elements, &found.block_elements)?;
+        tensor::check_same(name, &self.tensors, &found.tensors)?;
         same(name, "domain", &self.domain, &found.domain)?;
         same(name, "width", &self.width, &found.width)?;
         same(name, "dtype", &self.dtype.name(), &found.dtype.name())?;
         same(name, "layout", &self.layout.name(), &found.layout.name())?;
-        same(name, "block_elements", &self.block_elements, &found.block_elements)?;
         same(name, "slots", &self.slots, &found.slots)?;
         same_shown(name, "init", &self.init, &found.init)?;
         same(name, "rule", &self.rule, &found.rule)?;
@@ -277,15 +321,13 @@ impl TableSpec {
     }
 
     fn check_numbers(&self) -> Result<(), SpecError> {
-        let finite = match self.init {
-            Init::Zero => true,
-            Init::Constant(value) => self.holds(value),
-            Init::Uniform { low, high, .. } => {
-                self.holds(low) && self.holds(high) && low <= high && (high - low).is_finite()
-            },
-        };
         let found = format!("{:?}", self.init);
-        self.field(finite, "init", "numbers that the type holds, low <= high", found)?;
+        self.field(
+            self.allows(&self.init),
+            "init",
+            "numbers that the type holds, low <= high",
+            found,
+        )?;
         if let Some((name, value)) = self.lost_parameter() {
             let expected = format!("parameters that {} holds", self.dtype.name());
             self.field(false, "rule", &expected, format!("{name} = {value:e}"))?;
@@ -319,6 +361,17 @@ impl TableSpec {
         self.rule.parameters().iter().find(|(_, value)| lost(*value))
     }
 
+    /// Whether an init yields numbers of the table's type.
+    pub(super) fn allows(&self, init: &Init) -> bool {
+        match *init {
+            Init::Zero => true,
+            Init::Constant(value) => self.holds(value),
+            Init::Uniform { low, high, .. } => {
+                self.holds(low) && self.holds(high) && low <= high && (high - low).is_finite()
+            },
+        }
+    }
+
     /// Whether a number is finite in the table's type, and whole where that is whole.
     fn holds(&self, value: f64) -> bool {
         match self.dtype {
@@ -328,10 +381,10 @@ impl TableSpec {
         }
     }
 
-    fn field(
+    pub(super) fn field(
         &self,
         good: bool,
-        field: &'static str,
+        field: impl Into<Cow<'static, str>>,
         expected: &str,
         found: impl ToString,
     ) -> Result<(), SpecError> {

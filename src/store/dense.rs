@@ -9,7 +9,7 @@ use super::run::Run;
 use crate::error::SpecError;
 use crate::id::SlotIndex;
 use crate::key::{Key, KeyRange};
-use crate::spec::{Init, TableSpec};
+use crate::spec::TableSpec;
 use crate::vector::kernels::copy_part;
 use crate::vector::{Element, Lanes};
 
@@ -176,7 +176,7 @@ impl<T: Element> Slot<T> {
         let rows = range.last().0 - range.first().0 + 1;
         let elements = rows as usize * spec.width as usize;
         let mut values = Aligned::zeroed(elements)?;
-        if spec.init != Init::Zero {
+        if !spec.starts_at_zero() {
             spec.fill_init(range.first(), &mut values);
         }
         Some(Self {

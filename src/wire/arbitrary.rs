@@ -15,7 +15,7 @@ use crate::rng::Rng;
 use crate::schedule::Schedule;
 use crate::spec::{
     CatalogEntry, Combine, Described, FoldOrder, GroupEntry, GroupRecord, GroupSpec, Hyper, Init,
-    Layout, Member, MemberEnd, TableEntry, TablePolicy, TableSpec,
+    Layout, Member, MemberEnd, Shape, TableEntry, TablePolicy, TableSpec, TensorSpec,
 };
 use crate::time::Instant;
 use crate::vector::DType;
@@ -209,6 +209,12 @@ impl Any {
             init: self.one_of([Init::Zero, Init::Constant(low), uniform]),
             rule: self.extension(),
             combine: self.one_of([Combine::Sum, Combine::WeightedMean { round_weight: high }]),
+            tensors: self.list(|any| TensorSpec {
+                name: any.text(),
+                shape: Shape(any.list(Self::u64)),
+                first: Key(any.u64()),
+                init: any.one_of([Init::Zero, Init::Constant(low)]),
+            }),
         };
         let policy = TablePolicy {
             local: self.extension(),

@@ -15,8 +15,8 @@ use crate::id::ServerId;
 use crate::limits;
 use crate::schedule::Schedule;
 use crate::spec::{
-    CatalogEntry, Combine, Described, FoldOrder, GroupEntry, GroupSpec, Hyper, Init, Layout,
-    TableEntry, TablePolicy, TableSpec,
+    CatalogEntry, Combine, Described, FoldOrder, GroupEntry, GroupSpec, Hyper, Init, Layout, Shape,
+    TableEntry, TablePolicy, TableSpec, TensorSpec,
 };
 
 /// Why a table or group is not created or found.
@@ -165,7 +165,10 @@ choices_as_fields!(
 );
 
 records! {
-    TableSpec { name, domain, width, dtype, layout, block_elements, slots, init, rule, combine }
+    TableSpec {
+        name, domain, width, dtype, layout, block_elements, slots, init, rule, combine, tensors
+    }
+    TensorSpec { name, shape, first, init }
     TablePolicy { local, fold, non_finite, bsp_stash_bytes_max }
     Hyper { rate }
     Described { spec, policy, hyper }
@@ -260,6 +263,27 @@ impl Field for Extension {
     }
 }
 
+impl Field for Shape {
+    fn put(&self, sink: &mut impl Sink) {
+        put_count(self.0.len(), sink);
+        for dimension in &self.0 {
+            dimension.put(sink);
+        }
+    }
+
+    fn take(source: &mut Source<'_>) -> Result<Self, FrameError> {
+        let count = source.reader.count("dimensions", 8, limits::DIMENSIONS_MAX)?;
+        let dimensions = (0..count).map(|_| Field::take(source));
+        Ok(Self(dimensions.collect::<Result<_, _>>()?))
+    }
+}
+
+impl Listed for TensorSpec {
+    const NAME: &'static str = "tensors";
+    const BYTES_MIN: usize = 4 + 4 + 8 + 1;
+    const COUNT_MAX: usize = limits::TENSORS_MAX;
+}
+
 impl Listed for TableEntry {
     const NAME: &'static str = "tables";
     /// The number, and of the description what has a fixed size.
@@ -294,21 +318,26 @@ impl super::Message {
 
 fn check_described(described: &Described) -> Result<(), FrameError> {
     check_text(&described.spec.name)?;
+    check_count("tensors", limits::TENSORS_MAX, described.spec.tensors.len())?;
+    for TensorSpec { name, shape, .. } in &described.spec.tensors {
+        check_text(name)?;
+        check_count("dimensions", limits::DIMENSIONS_MAX, shape.0.len())?;
+    }
     for extension in [&described.spec.rule, &described.policy.local] {
         check_text(extension.name())?;
-        let (limit, found) = (limits::PARAMETERS_MAX, extension.parameters().len());
-        if found > limit {
-            return Err(FrameError::TooLarge { field: "parameters", limit, found });
-        }
+        check_count("parameters", limits::PARAMETERS_MAX, extension.parameters().len())?;
         extension.parameters().iter().try_for_each(|(name, _)| check_text(name))?;
     }
     Ok(())
 }
 
 fn check_text(text: &str) -> Result<(), FrameError> {
-    let (limit, found) = (limits::TEXT_BYTES_MAX, text.len());
+    check_count("text", limits::TEXT_BYTES_MAX, text.len())
+}
+
+fn check_count(field: &'static str, limit: usize, found: usize) -> Result<(), FrameError> {
     if found <= limit {
         return Ok(());
     }
-    Err(FrameError::TooLarge { field: "text", limit, found })
+    Err(FrameError::TooLarge { field, limit, found })
 }

@@ -18,7 +18,7 @@ use crate::rng::Rng;
 use crate::schedule::Schedule;
 use crate::spec::{
     CatalogEntry, Combine, Described, GroupEntry, GroupRecord, GroupSpec, Hyper, Init, Member,
-    MemberEnd, TablePolicy, TableSpec,
+    MemberEnd, Shape, TablePolicy, TableSpec, TensorSpec,
 };
 use crate::time::Instant;
 use crate::vector::DType;
@@ -220,11 +220,13 @@ fn golden_answers() -> [Message; 3] {
 }
 
 fn golden_catalog() -> [Message; 3] {
-    let spec = TableSpec::sparse("w", 3)
+    let tensor = TensorSpec::new("a", [2, 3]).init(Init::Constant(0.5));
+    let mut spec = TableSpec::sparse("w", 3)
         .slots(16)
         .init(Init::Uniform { seed: 9, low: -0.5, high: 0.5 })
         .rule(Extension::new("momentum/1").with("beta", 0.9).with("alpha", 1.0))
         .combine(Combine::WeightedMean { round_weight: 4.5 });
+    spec.tensors = vec![TensorSpec { first: Key(5), ..tensor }];
     let policy = TablePolicy::local(Ssp { staleness: 2 });
     let hyper = Hyper::rate(Schedule::Linear { from: 1.0, to: 0.5, ticks: 7 });
     let described = Box::new(Described { spec, policy, hyper });
@@ -261,6 +263,21 @@ fn a_description_has_one_encoding_and_its_texts_are_bounded() {
     let found = 5;
     let malformed = FrameError::Malformed { field: "order of parameters", found };
     assert_eq!(decode(&framed(0x09, &turned)), Err(malformed));
+
+    let asked = |tensors, dimensions| {
+        let tensor = TensorSpec { shape: Shape(vec![1; dimensions]), ..TensorSpec::new("t", []) };
+        let [Message::EnsureTable { request, mut described }, ..] = golden_catalog() else {
+            unreachable!("the first is a table");
+        };
+        described.spec.tensors = vec![tensor; tensors];
+        encode(&Message::EnsureTable { request, described }, &mut Vec::new())
+    };
+    let (tensors, dimensions) = (limits::TENSORS_MAX, limits::DIMENSIONS_MAX);
+    assert_eq!(asked(tensors, dimensions), Ok(()));
+    for (tensors, dimensions) in [(tensors + 1, 1), (1, dimensions + 1)] {
+        let refused = asked(tensors, dimensions);
+        assert!(matches!(refused, Err(FrameError::TooLarge { .. })), "{refused:?}");
+    }
 
     let long = |bytes| GroupSpec { name: "n".repeat(bytes), size: 1 };
     let asked = |bytes| Message::EnsureGroup { request: 1, spec: long(bytes) };
