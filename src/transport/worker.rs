@@ -70,7 +70,7 @@ pub async fn connect_counted(mut config: WorkerConfig) -> Result<(Session, Carri
     let hello = Hello { peer: Peer::Worker(token), life: token, servers: plan.digest() };
     let node = WorkerNode::new(plan, token, clock.now(), config.options);
     let node = Arc::new(Mutex::new(node));
-    let wake = Arc::new(Wake::default());
+    let wake = Arc::new(Wake { notify: Arc::default(), clock });
     let process = Process { node: Arc::clone(&node), wake: Arc::clone(&wake), clock, hello };
     let (tell, told) = oneshot::channel();
     let (total, carried) = oneshot::channel();
@@ -94,13 +94,20 @@ impl Carried {
     }
 }
 
-/// Tells the thread that futures have left outputs in the node.
-#[derive(Debug, Default)]
-struct Wake(Arc<Notify>);
+/// Tells the thread that futures have left outputs in the node, and them the time.
+#[derive(Debug)]
+struct Wake {
+    notify: Arc<Notify>,
+    clock: Clock,
+}
 
 impl OutputsWait for Wake {
     fn outputs_wait(&self) {
-        self.0.notify_one();
+        self.notify.notify_one();
+    }
+
+    fn now(&self) -> Option<Instant> {
+        Some(self.clock.now())
     }
 }
 
@@ -144,7 +151,7 @@ impl Process {
         let Self { node, wake, clock, hello } = self;
         let myself = Myself { hello, dc: config.credentials.identity().dc().into() };
         let living = Living(Arc::clone(&node));
-        let (pump, inbox) = Pump::new(living, clock, Arc::clone(&wake.0));
+        let (pump, inbox) = Pump::new(living, clock, Arc::clone(&wake.notify));
         let (outcome, mut outcomes) = mpsc::unbounded_channel();
         for (server, address) in &config.servers {
             let (endpoint, myself, inbox) = (endpoint.clone(), myself.clone(), inbox.clone());
@@ -164,7 +171,7 @@ impl Process {
             let result = watch(&mut outcomes, servers, config.connect_max).await;
             if result.is_err() {
                 node.lock().close();
-                wake.0.notify_one();
+                wake.notify.notify_one();
             }
             // Whoever asked may be gone: then the worker is dropped, and the pump ends by that.
             drop(connected.send(result));

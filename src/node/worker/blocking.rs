@@ -38,6 +38,10 @@ impl<W: Worker, P: Park> Blocking<W, P> {
         &self.worker
     }
 
+    pub(super) fn park(&self) -> &P {
+        &self.park
+    }
+
     /// See [`Worker::origin`].
     pub fn origin(&self) -> Origin {
         self.worker.origin()

@@ -5,6 +5,7 @@
 //! program awaits it.
 
 mod blocking;
+mod deadline;
 mod line;
 mod node;
 mod remote;

@@ -218,6 +218,11 @@ impl WorkerNode {
         self.now
     }
 
+    /// Notes the time between two inputs, if it is known, so that waits begin when they begin.
+    pub(super) fn see(&mut self, now: Option<Instant>) {
+        self.now = now.map_or(self.now, |now| self.now.max(now));
+    }
+
     pub(super) fn wait_max(&self) -> Duration {
         self.options.wait_max
     }

@@ -111,6 +111,13 @@ impl Session {
         self.until(|node| node.take_told(asking.request)).await
     }
 
+    /// The time: the node's own is that of its last input.
+    pub(super) fn time(&self) -> Instant {
+        let mut node = self.node.lock();
+        node.see(self.notify.now());
+        node.now()
+    }
+
     /// Polls `ready` on the node until it answers, at most until the deadline.
     pub(super) async fn until<R>(
         &self,
@@ -125,7 +132,10 @@ impl Session {
             };
             let poll = match answer {
                 Some(answer) => Poll::Ready(answer),
-                None => wait.go_on(&mut node, context),
+                None => {
+                    node.see(self.notify.now());
+                    wait.go_on(&mut node, context)
+                },
             };
             let wants_poll = node.wants_poll();
             drop(node);
