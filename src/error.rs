@@ -2,6 +2,7 @@
 //! and, where it is not plain, what to do.
 
 mod frame;
+mod tensor;
 mod transport;
 
 use std::borrow::Cow;
@@ -12,6 +13,7 @@ use crate::id::{GroupId, Incarnation, Origin, Rank, ServerId, Tick};
 use crate::time::Instant;
 
 pub use frame::FrameError;
+pub use tensor::TensorError;
 pub use transport::TransportError;
 
 /// The result of an operation on the store.
@@ -27,6 +29,9 @@ pub enum Error {
     /// A push or pull does not fit its table.
     #[error(transparent)]
     Access(#[from] AccessError),
+    /// A tensor is not what the table holds under its name.
+    #[error(transparent)]
+    Tensor(#[from] TensorError),
     /// A worker or group is not what the request assumes.
     #[error(transparent)]
     Group(#[from] GroupError),
@@ -56,7 +61,7 @@ impl Error {
     /// Who has to change something.
     pub fn blame(&self) -> Blame {
         match self {
-            Self::Spec(_) | Self::Access(_) => Blame::Caller,
+            Self::Spec(_) | Self::Access(_) | Self::Tensor(_) => Blame::Caller,
             Self::Group(GroupError::Removed { .. }) | Self::Wait(_) => Blame::Circumstance,
             Self::Group(_) => Blame::Caller,
             Self::Frame(_) => Blame::Peer,
@@ -268,6 +273,14 @@ pub enum AccessError {
         expected: Origin,
         /// The stamp's origin.
         found: Origin,
+    },
+    /// A read that was started ahead belongs to the tick at which it was started.
+    #[error("a prefetch of {begun} was awaited at {found}: await it before the tick ends")]
+    Prefetched {
+        /// When it was started.
+        begun: Tick,
+        /// When it was awaited.
+        found: Tick,
     },
 }
 

@@ -8,18 +8,22 @@ mod blocking;
 mod deadline;
 mod line;
 mod node;
+mod prefetch;
 mod remote;
 mod session;
 mod target;
+mod tensor_map;
 
 use std::future::Future;
 
 pub use blocking::{Blocking, Park};
 pub use line::Line;
 pub use node::{Waited, WorkerNode, WorkerOptions};
+pub use prefetch::{Prefetch, prefetch};
 pub use remote::{Notify, RemoteWorker};
 pub use session::Session;
 pub use target::{ChunkPlace, Target};
+pub use tensor_map::{Named, TensorMap};
 
 use crate::error::{AccessError, Error, Result, WaitError};
 use crate::id::{Origin, Sequence, TableId, Tick};
