@@ -6,10 +6,10 @@ use archipelago::node::Registry;
 use archipelago::node::worker::WorkerOptions;
 use archipelago::time::Duration;
 use archipelago::transport::WorkerConfig;
+use archipelago_client::{ServerEntry, Servers};
 use clap::Args;
 
 use crate::serve::CredentialFiles;
-use crate::servers::{ServerEntry, Servers};
 
 /// How long to try until every server has been reached, unless told otherwise.
 const CONNECT_MAX: Duration = Duration::from_secs(30);

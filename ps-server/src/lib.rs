@@ -9,7 +9,6 @@ mod connect;
 mod files;
 mod logs;
 mod serve;
-mod servers;
 mod signals;
 mod status;
 mod units;
@@ -19,6 +18,7 @@ mod workload;
 use std::io::Write;
 use std::process::ExitCode;
 
+pub use archipelago_client::{ServerEntry, Servers, ServersError};
 pub use arguments::{Arguments, Command};
 pub use cert::{
     CaArguments, CertArguments, CertCommand, IssueArguments, RevokeArguments, ShowArguments,
@@ -29,7 +29,6 @@ pub use serve::{
     CheckArguments, Config, ConfigArguments, ConfigCommand, ConfigError, CredentialFiles, Options,
     ServeArguments,
 };
-pub use servers::{ServerEntry, Servers, ServersError};
 pub use status::StatusArguments;
 #[cfg(feature = "workloads")]
 pub use workload::{DemoArguments, Local, ModelKind, ServedArguments, Stopped, TrainArguments};

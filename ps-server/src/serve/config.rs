@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 
 use archipelago::id::ServerId;
 use archipelago::transport::Credentials;
+use archipelago_client::{ServerEntry, Servers, ServersError};
 use serde::Serialize;
 use toml::de::DeTable;
 
 use super::options::{Options, ServeArguments};
 use crate::files::{self, FileError};
-use crate::servers::{ServerEntry, Servers, ServersError};
 
 /// Where a server listens unless told otherwise.
 const PORT: u16 = 7100;

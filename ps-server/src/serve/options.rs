@@ -3,10 +3,9 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use archipelago_client::ServerEntry;
 use clap::Args;
 use serde::Deserialize;
-
-use crate::servers::ServerEntry;
 
 /// Options of `serve`.
 #[derive(Clone, Debug, Default, Args)]

@@ -12,11 +12,11 @@ use anyhow::{Context, bail};
 use archipelago::os::Clock;
 use archipelago::time::{Duration, Instant};
 use archipelago::transport::Role;
+use archipelago_client::ServerEntry;
 
 use super::arguments::ServedArguments;
 use crate::connect::ConnectArguments;
 use crate::serve::{CredentialFiles, Throwaway};
-use crate::servers::ServerEntry;
 
 /// How long a server may take to stop in good order.
 const STOP_MAX: Duration = Duration::from_secs(5);

@@ -11,6 +11,7 @@ use archipelago::node::worker::{Blocking, Park, RemoteWorker, WorkerOptions};
 use archipelago::time::Duration;
 use archipelago::transport::{self, Carried};
 use archipelago::{Table, Worker, limits};
+use archipelago_client::Servers;
 use archipelago_workloads::train::read_model;
 
 use super::Local;
@@ -19,7 +20,6 @@ use super::job::{Counted, Job, Member, Place};
 use super::model::JobError;
 use super::stop::Stop;
 use crate::connect::ConnectArguments;
-use crate::servers::Servers;
 
 /// Why training against servers cannot begin or go on, and what to do about it.
 #[derive(Debug, thiserror::Error)]

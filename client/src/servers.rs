@@ -6,7 +6,6 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::str::FromStr;
 
 use archipelago::id::ServerId;
-use serde::{Deserialize, Serialize};
 
 /// A list of servers does not hold together.
 #[derive(Debug, thiserror::Error)]
@@ -65,15 +64,19 @@ pub enum ServersError {
 /// One server: `HOST:PORT` or `NUMBER=HOST:PORT`.
 ///
 /// ```
-/// use ps_server::ServerEntry;
+/// use archipelago_client::ServerEntry;
 ///
 /// let entry: ServerEntry = "2=ps2.example:7100".parse()?;
 /// assert_eq!((entry.number, entry.address.as_str()), (Some(2), "ps2.example:7100"));
 /// assert!("ps2.example".parse::<ServerEntry>().is_err());
-/// # Ok::<(), ps_server::ServersError>(())
+/// # Ok::<(), archipelago_client::ServersError>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(try_from = "String", into = "String")
+)]
 pub struct ServerEntry {
     /// Its number, when given.
     pub number: Option<u32>,
@@ -120,6 +123,14 @@ impl fmt::Display for ServerEntry {
 }
 
 /// Servers by number, each with an address of its own.
+///
+/// ```
+/// use archipelago_client::Servers;
+///
+/// let servers: Servers = "ps0.example:7100,ps1.example:7100".parse()?;
+/// assert_eq!(servers, "1=ps1.example:7100,0=ps0.example:7100".parse()?);
+/// # Ok::<(), archipelago_client::ServersError>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Servers(BTreeMap<ServerId, String>);
 
@@ -178,6 +189,16 @@ impl Servers {
     pub fn resolve(&self) -> Result<Vec<(ServerId, SocketAddr)>, ServersError> {
         let resolved = self.0.iter().map(|(server, address)| Ok((*server, resolve(address)?)));
         resolved.collect()
+    }
+}
+
+impl FromStr for Servers {
+    type Err = ServersError;
+
+    /// Entries with commas between them.
+    fn from_str(list: &str) -> Result<Self, ServersError> {
+        let entries = list.split(',').map(|entry| entry.trim().parse());
+        Self::new(&entries.collect::<Result<Vec<_>, _>>()?)
     }
 }
 
