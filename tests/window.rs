@@ -5,12 +5,12 @@
 
 use std::future::Future;
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 
 use archipelago::id::{GroupId, Incarnation, Origin, Sequence, ServerId, TableId, Tick};
 use archipelago::node::worker::{Notify, RemoteWorker, Session, WorkerNode, WorkerOptions};
 use archipelago::node::{Input, Output, Peer, Plan, Registry};
-use archipelago::sync::{Arc, Mutex};
+use archipelago::sync::{Arc, AtomicBool, Mutex, Ordering};
 use archipelago::time::Instant;
 use archipelago::wire::{Answer, JoinGrant, Message, Payload, PullResult, PullRows};
 use archipelago::{Eventual, Hyper, Table, TablePolicy, TableSpec, Worker, limits};
@@ -107,12 +107,51 @@ fn a_large_push_waits_for_answers() {
 fn a_large_pull_takes_answers_while_it_asks() {
     let (member, me) = Member::new();
     let mut values = vec![0.0_f32; ELEMENTS];
-    let answer = |sequence, bytes| {
-        let values = Payload::from_slice(&vec![2.0_f32; bytes / size_of::<f32>()]);
-        let (oldest, newest, keys, next) = (Tick(0), Tick(0), None, None);
-        let result = Ok(PullResult { oldest, newest, keys, next, values });
-        Message::PullAnswer { table: TableId(0), sequence, result }
-    };
-    member.serve(pin!(me.pull(&member.table, .., &mut values)), answer);
+    member.serve(pin!(me.pull(&member.table, .., &mut values)), served);
     assert!(values.iter().all(|value| *value == 2.0));
+}
+
+/// The answer to a read of so many bytes.
+fn served(sequence: Sequence, bytes: usize) -> Message {
+    let values = Payload::from_slice(&vec![2.0_f32; bytes / size_of::<f32>()]);
+    let (oldest, newest, keys, next) = (Tick(0), Tick(0), None, None);
+    let result = Ok(PullResult { oldest, newest, keys, next, values });
+    Message::PullAnswer { table: TableId(0), sequence, result }
+}
+
+/// Notes that its future was woken.
+#[derive(Default)]
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// No message comes any more that could wake the other read.
+#[test]
+fn room_that_one_read_leaves_is_told_to_another() {
+    for given_up in [false, true] {
+        let (member, me) = Member::new();
+        let all = limits::INFLIGHT_BYTES_MAX / size_of::<f32>();
+        let (mut values, mut more) = (vec![0.0_f32; all], [0.0_f32; 9]);
+        let mut first = Box::pin(me.pull(&member.table, ..all as u64, &mut values));
+        assert!(poll(first.as_mut()).is_pending());
+        for (sequence, bytes) in member.sent() {
+            member.tell(served(sequence, bytes));
+        }
+        let told = Arc::new(Woken::default());
+        let waker = Waker::from(Arc::clone(&told));
+        let mut second = pin!(me.pull(&member.table, ..9, &mut more));
+        let polled = second.as_mut().poll(&mut Context::from_waker(&waker));
+        assert!(polled.is_pending() && member.sent().is_empty(), "there is no room yet");
+        assert!(!told.0.load(Ordering::Relaxed));
+        if !given_up {
+            assert!(poll(first.as_mut()).is_ready());
+        }
+        drop(first);
+        assert!(told.0.load(Ordering::Relaxed), "given up: {given_up}");
+        assert!(poll(second).is_pending() && member.sent().len() == 1, "now it asks");
+    }
 }

@@ -177,7 +177,8 @@ impl WorkerNode {
         self.outputs.pop_front().unwrap_or(Output::Idle)
     }
 
-    /// The wakers to call after an input, without a lock on the node: a waker may poll at once.
+    /// The wakers to call after an input, or after a future has left room to others, without a
+    /// lock on the node: a waker may poll at once.
     #[must_use]
     pub fn take_woken(&mut self) -> Vec<Waker> {
         std::mem::take(&mut self.woken)
@@ -320,7 +321,7 @@ impl WorkerNode {
         if !matches!(self.requests.get(&sequence)?.state, State::Answered(_)) {
             return None;
         }
-        match self.end_request(sequence)?.state {
+        match self.leave_room(sequence)?.state {
             State::Answered(answer) => Some(answer),
             State::UnderWay | State::Deferred(_) | State::Abandoned => None,
         }
@@ -332,7 +333,7 @@ impl WorkerNode {
             return;
         };
         if matches!(request.state, State::Answered(_)) {
-            self.end_request(sequence);
+            self.leave_room(sequence);
         } else {
             request.state = State::Abandoned;
         }
@@ -421,6 +422,16 @@ impl WorkerNode {
             self.waits.ended(self.now);
         }
         Some(ended)
+    }
+
+    /// Ends a request without an input: who waits for room has to hear of it too.
+    fn leave_room(&mut self, sequence: Sequence) -> Option<Request> {
+        let was_full = !self.has_room(limits::FRAME_BYTES_MAX);
+        let ended = self.end_request(sequence);
+        if was_full {
+            self.wake_all();
+        }
+        ended
     }
 
     fn send_control(&mut self, to: ServerId, message: Message) {

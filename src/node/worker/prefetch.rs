@@ -13,7 +13,7 @@ use crate::id::Tick;
 /// [`TensorMap::pull`](super::TensorMap::pull), which by itself starts when it is first awaited.
 /// What it asks for travels while the caller loads a batch or computes; of a long read as much as
 /// the send window holds ([`INFLIGHT_BYTES_MAX`](crate::limits::INFLIGHT_BYTES_MAX)), the rest
-/// once it is awaited.
+/// once it is awaited. It keeps that room until then: await a long read before a push.
 ///
 /// It means what the read means where it starts: values of the current tick. Start it after
 /// `tick`, and await it before the next one: a tick waits for the reads of its iteration.

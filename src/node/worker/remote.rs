@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::fmt::Debug;
 use std::future::{Future, poll_fn};
 use std::ops::Range;
-use std::task::Poll;
+use std::task::{Poll, Waker};
 
 use super::deadline::Deadline;
 use super::node::{Waited, WorkerNode, finished};
@@ -377,6 +377,9 @@ impl Drop for UnderWay<'_> {
         for (sequence, _) in self.open.drain(..) {
             node.abandon(sequence);
         }
+        let woken = node.take_woken();
+        drop(node);
+        woken.into_iter().for_each(Waker::wake);
     }
 }
 

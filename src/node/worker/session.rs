@@ -1,7 +1,7 @@
 //! A worker process before it belongs to a group: it creates tables and groups, then joins.
 
 use std::future::poll_fn;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use super::RemoteWorker;
 use super::node::{Told, WorkerNode};
@@ -137,8 +137,9 @@ impl Session {
                     wait.go_on(&mut node, context)
                 },
             };
-            let wants_poll = node.wants_poll();
+            let (wants_poll, woken) = (node.wants_poll(), node.take_woken());
             drop(node);
+            woken.into_iter().for_each(Waker::wake);
             // A driver that is woken for nothing costs a switch of threads.
             if wants_poll {
                 self.notify.outputs_wait();
