@@ -10,6 +10,7 @@ use std::time::Duration;
 use archipelago::Store;
 use archipelago::error::{GroupError, SpecError, TransportError, WaitError, WaitFor};
 use archipelago::id::Rank;
+use archipelago::os::Clock;
 use archipelago_client::{
     AckLevel, Bsp, Client, ClientConfig, Error, Hyper, Init, Park, Pem, Result, Schedule, Servers,
     Table, TablePolicy, TableSpec, TensorMap, TensorSpec, ThreadPark, Worker, rules::Sgd,
@@ -35,6 +36,8 @@ async fn train<W: Worker>(me: &W, table: &Table) -> Result<Vec<f32>> {
     for _ in 0..5 {
         let values = [("weight", weight.as_mut_slice()), ("bias", bias.as_mut_slice())];
         model.pull(me, values).await?;
+        // Modelled time passes in the simulator alone.
+        me.compute(Duration::from_secs(3600)).await;
         let slopes = |values: &[f32]| values.iter().map(|x| x - target).collect::<Vec<_>>();
         model.push(me, [("bias", slopes(&bias).as_slice())]).await?;
         model.push(me, [("weight", slopes(&weight).as_slice())]).await?;
@@ -203,6 +206,36 @@ fn a_deadline_holds_for_a_tick_and_a_wait_too() {
     assert_eq!(me.tick().unwrap().0, 3);
     for me in [me, other] {
         me.finish().unwrap();
+    }
+}
+
+/// A node hears of the time by its inputs: none comes while its worker computes.
+#[test]
+fn deadlines_are_counted_from_the_call_also_after_a_silent_time() {
+    let cluster = Cluster::start(1);
+    let wait = Duration::from_millis(250);
+    let config = cluster.config(&cluster.addresses()).wait_deadline(wait);
+    let client = Client::connect_blocking(config).unwrap();
+    let (spec, policy, hyper) = model(layers());
+    let table = client.ensure_table_blocking(spec, policy, hyper).unwrap();
+    let group = client.ensure_group_blocking("train", 2).unwrap();
+    let me = client.join_blocking(group).unwrap();
+    let mut values = vec![0.0_f32; table.spec().rows() as usize];
+    let clock = Clock::start();
+    for brief in [false, true] {
+        let silent = clock.now().after(2 * wait);
+        while clock.now() < silent {
+            std::thread::park_timeout(silent.since(clock.now()));
+        }
+        let began = clock.now();
+        let deadline = if brief { wait / 2 } else { wait };
+        let read = match brief {
+            true => me.with_deadline(deadline).pull(&table, .., &mut values),
+            false => me.pull(&table, .., &mut values),
+        };
+        assert!(matches!(read, Err(Error::Wait(WaitError::Deadline { .. }))), "{read:?}");
+        let lasted = clock.now().since(began);
+        assert!(lasted >= deadline && lasted < cluster::PATIENCE, "{lasted:?}, {deadline:?}");
     }
 }
 
