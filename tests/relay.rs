@@ -123,7 +123,7 @@ fn a_gigabit_over_a_long_road_is_carried() {
         delay: Duration::from_millis(40),
         bits_per_second: Some(1_000_000_000),
         queue_bytes: 12_500_000,
-        loss: 0.0,
+        ..Road::FREE
     };
     let pair = Pair::new(road, road);
     let clock = Clock::start();
