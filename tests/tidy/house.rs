@@ -43,8 +43,10 @@ const MUST_NOT_KNOW: [(&str, &[&str], &str); 6] = [
 ];
 
 /// Crates of the top row and the crates of that row that they must not name.
-const TOP_ROW: [(&str, &[&str]); 3] = [
+const TOP_ROW: [(&str, &[&str]); 4] = [
     ("workloads/", &["archipelago_client", "client", "ps_server"]),
+    // A program of its own that stands on both.
+    ("client/candle-example/", &["ps_server"]),
     ("client/", &["archipelago_workloads", "workloads", "ps_server"]),
     ("src/", &["archipelago_client", "archipelago_workloads", "ps_server"]),
 ];
@@ -236,6 +238,9 @@ pub(crate) mod tests {
     fn the_top_row_is_ordered() {
         caught("workloads/src/lib.rs", "use archipelago_client::X;", "above or beside");
         caught("client/src/lib.rs", "use archipelago_workloads::X;", "above or beside");
+        caught("client/tests/a.rs", "use archipelago_workloads::X;", "above or beside");
+        clean("client/candle-example/src/main.rs", "use archipelago_workloads::X;");
+        caught("client/candle-example/src/main.rs", "use ps_server::X;", "above or beside");
         clean("ps-server/src/lib.rs", "use archipelago_workloads::X;");
     }
 }
