@@ -45,7 +45,7 @@ struct Arguments {
     #[arg(long)]
     key: Option<PathBuf>,
     /// Passes over the training digits.
-    #[arg(long, default_value_t = 15)]
+    #[arg(long, default_value_t = 30)]
     epochs: u64,
     /// The name of the table and of the group, so that several runs fit on one cluster.
     #[arg(long, default_value = "digits")]

@@ -47,12 +47,12 @@ impl Model {
         Ok(Self { parameters, first, second, output })
     }
 
-    /// What the table holds. Weights start uniform in +-1 / sqrt(inputs), biases with zeros.
+    /// What the table holds. Weights start uniform in +-sqrt(6 / inputs), biases with zeros.
     pub(crate) fn tensors(&self, seed: u64) -> candle_core::Result<Vec<TensorSpec>> {
         let described = self.parameters.iter().map(|(name, variable)| {
             let tensor = TensorSpec::new(name.as_str(), Shape::from(variable.dims()));
             let inputs: usize = variable.dims().iter().skip(1).product();
-            let bound = 1.0 / (inputs as f64).sqrt();
+            let bound = (6.0 / inputs as f64).sqrt();
             let init = match variable.rank() {
                 1 => Init::Zero,
                 _ => Init::Uniform { seed, low: -bound, high: bound },
