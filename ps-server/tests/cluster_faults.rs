@@ -175,3 +175,41 @@ fn a_server_with_an_input_to_obey_ends_with_it() {
     let (status, log) = server.ended();
     assert!(status.success() && log.contains("stopping"), "{log}");
 }
+
+/// The processes that a process has started.
+#[cfg(target_os = "linux")]
+fn children(parent: u32) -> Vec<u32> {
+    let ids = std::fs::read_dir("/proc")
+        .unwrap()
+        .filter_map(|entry| entry.unwrap().file_name().to_str().and_then(|name| name.parse().ok()));
+    let parent_of = |id: &u32| {
+        // After the name, which is in brackets: the state, then the parent.
+        let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+        stat.rsplit(')').next()?.split_whitespace().nth(1)?.parse::<u32>().ok()
+    };
+    ids.filter(|id| parent_of(id) == Some(parent)).collect()
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_demo_that_is_stopped_or_killed_leaves_no_server_behind() {
+    for (how, code) in [("-INT", Some(130)), ("-TERM", Some(143)), ("-KILL", None)] {
+        let mut demo = process::command(&["demo", "--json", "--epochs", "2000"]);
+        let silent = std::process::Stdio::null;
+        let mut demo = demo.stdout(silent()).stderr(silent()).spawn().unwrap();
+        let servers = until("the demo has its servers", || {
+            Some(children(demo.id())).filter(|servers| servers.len() == 2)
+        });
+        // Well into the training of the first policy.
+        std::thread::park_timeout(Duration::from_millis(500));
+        process::signal(demo.id(), how);
+        assert_eq!(demo.wait().unwrap().code(), code, "{how}");
+        until("the servers are gone", || {
+            let runs = |id: &u32| {
+                let line = std::fs::read_to_string(format!("/proc/{id}/cmdline"));
+                line.is_ok_and(|line| line.contains("--while-input"))
+            };
+            (!servers.iter().any(runs)).then_some(())
+        });
+    }
+}

@@ -84,7 +84,7 @@ fn simulated(servers: u32, workers: u32) -> String {
 
 /// Worker processes that train together, one worker each.
 fn trainers(cluster: &Cluster, workers: u32) -> Vec<Trainer> {
-    let place = options(&format!("--workers 1 --group-size {workers}"));
+    let place = options(&format!("--workers 1 --group-size {workers} --wait-max 60"));
     let start = |_| Trainer::start(&[&cluster.options(), &place, &job()]);
     (0..workers).map(start).collect()
 }

@@ -159,7 +159,7 @@ impl Process {
             let caller = Caller { endpoint, address: *address, peer, myself, inbox };
             let (outcome, server) = (outcome.clone(), *server);
             tokio::spawn(caller.run(move |result| {
-                // Once all are connected nobody listens any more.
+                // Who listens ends with the runtime, perhaps first.
                 drop(outcome.send((server, result)));
             }));
         }
