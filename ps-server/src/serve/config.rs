@@ -11,11 +11,10 @@ use toml::de::DeTable;
 
 use super::options::{Options, ServeArguments};
 use crate::files::{self, FileError};
+use crate::nearest::{nearest, suggestion};
 
 /// Where a server listens unless told otherwise.
 const PORT: u16 = 7100;
-/// A word this close to a known one was probably meant to be it.
-const DISTANCE_MAX: usize = 3;
 
 /// The configuration does not say what a server needs.
 #[derive(Debug, thiserror::Error)]
@@ -96,13 +95,6 @@ pub enum ConfigError {
         /// What is wrong.
         problem: String,
     },
-}
-
-fn suggestion(nearest: Option<&str>, known: &[String]) -> String {
-    match nearest {
-        Some(nearest) => format!(": did you mean `{nearest}`?"),
-        None => format!(": known are {}", known.join(", ")),
-    }
 }
 
 /// What is effective.
@@ -246,7 +238,7 @@ pub(super) fn read(path: &Path) -> Result<Options, ConfigError> {
             return Err(ConfigError::UnknownKey {
                 path: path.into(),
                 line: 1 + text[..place].matches('\n').count(),
-                nearest: nearest(&name, &known),
+                nearest: nearest(&name, known.iter().map(String::as_str)).map(str::to_owned),
                 key: name,
                 known,
             });
@@ -254,14 +246,6 @@ pub(super) fn read(path: &Path) -> Result<Options, ConfigError> {
     }
     let options: Options = toml::from_str(&text).map_err(syntax)?;
     Ok(options.seen_from(path.parent().unwrap_or(Path::new(""))))
-}
-
-fn nearest(name: &str, known: &[String]) -> Option<String> {
-    let distances = known.iter().map(|word| (strsim::damerau_levenshtein(name, word), word));
-    let near = distances.filter(|(distance, word)| {
-        *distance <= DISTANCE_MAX && *distance < word.len() || word.starts_with(name)
-    });
-    near.min().map(|(_, word)| word.clone())
 }
 
 fn number<S: serde::Serializer>(server: &ServerId, to: S) -> Result<S::Ok, S::Error> {
