@@ -1,30 +1,73 @@
-//! A server's counters as Prometheus reads them, and as `ps-server status` does.
+//! A server's counters as Prometheus reads them.
+//!
+//! Labels are bounded: reasons, kinds and classes are few; names of tables and groups are as many
+//! as there are; a group shows its first `RANKS_MAX` workers, and its largest lag whatever its size.
 
-use std::fmt::Write;
+mod health;
+mod page;
 
 use archipelago::node::Peer;
+use archipelago::node::server::{GroupStanding, WaitStanding};
 use archipelago::node::shard::ShardStats;
-use archipelago::transport::ServerStatus;
-use serde::{Deserialize, Serialize};
+use archipelago::transport::{ServerStatus, TableStatus, Traffic};
 
-use super::config::Config;
+pub(crate) use self::health::Health;
+use self::page::Page;
 
-/// What is behind one metric of a table.
-type Field = fn(&ShardStats) -> u64;
+/// Workers of one group with a series of their own.
+const RANKS_MAX: u32 = 256;
+
+/// What is behind one metric of a table, of a kind of wait, of a group and of a kind of peer.
+type TableField = fn(&ShardStats) -> u64;
+type WaitField = fn(&WaitStanding) -> f64;
+type GroupField = fn(&GroupStanding) -> u64;
+type TrafficField = fn(&Traffic) -> u64;
 
 /// Metrics per table: name, type, help, value.
-const TABLE: [(&str, &str, &str, Field); 11] = [
+const TABLE: [(&str, &str, &str, TableField); 13] = [
     ("pushes_total", "counter", "Chunks pushed and executed.", |s| s.pushes),
     ("pulls_total", "counter", "Chunks pulled and served.", |s| s.pulls),
     ("rounds_total", "counter", "Rounds closed.", |s| s.rounds),
     ("waits_total", "counter", "Answers that a request has to wait.", |s| s.waits),
     ("repeats_total", "counter", "Requests sent again, answered from the window.", |s| s.repeats),
     ("refusals_total", "counter", "Chunks refused.", |s| s.refusals),
-    ("stash_bytes", "gauge", "Contributions held for an open round.", |s| s.stash_bytes),
+    ("open_rounds", "gauge", "Rounds with contributions that have not closed.", |s| s.open_rounds),
+    ("stash_bytes", "gauge", "Contributions held for open rounds.", |s| s.stash_bytes),
     ("stash_peak_bytes", "gauge", "The most ever held.", |s| s.stash_bytes_peak),
     ("memory_bytes", "gauge", "Rows, state and index.", |s| s.memory_bytes),
     ("clock_ranges", "gauge", "Ranges of the writing group's clock.", |s| s.clock_ranges),
     ("window_outcomes", "gauge", "Outcomes in the fullest window.", |s| s.window_outcomes),
+    ("window_entries", "gauge", "Outcomes in all request windows.", |s| s.window_entries),
+];
+
+/// Metrics per reason to wait.
+const WAIT: [(&str, &str, &str, WaitField); 4] = [
+    ("requests_waiting_by_reason", "gauge", "Requests that wait now.", |w| w.now as f64),
+    ("longest_wait_seconds", "gauge", "How long the first of those has waited.", |w| {
+        w.longest.as_secs_f64()
+    }),
+    ("waits_ended_total", "counter", "Waits that have ended with an answer.", |w| w.ended as f64),
+    ("waited_seconds_total", "counter", "How long ended waits lasted together.", |w| {
+        w.waited.as_secs_f64()
+    }),
+];
+
+/// Metrics per group of workers.
+const GROUP: [(&str, &str, GroupField); 4] = [
+    ("size", "Workers that the group is declared to have.", |g| u64::from(g.size)),
+    ("members", "Workers that are there.", |g| g.members.len() as u64),
+    ("tick", "Tick of the worker furthest ahead, as heard here.", |g| g.fastest().0),
+    ("lag_ticks", "Ticks that the slowest worker is behind the one furthest ahead.", |g| {
+        g.slowest().map_or(0, |(_, tick)| g.lag(tick))
+    }),
+];
+
+/// Bytes per kind of peer.
+const TRAFFIC: [(&str, &str, TrafficField); 2] = [
+    ("udp_sent_bytes_total", "Bytes to peers, as counted at the UDP socket.", |t| t.sent_bytes),
+    ("udp_received_bytes_total", "Bytes from peers, as counted at the UDP socket.", |t| {
+        t.received_bytes
+    }),
 ];
 
 /// The page of a server.
@@ -32,15 +75,35 @@ pub(super) fn page(status: &ServerStatus) -> String {
     let mut page = Page::default();
     page.one("uptime_seconds", "gauge", "Since the start.", status.uptime.as_secs_f64());
     page.one("requests_waiting", "gauge", "Requests that wait here.", status.waiting as f64);
-    links(&mut page, status);
-    for (name, kind, help, value) in TABLE {
-        let name = format!("table_{name}");
-        page.family(&name, kind, help);
-        for table in &status.tables {
-            page.sample(&name, &[("table", &table.name)], value(&table.shard) as f64);
+    for (name, kind, help, value) in WAIT {
+        page.family(name, kind, help);
+        for wait in &status.standing.waits {
+            page.sample(name, &[("reason", wait.reason())], value(wait));
         }
     }
-    page.0
+    groups(&mut page, &status.standing.groups);
+    links(&mut page, status);
+    traffic(&mut page, status);
+    tables(&mut page, &status.tables);
+    page.finish()
+}
+
+fn groups(page: &mut Page, groups: &[GroupStanding]) {
+    for (name, help, value) in GROUP {
+        let name = format!("group_{name}");
+        page.family(&name, "gauge", help);
+        for group in groups {
+            page.sample(&name, &[("group", &group.name)], value(group) as f64);
+        }
+    }
+    let name = "worker_lag_ticks";
+    page.family(name, "gauge", "Ticks that a worker is behind the one furthest ahead.");
+    for group in groups {
+        for (rank, tick) in group.members.iter().filter(|(rank, _)| rank.0 < RANKS_MAX) {
+            let labels = [("group", &*group.name), ("rank", &rank.0.to_string())];
+            page.sample(name, &labels, group.lag(*tick) as f64);
+        }
+    }
 }
 
 fn links(page: &mut Page, status: &ServerStatus) {
@@ -55,12 +118,6 @@ fn links(page: &mut Page, status: &ServerStatus) {
     {
         page.sample("handshakes_total", &[("outcome", outcome)], count as f64);
     }
-    let (traffic, udp) =
-        (status.traffic, "as counted at the UDP socket, links that ended included");
-    let sent = format!("Bytes to peers, {udp}.");
-    page.one("udp_sent_bytes_total", "counter", &sent, traffic.sent_bytes as f64);
-    let received = format!("Bytes from peers, {udp}.");
-    page.one("udp_received_bytes_total", "counter", &received, traffic.received_bytes as f64);
     let peers: Vec<_> = status.links.iter().map(|link| link.peer.to_string()).collect();
     let mut each = |name: &str, kind: &str, help: &str, values: &mut dyn Iterator<Item = f64>| {
         page.family(name, kind, help);
@@ -79,118 +136,46 @@ fn links(page: &mut Page, status: &ServerStatus) {
     each("link_packets_lost_total", "counter", help, lost);
 }
 
-/// Links to servers and to workers.
-fn kinds(status: &ServerStatus) -> (usize, usize) {
-    let servers = status.links.iter().filter(|link| matches!(link.peer, Peer::Server(_))).count();
-    (servers, status.links.len() - servers)
-}
-
-/// A server in a few figures: what `/healthz` says and `ps-server status` shows.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Health {
-    pub(crate) server: u32,
-    pub(crate) address: String,
-    pub(crate) uptime_seconds: f64,
-    pub(crate) links_to_servers: usize,
-    pub(crate) servers_expected: usize,
-    pub(crate) links_to_workers: usize,
-    pub(crate) sent_bytes: u64,
-    pub(crate) received_bytes: u64,
-    pub(crate) queued_bytes: usize,
-    pub(crate) requests_waiting: usize,
-    pub(crate) tables: Vec<TableHealth>,
-}
-
-/// A server's part of a table.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct TableHealth {
-    pub(crate) table: String,
-    pub(crate) pushes: u64,
-    pub(crate) pulls: u64,
-    pub(crate) rounds: u64,
-    pub(crate) waits: u64,
-    pub(crate) refusals: u64,
-    pub(crate) stash_bytes: u64,
-    pub(crate) memory_bytes: u64,
-}
-
-impl Health {
-    /// Of a server with that configuration.
-    pub(super) fn new(config: &Config, status: &ServerStatus) -> Self {
-        let (links_to_servers, links_to_workers) = kinds(status);
-        let tables = status.tables.iter().map(|table| TableHealth {
-            table: table.name.clone(),
-            pushes: table.shard.pushes,
-            pulls: table.shard.pulls,
-            rounds: table.shard.rounds,
-            waits: table.shard.waits,
-            refusals: table.shard.refusals,
-            stash_bytes: table.shard.stash_bytes,
-            memory_bytes: table.shard.memory_bytes,
-        });
-        Self {
-            server: config.server.0,
-            address: config.advertise.clone(),
-            uptime_seconds: status.uptime.as_secs_f64(),
-            links_to_servers,
-            servers_expected: config.servers.numbers().len() - 1,
-            links_to_workers,
-            sent_bytes: status.traffic.sent_bytes,
-            received_bytes: status.traffic.received_bytes,
-            queued_bytes: status.links.iter().map(|link| link.queued_bytes).sum(),
-            requests_waiting: status.waiting,
-            tables: tables.collect(),
+/// Links that have ended are included.
+fn traffic(page: &mut Page, status: &ServerStatus) {
+    let kinds = [("server", status.traffic.servers), ("worker", status.traffic.workers)];
+    for (name, help, value) in TRAFFIC {
+        page.family(name, "counter", help);
+        for (kind, traffic) in &kinds {
+            page.sample(name, &[("kind", kind)], value(traffic) as f64);
+        }
+    }
+    let name = "frames_queued_bytes_total";
+    page.family(name, "counter", "Bytes of frames given to streams of this class, to be sent.");
+    for (kind, traffic) in &kinds {
+        for (class, bytes) in [("control", traffic.control_bytes), ("data", traffic.data_bytes)] {
+            page.sample(name, &[("kind", kind), ("class", class)], bytes as f64);
         }
     }
 }
 
-/// Text in Prometheus' exposition format.
-#[derive(Debug, Default)]
-struct Page(String);
-
-impl Page {
-    fn family(&mut self, name: &str, kind: &str, help: &str) {
-        self.line(format_args!("# HELP archipelago_{name} {help}"));
-        self.line(format_args!("# TYPE archipelago_{name} {kind}"));
+fn tables(page: &mut Page, tables: &[TableStatus]) {
+    for (name, kind, help, value) in TABLE {
+        let name = format!("table_{name}");
+        page.family(&name, kind, help);
+        for table in tables {
+            page.sample(&name, &[("table", &table.name)], value(&table.shard) as f64);
+        }
     }
-
-    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: f64) {
-        let pair = |(label, value): &(&str, &str)| format!("{label}=\"{}\"", escaped(value));
-        let labels: Vec<_> = labels.iter().map(pair).collect();
-        let labels =
-            if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
-        self.line(format_args!("archipelago_{name}{labels} {value}"));
+    let name = "table_stash_limit_bytes";
+    page.family(name, "gauge", "The most that may be held for workers whose turn has not come.");
+    for table in tables {
+        page.sample(name, &[("table", &table.name)], table.stash_bytes_max as f64);
     }
-
-    /// A family with one sample and no labels.
-    fn one(&mut self, name: &str, kind: &str, help: &str, value: f64) {
-        self.family(name, kind, help);
-        self.sample(name, &[], value);
-    }
-
-    fn line(&mut self, line: std::fmt::Arguments<'_>) {
-        // A string takes everything.
-        let _ = writeln!(self.0, "{line}");
+    let help = "Time of a round with contributions, from the first of them or the close before.";
+    page.family("table_round_seconds", "histogram", help);
+    for table in tables {
+        page.histogram("table_round_seconds", &[("table", &table.name)], &table.rounds);
     }
 }
 
-/// A label's value: names of tables are the user's.
-fn escaped(value: &str) -> String {
-    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn samples_are_in_the_format_whatever_the_names() {
-        let mut page = Page::default();
-        page.one("a_bytes", "gauge", "Help.", 16777217.0);
-        page.sample("b_seconds", &[("table", "a \"b\"\\\n")], 0.25);
-        let expected = "# HELP archipelago_a_bytes Help.\n# TYPE archipelago_a_bytes gauge\n\
-            archipelago_a_bytes 16777217\n\
-            archipelago_b_seconds{table=\"a \\\"b\\\"\\\\\\n\"} 0.25\n";
-        assert_eq!(page.0, expected);
-    }
+/// Links to servers and to workers.
+fn kinds(status: &ServerStatus) -> (usize, usize) {
+    let servers = status.links.iter().filter(|link| matches!(link.peer, Peer::Server(_))).count();
+    (servers, status.links.len() - servers)
 }
