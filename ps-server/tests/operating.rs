@@ -21,7 +21,7 @@ use archipelago::rules::Add;
 use archipelago::sync::Arc;
 use archipelago::{Bsp, Extension, Hyper, Table, TablePolicy, TableSpec, Worker, transport};
 use page::Page;
-use process::{Served, authority, complaint, issue, run, said, text, until};
+use process::{Served, authority, complaint, issue, join, run, said, text, until};
 use ps_server::ConnectArguments;
 use serde_json::Value;
 
@@ -261,6 +261,30 @@ fn a_server_that_lacks_an_extension_says_which_and_which_it_has() {
     }
     // The server and the session go on, and the name is free.
     create("add/1", "bsp/1").unwrap();
+}
+
+#[test]
+#[cfg(unix)]
+fn certificates_that_expire_soon_are_spoken_of_and_good_ones_are_not() {
+    let authority = Authority::new();
+    for (days, spoken) in [("3", true), ("30", false)] {
+        for role in ["server", "worker"] {
+            let out = text(authority.folder.path().join(days));
+            let names = ["--role", role, "--dc", "test", "--days", days, "--out", &out];
+            said(&[&["cert", "issue", "--ca", &authority.ca][..], &names].concat());
+        }
+        let file = |name: &str| text(authority.folder.path().join(days).join(name));
+        let [ca, certificate, key] = ["ca.pem", "server.pem", "server.key"].map(file);
+        let shown = ["--ca", &ca, "--certificate", &certificate, "--key", &key, "--bind", ANY];
+        let server = Served::start(&shown);
+        let pair = ["worker.pem", "worker.key"].map(file);
+        join(server.address, 0, &ca, &pair).unwrap().step().unwrap();
+        server.signal("-TERM");
+        let (_, logged) = server.ended();
+        for words in ["its certificate expires within 7 days", "a certificate expires soon"] {
+            assert_eq!(logged.contains(words), spoken, "{days} days: {words:?} in {logged}");
+        }
+    }
 }
 
 #[test]

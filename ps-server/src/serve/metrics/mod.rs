@@ -1,7 +1,8 @@
 //! A server's counters as Prometheus reads them.
 //!
 //! Labels are bounded: reasons, kinds and classes are few; names of tables and groups are as many
-//! as there are; a group shows its first `RANKS_MAX` workers, and its largest lag whatever its size.
+//! as there are; a group shows its first `RANKS_MAX` workers, and its largest lag whatever its
+//! size.
 
 mod health;
 mod page;

@@ -1,4 +1,5 @@
-//! The program as its user meets it: its servers train with its code, stock ones say what they lack.
+//! The program as its user meets it: its servers train with its code, stock ones say what they
+//! lack.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
