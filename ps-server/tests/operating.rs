@@ -201,8 +201,9 @@ fn tables_are_created_listed_and_described_from_the_command_line() {
     assert!(created.starts_with("table w: created\n"), "{created}");
     assert!(created.contains("dense, 1000 rows of 64 f32"), "{created}");
     assert!(said(&create).contains("existed already"), "the same again");
-    let other = complaint(&["table", "create", "w", "--dense", "1000"]);
-    assert!(other.contains("\"w\"") && other.contains("width"), "{other}");
+    let other = [&create[..], &["--dtype", "f64"]].concat();
+    let other = complaint(&other);
+    assert!(other.contains("\"w\" exists with dtype f32, found f64"), "{other}");
     said(&["table", "create", "rows", "--sparse", "--local", "ssp:3", "--rule", "adam"]);
     let tables = said(&["table", "list"]);
     assert!(tables.contains("rows") && tables.contains("ssp/1(staleness=3)"), "{tables}");

@@ -2,6 +2,7 @@
 
 use archipelago::id::ServerId;
 use archipelago::placement::{Assignment, Ring, RingError, SlotGrid};
+use archipelago::spec::TensorSpec;
 use archipelago::{Layout, Table};
 use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
 use comfy_table::{CellAlignment, Table as Grid};
@@ -29,7 +30,17 @@ pub(super) struct TableView {
     rate: String,
     allow_non_finite: bool,
     stash_bytes_max: usize,
+    /// Names for parts of the rows.
+    tensors: Vec<Tensor>,
     owners: Vec<Owner>,
+}
+
+/// One named tensor.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+struct Tensor {
+    name: String,
+    shape: String,
+    init: String,
 }
 
 /// One server's part.
@@ -71,6 +82,7 @@ impl TableView {
             rate: schedule_shown(&table.hyper().rate),
             allow_non_finite: policy.non_finite,
             stash_bytes_max: policy.bsp_stash_bytes_max,
+            tensors: spec.tensors.iter().map(tensor).collect(),
             owners: servers.iter().map(owner).collect(),
         })
     }
@@ -78,6 +90,11 @@ impl TableView {
     fn rows(&self) -> String {
         self.rows.map_or("all keys".into(), |rows| rows.to_string())
     }
+}
+
+fn tensor(spec: &TensorSpec) -> Tensor {
+    let (name, shape) = (spec.name.clone(), spec.shape.to_string());
+    Tensor { name, shape, init: init_shown(spec.init) }
 }
 
 /// One table in full.
@@ -104,6 +121,9 @@ pub(super) fn shown(view: &TableView) -> String {
         ("NaN, infinity", if view.allow_non_finite { "accepted" } else { "refused" }.into()),
         ("stash", format!("at most {} bytes per server", view.stash_bytes_max)),
     ]);
+    for Tensor { name, shape, init } in &view.tensors {
+        lines.push(("tensor", format!("{name:?} {shape}, {init}")));
+    }
     let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
     let lines = lines.iter().map(|(name, value)| format!("{name:width$}  {value}\n"));
     let mut owners = grid(["server", "address", "slots", "share"]);
