@@ -5,6 +5,7 @@ use clap::{Parser, Subcommand};
 use crate::cert::CertArguments;
 use crate::serve::{ConfigArguments, ServeArguments};
 use crate::status::StatusArguments;
+use crate::table::TableArguments;
 #[cfg(feature = "workloads")]
 use crate::workload::{DemoArguments, TrainArguments};
 
@@ -26,6 +27,8 @@ pub enum Command {
     Config(ConfigArguments),
     /// Show how running servers stand.
     Status(StatusArguments),
+    /// Create, list and describe tables of a running cluster.
+    Table(TableArguments),
     /// Make, issue, revoke and show certificates.
     Cert(CertArguments),
     /// Start servers on loopback, train a digits classifier under Bsp, Ssp and Eventual, compare.

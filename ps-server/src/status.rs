@@ -9,7 +9,7 @@ use clap::Args;
 use comfy_table::{CellAlignment, Table, presets::UTF8_HORIZONTAL_ONLY};
 
 use crate::serve::Health;
-use crate::units::bytes;
+use crate::units::{bytes, seconds};
 
 /// How long a server may take to answer.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
@@ -60,7 +60,10 @@ fn json(out: &mut dyn Write, address: &str, answer: &anyhow::Result<Health>) -> 
 
 fn tables(out: &mut dyn Write, answers: &[Answer]) -> anyhow::Result<()> {
     let mut servers = table(["server", "address", "up", "servers", "workers", "sent", "received"]);
-    let mut shards = table(["table", "server", "pushes", "pulls", "rounds", "waits", "memory"]);
+    let mut shards =
+        table(["table", "server", "pushes", "pulls", "rounds", "round", "waits", "memory"]);
+    let mut groups = table(["group", "server", "workers", "tick", "slowest"]);
+    let mut waits = table(["waits for", "server", "now", "longest", "ended", "waited"]);
     for (address, answer) in answers {
         let Ok(health) = answer else {
             servers.add_row(["?", address, "no answer"]);
@@ -82,16 +85,55 @@ fn tables(out: &mut dyn Write, answers: &[Answer]) -> anyhow::Result<()> {
                 part.pushes.to_string(),
                 part.pulls.to_string(),
                 part.rounds.to_string(),
+                part.round_seconds.map_or(String::new(), seconds),
                 part.waits.to_string(),
                 bytes(part.memory_bytes),
             ]);
         }
+        add_groups(&mut groups, health);
+        add_waits(&mut waits, health);
     }
-    writeln!(out, "{servers}")?;
-    if shards.row_count() > 0 {
-        writeln!(out, "{shards}")?;
+    for table in [&servers, &shards, &groups, &waits] {
+        if table.row_count() > 0 {
+            writeln!(out, "{table}")?;
+        }
     }
     Ok(())
+}
+
+/// Who is slow.
+fn add_groups(groups: &mut Table, health: &Health) {
+    for group in &health.groups {
+        let slowest = match group.lag_ticks {
+            0 => "nobody is behind".into(),
+            lag => format!("worker {}, {lag} behind", group.slowest_rank),
+        };
+        groups.add_row([
+            group.group.clone(),
+            health.server.to_string(),
+            format!("{} of {}", group.members, group.size),
+            group.tick.to_string(),
+            slowest,
+        ]);
+    }
+}
+
+/// What everybody waits for.
+fn add_waits(waits: &mut Table, health: &Health) {
+    for wait in &health.waits {
+        let mut what = wait.reason.replace('_', " ");
+        if let Some(first) = health.awaited.first().filter(|_| wait.reason == "member_tick") {
+            what = format!("tick {} of worker {} of {}", first.tick, first.rank, first.group);
+        }
+        waits.add_row([
+            what,
+            health.server.to_string(),
+            wait.now.to_string(),
+            seconds(wait.longest_seconds),
+            wait.ended.to_string(),
+            seconds(wait.waited_seconds),
+        ]);
+    }
 }
 
 fn table<const N: usize>(header: [&str; N]) -> Table {

@@ -162,6 +162,8 @@ impl Held {
             sum.memory_bytes += one.memory_bytes;
             sum.clock_ranges += one.clock_ranges;
             sum.window_outcomes = sum.window_outcomes.max(one.window_outcomes);
+            sum.window_entries += one.window_entries;
+            sum.open_rounds = sum.open_rounds.max(one.open_rounds);
             up += cell.bytes_up;
             down += cell.bytes_down;
         }

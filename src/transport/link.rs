@@ -8,7 +8,7 @@ use super::hello::Hello;
 use super::identity::Role;
 use super::outbox::{self, Ended, Outbox, Outgoing, Queued};
 use super::pump::Counted;
-use super::status::{LinkStatus, Traffic};
+use super::status::{FrameCounts, LinkStatus};
 use super::stream::{self, Broken};
 use super::tls::Judge;
 use super::{meet, share};
@@ -98,6 +98,7 @@ pub(super) struct Link {
     role: Role,
     connection: Connection,
     outbox: Outbox,
+    frames: FrameCounts,
 }
 
 impl Link {
@@ -110,7 +111,8 @@ impl Link {
         inbox: &Inbox,
     ) -> Arc<Self> {
         let (outbox, to_control, to_data) = Outbox::new(DATA_STREAMS, share::share_of(1));
-        let link = Arc::new(Self { peer: hello.peer, life: hello.life, role, connection, outbox });
+        let (peer, life, frames) = (hello.peer, hello.life, FrameCounts::default());
+        let link = Arc::new(Self { peer, life, role, connection, outbox, frames });
         let (sender, receiver) = control;
         tokio::spawn(write(Arc::clone(&link), sender, to_control, inbox.clone()));
         for (number, frames) in (0..).zip(to_data) {
@@ -139,6 +141,7 @@ impl Link {
                 return false;
             },
         };
+        self.frames.add(stream, outbox::bytes_of(&frame));
         let place = match stream {
             Stream::Control => 0,
             Stream::Data(number) => 1 + (number % DATA_STREAMS) as usize,
@@ -177,10 +180,9 @@ impl Link {
     /// What the connection has counted.
     pub(super) fn status(&self) -> LinkStatus {
         let stats = self.connection.stats();
-        let (sent_bytes, received_bytes) = (stats.udp_tx.bytes, stats.udp_rx.bytes);
         LinkStatus {
             peer: self.peer,
-            traffic: Traffic { sent_bytes, received_bytes },
+            traffic: self.frames.traffic(stats.udp_tx.bytes, stats.udp_rx.bytes),
             queued_bytes: self.outbox.level().bytes(),
             round_trip: stats.path.rtt,
             packets_lost: stats.path.lost_packets,

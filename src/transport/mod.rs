@@ -24,6 +24,7 @@ mod meet;
 mod outbox;
 mod pace;
 mod pump;
+mod refusals;
 mod server;
 mod settings;
 mod share;
@@ -35,7 +36,7 @@ mod worker;
 pub use hello::{HELLO_BYTES, Hello};
 pub use identity::{Identity, Role};
 pub use server::{Server, ServerConfig, ServerHandle};
-pub use status::{Handshakes, LinkStatus, ServerStatus, TableStatus, Traffic};
+pub use status::{Handshakes, KindTraffic, LinkStatus, ServerStatus, TableStatus, Traffic};
 pub use tls::Credentials;
 pub use worker::{Carried, WorkerConfig, connect, connect_counted};
 

@@ -8,11 +8,12 @@ use tokio::time::{Instant as Deadline, sleep_until};
 use super::link::{Close, Event, Inbox, Link};
 use super::lives::{Lives, Met};
 use super::share::share_of;
-use super::status::{LinkStatus, TableStatus, Traffic};
+use super::status::{KindTraffic, LinkStatus, TableStatus, Traffic};
 use super::tls::Judge;
 use crate::error::TransportError;
 use crate::id::ServerId;
 use crate::limits::{INBOX_MESSAGES_MAX, PEERS_MAX};
+use crate::node::server::Standing;
 use crate::node::{Input, Output, Peer};
 use crate::os::Clock;
 use crate::sync::Arc;
@@ -39,6 +40,10 @@ pub(super) trait Node {
     fn tables(&self) -> (Vec<TableStatus>, usize) {
         (Vec::new(), 0)
     }
+    /// What requests wait for, and how far workers have come.
+    fn standing(&self, _now: Instant) -> Standing {
+        Standing::default()
+    }
 }
 
 /// What a loop, its node and its links have counted.
@@ -48,7 +53,8 @@ pub(super) struct Counted {
     pub(super) tables: Vec<TableStatus>,
     pub(super) waiting: usize,
     pub(super) links: Vec<LinkStatus>,
-    pub(super) traffic: Traffic,
+    pub(super) standing: Standing,
+    pub(super) traffic: KindTraffic,
 }
 
 /// A node, its peers, and what waits for it.
@@ -64,8 +70,8 @@ pub(super) struct Pump<N> {
     data: mpsc::Receiver<Event>,
     wake_at: Option<Instant>,
     /// What links have carried that are gone.
-    carried: Traffic,
-    /// Who is let in, when that has changed since the start.
+    carried: KindTraffic,
+    /// Who is let in; `None` where nobody calls.
     judge: Option<Judge>,
     /// Told when somebody else has left outputs in the node, or when the loop should end.
     notify: Arc<Notify>,
@@ -78,7 +84,7 @@ impl<N: Node> Pump<N> {
         let (to_data, data) = mpsc::channel(INBOX_MESSAGES_MAX);
         let (links, lives) = (BTreeMap::new(), Lives::default());
         let (share, wake_at) = (share_of(0), None);
-        let (carried, judge) = (Traffic::default(), None);
+        let (carried, judge) = (KindTraffic::default(), None);
         let pump = Self {
             node,
             clock,
@@ -95,13 +101,19 @@ impl<N: Node> Pump<N> {
         (pump, Inbox { control: to_control, data: to_data, pool: Pool::default() })
     }
 
+    /// The same, with somebody who says who is let in, from the start.
+    pub(super) fn judged(mut self, judge: Judge) -> Self {
+        self.judge = Some(judge);
+        self
+    }
+
     /// Runs until the node is closed or nobody feeds it any more; the node, and what its links
     /// have carried.
     pub(super) async fn run(mut self) -> (N, Traffic) {
         self.run_on().await;
         let Self { node, links, mut carried, .. } = self;
-        links.values().for_each(|link| carried.add(link.status().traffic));
-        (node, carried)
+        links.values().for_each(|link| carried.add(&link.status()));
+        (node, carried.total())
     }
 
     async fn run_on(&mut self) {
@@ -185,9 +197,12 @@ impl<N: Node> Pump<N> {
             return link.close(Close::Busy, "this process has as many peers as it may");
         }
         tracing::info!(%peer, "connected");
+        if self.judge.as_ref().is_some_and(|judge| judge.sees_expiry(&link)) {
+            tracing::warn!(%peer, "its certificate expires within 7 days: give it a new one");
+        }
         link.limit(self.share);
         if let Some(older) = self.links.insert(peer, link) {
-            self.carried.add(older.status().traffic);
+            self.carried.add(&older.status());
             older.close(Close::Replaced, "a newer connection took its place");
         }
         self.share_out();
@@ -221,7 +236,7 @@ impl<N: Node> Pump<N> {
         tracing::info!(%peer, %why, "disconnected");
         self.links.remove(&peer);
         self.share_out();
-        self.carried.add(link.status().traffic);
+        self.carried.add(&link.status());
         // What waits for it costs nothing any more: it goes nowhere.
         self.node.handle(now, Input::PeerRoom(peer));
         // A cut connection is not a lost process: who is silent for too long is.
@@ -250,7 +265,7 @@ impl<N: Node> Pump<N> {
             tracing::warn!(%peer, %reason, "a connection ends");
             link.close(Close::Refused, &reason);
             self.links.remove(&peer);
-            self.carried.add(link.status().traffic);
+            self.carried.add(&link.status());
             self.node.handle(now, Input::PeerDown(peer));
         }
         self.judge = Some(judge);
@@ -259,9 +274,10 @@ impl<N: Node> Pump<N> {
     fn counted(&self, now: Instant) -> Counted {
         let links: Vec<_> = self.links.values().map(|link| link.status()).collect();
         let mut traffic = self.carried;
-        links.iter().for_each(|link| traffic.add(link.traffic));
+        links.iter().for_each(|link| traffic.add(link));
         let (tables, waiting) = self.node.tables();
-        Counted { uptime: now.since(Instant::EPOCH), tables, waiting, links, traffic }
+        let (uptime, standing) = (now.since(Instant::EPOCH), self.node.standing(now));
+        Counted { uptime, tables, waiting, links, standing, traffic }
     }
 
     fn is_current(&self, link: &Arc<Link>) -> bool {

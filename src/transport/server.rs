@@ -13,13 +13,14 @@ use super::link::{Close, Event, Inbox};
 use super::meet::{Myself, answer_call};
 use super::pace::Pace;
 use super::pump::{Node, Pump};
+use super::refusals::Refusals;
 use super::status::{Handshakes, ServerStatus, TableStatus};
-use super::tls::{Credentials, random};
+use super::tls::{Credentials, Judge, random};
 use super::{runtime, settings, start_failed};
 use crate::error::{Result, SpecError, TransportError};
 use crate::id::{CatalogVersion, ServerId};
 use crate::limits;
-use crate::node::server::{ServerNode, ServerOptions};
+use crate::node::server::{ServerNode, ServerOptions, Standing};
 use crate::node::{Input, Output, Peer, Plan, Registry};
 use crate::os::Clock;
 use crate::sync::{Arc, AtomicBool, Mutex, Ordering};
@@ -130,6 +131,7 @@ impl ServerHandle {
             uptime: counted.uptime,
             tables: counted.tables,
             waiting: counted.waiting,
+            standing: counted.standing,
             links: counted.links,
             traffic: counted.traffic,
             handshakes: Handshakes {
@@ -188,10 +190,20 @@ impl Node for Serving {
     fn tables(&self) -> (Vec<TableStatus>, usize) {
         let tables = self.node.plan().tables().map(|planned| &planned.table);
         let status = tables.filter_map(|table| {
-            let shard = self.node.stats(table.id())?;
-            Some(TableStatus { table: table.id(), name: table.spec().name.clone(), shard })
+            let id = table.id();
+            Some(TableStatus {
+                table: id,
+                name: table.name().to_owned(),
+                shard: self.node.stats(id)?,
+                stash_bytes_max: table.policy().bsp_stash_bytes_max as u64,
+                rounds: self.node.round_times(id)?,
+            })
         });
         (status.collect(), self.node.waiting())
+    }
+
+    fn standing(&self, now: Instant) -> Standing {
+        self.node.standing(now)
     }
 }
 
@@ -219,6 +231,7 @@ struct Prepared {
     address: SocketAddr,
     clock: Clock,
     identity: Identity,
+    judge: Judge,
     dialing: Dialing,
     myself: Myself,
     /// The servers to call.
@@ -250,13 +263,13 @@ impl Prepared {
         // One connection per pair of processes: the later server calls.
         peers.retain(|(other, _)| *other < server);
         let dialing = Arc::new(Mutex::new(settings::client(&credentials)?));
-        let identity = identity.clone();
-        Ok(Self { node, endpoint, address, clock, identity, dialing, myself, peers })
+        let (identity, judge) = (identity.clone(), credentials.judge()?);
+        Ok(Self { node, endpoint, address, clock, identity, judge, dialing, myself, peers })
     }
 
     /// `None` when its loop has panicked.
     async fn run(self, stop: Arc<Stop>, started: Started) -> Option<ServerNode> {
-        let Self { node, endpoint, address, clock, identity, dialing, myself, peers } = self;
+        let Self { node, endpoint, address, clock, identity, judge, dialing, myself, peers } = self;
         let notify = Arc::clone(&stop.notify);
         let (pump, inbox) = Pump::new(Serving { node, stop }, clock, notify);
         let handle = ServerHandle {
@@ -278,7 +291,7 @@ impl Prepared {
         }
         tokio::spawn(answer_calls(endpoint.clone(), myself, inbox));
         // As a task: the future that a runtime blocks on is polled by way of its sockets.
-        let serving = tokio::spawn(pump.run()).await;
+        let serving = tokio::spawn(pump.judged(judge).run()).await;
         endpoint.close(Close::Finished.code(), b"the server stops");
         // Long enough for the farewell to leave; a peer that is gone is not waited for.
         let _ = timeout(limits::FAREWELL_MAX, endpoint.wait_idle()).await;
@@ -291,6 +304,7 @@ impl Prepared {
 async fn answer_calls(endpoint: quinn::Endpoint, myself: Myself, inbox: Inbox) {
     let meetings = Arc::new(Semaphore::new(limits::HANDSHAKES_MAX));
     let mut pace = Pace::new(limits::HANDSHAKES_PER_SECOND_MAX);
+    let refusals = Arc::new(Refusals::default());
     while let Some(incoming) = endpoint.accept().await {
         pace.step().await;
         let Ok(place) = Arc::clone(&meetings).acquire_owned().await else { return };
@@ -301,10 +315,10 @@ async fn answer_calls(endpoint: quinn::Endpoint, myself: Myself, inbox: Inbox) {
             drop(incoming.retry());
             continue;
         }
-        let (myself, inbox) = (myself.clone(), inbox.clone());
+        let (myself, inbox, refusals) = (myself.clone(), inbox.clone(), Arc::clone(&refusals));
         tokio::spawn(async move {
             if let Err(error) = answer_call(incoming, &myself, &inbox).await {
-                tracing::warn!(%error, "a connection was not accepted");
+                refusals.tell(&error);
             }
             drop(place);
         });

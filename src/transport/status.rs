@@ -1,8 +1,10 @@
 //! What a running server counts.
 
 use crate::id::TableId;
-use crate::node::Peer;
-use crate::node::shard::ShardStats;
+use crate::node::server::Standing;
+use crate::node::shard::{RoundTimes, ShardStats};
+use crate::node::{Peer, Stream};
+use crate::sync::{AtomicU64, Ordering};
 use crate::time::Duration;
 
 /// A server as it stood at one moment.
@@ -14,10 +16,12 @@ pub struct ServerStatus {
     pub tables: Vec<TableStatus>,
     /// Requests that wait here, for every table.
     pub waiting: usize,
+    /// What they wait for, and how far workers have come.
+    pub standing: Standing,
     /// Connections whose peer has said who it is.
     pub links: Vec<LinkStatus>,
-    /// UDP payload of all links so far, those that have ended included.
-    pub traffic: Traffic,
+    /// What all links have carried so far, those that have ended included.
+    pub traffic: KindTraffic,
     /// Calls that others have made.
     pub handshakes: Handshakes,
 }
@@ -31,6 +35,10 @@ pub struct TableStatus {
     pub name: String,
     /// Counters of the shard.
     pub shard: ShardStats,
+    /// Bytes that the shard may stash for workers that are not next in fold order.
+    pub stash_bytes_max: u64,
+    /// How long its rounds took.
+    pub rounds: RoundTimes,
 }
 
 /// A connection to one peer.
@@ -38,7 +46,7 @@ pub struct TableStatus {
 pub struct LinkStatus {
     /// Who.
     pub peer: Peer,
-    /// UDP payload so far.
+    /// What it has carried so far.
     pub traffic: Traffic,
     /// Bytes of frames that wait to be sent.
     pub queued_bytes: usize,
@@ -50,19 +58,74 @@ pub struct LinkStatus {
     pub datagram_bytes: u16,
 }
 
-/// Bytes inside UDP datagrams, as counted at the socket.
+/// Bytes that links have carried.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Traffic {
-    /// To peers.
+    /// Inside UDP datagrams to peers, as counted at the socket.
     pub sent_bytes: u64,
-    /// From peers.
+    /// Inside UDP datagrams from peers, as counted at the socket.
     pub received_bytes: u64,
+    /// Frames queued to control streams.
+    pub control_bytes: u64,
+    /// Frames queued to data streams.
+    pub data_bytes: u64,
 }
 
 impl Traffic {
-    pub(super) fn add(&mut self, other: Self) {
+    fn add(&mut self, other: Self) {
         self.sent_bytes += other.sent_bytes;
         self.received_bytes += other.received_bytes;
+        self.control_bytes += other.control_bytes;
+        self.data_bytes += other.data_bytes;
+    }
+}
+
+/// Bytes by the kind of peer; operators count as workers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KindTraffic {
+    /// To and from servers.
+    pub servers: Traffic,
+    /// To and from workers.
+    pub workers: Traffic,
+}
+
+impl KindTraffic {
+    /// Both together.
+    pub fn total(&self) -> Traffic {
+        let mut total = self.servers;
+        total.add(self.workers);
+        total
+    }
+
+    pub(super) fn add(&mut self, link: &LinkStatus) {
+        match link.peer {
+            Peer::Server(_) => self.servers.add(link.traffic),
+            Peer::Worker(_) => self.workers.add(link.traffic),
+        }
+    }
+}
+
+/// Bytes of frames that one link has been given.
+#[derive(Debug, Default)]
+pub(super) struct FrameCounts {
+    control: AtomicU64,
+    data: AtomicU64,
+}
+
+impl FrameCounts {
+    pub(super) fn add(&self, stream: Stream, bytes: usize) {
+        let counter = match stream {
+            Stream::Control => &self.control,
+            Stream::Data(_) => &self.data,
+        };
+        counter.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Beside what the socket has counted.
+    pub(super) fn traffic(&self, sent_bytes: u64, received_bytes: u64) -> Traffic {
+        let [control_bytes, data_bytes] =
+            [&self.control, &self.data].map(|counter| counter.load(Ordering::Relaxed));
+        Traffic { sent_bytes, received_bytes, control_bytes, data_bytes }
     }
 }
 

@@ -12,13 +12,16 @@ use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKey
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::version::TLS13;
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls::{CertificateError, ClientConfig, RootCertStore, ServerConfig};
 
 use super::identity::Identity;
 use super::link::Link;
 use crate::error::TransportError;
 use crate::sync::Arc;
+use crate::time::Duration;
 
+/// How long before its end a certificate is spoken of.
+const WEEK: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// The version of the protocol. A peer of another version is refused in the handshake.
 const PROTOCOL: &[u8] = b"archipelago/1";
 
@@ -66,6 +69,15 @@ impl Credentials {
             return Err(credentials("revocation list", &"no list in the text"));
         }
         Ok(self)
+    }
+
+    /// Checks that they are of use together: the key is the certificate's, lists are whole.
+    ///
+    /// # Errors
+    /// `Credentials` names the text and what is wrong with it.
+    pub fn check(&self) -> Result<(), TransportError> {
+        self.server()?;
+        self.client().map(drop)
     }
 
     /// The role and data centre of this process.
@@ -133,6 +145,23 @@ impl Judge {
         let (own, between) = shown.split_first().ok_or("no certificate was shown")?;
         let verified = self.0.verify_client_cert(own, between, UnixTime::now());
         verified.map(drop).map_err(|error| error.to_string())
+    }
+}
+
+impl Judge {
+    /// Whether a peer would not be let in any more in a week, because its certificate has expired
+    /// by then.
+    pub(super) fn sees_expiry(&self, link: &Link) -> bool {
+        let then = Duration::from_secs(UnixTime::now().as_secs()) + WEEK;
+        let then = UnixTime::since_unix_epoch(then);
+        let shown = link.certificates();
+        let Some((own, between)) = shown.split_first() else { return false };
+        matches!(
+            self.0.verify_client_cert(own, between, then),
+            Err(rustls::Error::InvalidCertificate(
+                CertificateError::Expired | CertificateError::ExpiredContext { .. }
+            ))
+        )
     }
 }
 

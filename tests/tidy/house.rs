@@ -44,7 +44,8 @@ const MUST_NOT_KNOW: [(&str, &[&str], &str); 6] = [
 
 /// Crates of the top row and the crates of that row that they must not name.
 const TOP_ROW: [(&str, &[&str]); 4] = [
-    ("workloads/", &["archipelago_client", "client", "ps_server"]),
+    // Programs in workloads/examples stand on all of them.
+    ("workloads/src/", &["archipelago_client", "client", "ps_server"]),
     // A program of its own that stands on both.
     ("client/candle-example/", &["ps_server"]),
     ("client/", &["archipelago_workloads", "workloads", "ps_server"]),
@@ -237,6 +238,8 @@ pub(crate) mod tests {
     #[test]
     fn the_top_row_is_ordered() {
         caught("workloads/src/lib.rs", "use archipelago_client::X;", "above or beside");
+        caught("workloads/src/lib.rs", "use ps_server::App;", "above or beside");
+        clean("workloads/examples/a/src/main.rs", "use ps_server::App;");
         caught("client/src/lib.rs", "use archipelago_workloads::X;", "above or beside");
         caught("client/tests/a.rs", "use archipelago_workloads::X;", "above or beside");
         clean("client/candle-example/src/main.rs", "use archipelago_workloads::X;");

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, bail, ensure};
 use archipelago::transport::Identity;
+use time::OffsetDateTime;
 use x509_parser::extensions::{GeneralName, ParsedExtension, X509Extension};
 use x509_parser::pem::Pem;
 use x509_parser::prelude::{FromDer, X509Certificate};
@@ -41,6 +42,18 @@ pub(super) fn serial_of(pem: &str) -> anyhow::Result<Serial> {
         if block.label == "CERTIFICATE" {
             let (_, parsed) = X509Certificate::from_der(&block.contents)?;
             return Ok(Serial::from_bytes(parsed.raw_serial()));
+        }
+    }
+    bail!("no certificate (PEM)")
+}
+
+/// Seconds until the first certificate of a PEM text expires; below 0 when it has.
+pub(crate) fn seconds_left(pem: &[u8], now: OffsetDateTime) -> anyhow::Result<i64> {
+    for block in Pem::iter_from_buffer(pem) {
+        let block = block.context("not PEM")?;
+        if block.label == "CERTIFICATE" {
+            let (_, parsed) = X509Certificate::from_der(&block.contents)?;
+            return Ok(parsed.validity().not_after.timestamp() - now.unix_timestamp());
         }
     }
     bail!("no certificate (PEM)")

@@ -11,11 +11,10 @@ use toml::de::DeTable;
 
 use super::options::{Options, ServeArguments};
 use crate::files::{self, FileError};
+use crate::nearest::{nearest, suggestion};
 
 /// Where a server listens unless told otherwise.
 const PORT: u16 = 7100;
-/// A word this close to a known one was probably meant to be it.
-const DISTANCE_MAX: usize = 3;
 
 /// The configuration does not say what a server needs.
 #[derive(Debug, thiserror::Error)]
@@ -98,13 +97,6 @@ pub enum ConfigError {
     },
 }
 
-fn suggestion(nearest: Option<&str>, known: &[String]) -> String {
-    match nearest {
-        Some(nearest) => format!(": did you mean `{nearest}`?"),
-        None => format!(": known are {}", known.join(", ")),
-    }
-}
-
 /// What is effective.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Config {
@@ -172,10 +164,14 @@ impl Config {
     /// See [`ConfigError`].
     pub fn of(arguments: &ServeArguments) -> Result<Self, ConfigError> {
         let from_file = arguments.config.as_deref().map(read).transpose()?.unwrap_or_default();
-        Self::effective(arguments.options.clone().or(from_file), arguments.dev)
+        Self::new(arguments.options.clone().or(from_file), arguments.dev)
     }
 
-    fn effective(options: Options, dev: bool) -> Result<Self, ConfigError> {
+    /// What options make effective, with a throw-away authority (`dev`) or with their files.
+    ///
+    /// # Errors
+    /// See [`ConfigError`].
+    pub fn new(options: Options, dev: bool) -> Result<Self, ConfigError> {
         let bind = options.bind.unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, PORT)));
         let advertise = options.advertise.as_ref().map(|entry| entry.address.clone());
         let entries = options.servers.clone().unwrap_or_default();
@@ -202,7 +198,10 @@ impl Config {
     }
 
     /// As TOML that says the same again.
-    pub(crate) fn to_toml(&self) -> anyhow::Result<String> {
+    ///
+    /// # Errors
+    /// A path that is not UTF-8.
+    pub fn to_toml(&self) -> anyhow::Result<String> {
         Ok(toml::to_string(self)?)
     }
 }
@@ -231,37 +230,39 @@ fn which(servers: &Servers, own: Option<u32>) -> Result<ServerId, ConfigError> {
     }
 }
 
-/// The options of a configuration file.
-pub(super) fn read(path: &Path) -> Result<Options, ConfigError> {
-    let text = files::read_text(path)?;
-    let syntax = |error: toml::de::Error| ConfigError::Syntax {
-        path: path.into(),
-        problem: error.to_string(),
-    };
-    let table = DeTable::parse(&text).map_err(syntax)?;
-    let known = Options::names();
-    for key in table.get_ref().keys() {
-        let (name, place) = (key.get_ref().to_string(), key.span().start);
-        if !known.contains(&name) {
-            return Err(ConfigError::UnknownKey {
-                path: path.into(),
-                line: 1 + text[..place].matches('\n').count(),
-                nearest: nearest(&name, &known),
-                key: name,
-                known,
-            });
-        }
-    }
-    let options: Options = toml::from_str(&text).map_err(syntax)?;
+/// The options of a configuration file. Paths in it are relative to it.
+fn read(path: &Path) -> Result<Options, ConfigError> {
+    let options = Options::from_toml(&files::read_text(path)?, path)?;
     Ok(options.seen_from(path.parent().unwrap_or(Path::new(""))))
 }
 
-fn nearest(name: &str, known: &[String]) -> Option<String> {
-    let distances = known.iter().map(|word| (strsim::damerau_levenshtein(name, word), word));
-    let near = distances.filter(|(distance, word)| {
-        *distance <= DISTANCE_MAX && *distance < word.len() || word.starts_with(name)
-    });
-    near.min().map(|(_, word)| word.clone())
+impl Options {
+    /// The options that a text says; `path` stands in errors.
+    ///
+    /// # Errors
+    /// `Syntax`, `UnknownKey`.
+    pub fn from_toml(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        let syntax = |error: toml::de::Error| ConfigError::Syntax {
+            path: path.into(),
+            problem: error.to_string(),
+        };
+        let table = DeTable::parse(text).map_err(syntax)?;
+        let known = Self::names();
+        for key in table.get_ref().keys() {
+            let (name, place) = (key.get_ref().to_string(), key.span().start);
+            if !known.contains(&name) {
+                let nearest = nearest(&name, known.iter().map(String::as_str));
+                return Err(ConfigError::UnknownKey {
+                    path: path.into(),
+                    line: 1 + text[..place].matches('\n').count(),
+                    nearest: nearest.map(str::to_owned),
+                    key: name,
+                    known,
+                });
+            }
+        }
+        toml::from_str(text).map_err(syntax)
+    }
 }
 
 fn number<S: serde::Serializer>(server: &ServerId, to: S) -> Result<S::Ok, S::Error> {

@@ -51,6 +51,7 @@ pub(crate) fn check(arguments: &ConfigArguments, out: &mut dyn Write) -> anyhow:
     write!(out, "{}", config.to_toml()?)?;
     if let Some(files) = &config.files {
         let credentials = run::load(files)?;
+        credentials.check()?;
         writeln!(out, "# the certificate is for {}", credentials.identity())?;
     }
     Ok(())

@@ -6,11 +6,19 @@ use std::time::SystemTime;
 use archipelago::time::Duration;
 use archipelago::transport::ServerHandle;
 
+use time::OffsetDateTime;
+
 use super::config::CredentialFiles;
 use super::run;
+use crate::{cert, files};
 
 /// How often the files are looked at: a revocation takes effect within this time.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// How often a certificate that expires soon is spoken of, in looks.
+const LOOKS_PER_DAY: u32 = 24 * 60 * 60;
+/// How long before its end.
+const SECONDS_OF_WEEK: i64 = 7 * 24 * 60 * 60;
 
 /// When a file was written and how long it is; `None` when it is not there.
 type Seen = (PathBuf, Option<(SystemTime, u64)>);
@@ -20,6 +28,7 @@ type Seen = (PathBuf, Option<(SystemTime, u64)>);
 pub(super) async fn follow(files: &CredentialFiles, server: &ServerHandle) {
     // Nothing yet: the files may have changed between the start and now.
     let mut seen: Option<Vec<Seen>> = None;
+    let mut looks = 0;
     loop {
         // Looked at before they are read: what changes in between is seen the next time.
         let now: Vec<_> = files.paths().map(look).collect();
@@ -31,9 +40,25 @@ pub(super) async fn follow(files: &CredentialFiles, server: &ServerHandle) {
                     "changed credentials are not used, the server goes on with what it has"
                 ),
             }
-            seen = Some(now);
+            (seen, looks) = (Some(now), 0);
         }
+        if looks % LOOKS_PER_DAY == 0 {
+            speak_of_expiry(&files.certificate);
+            speak_of_expiry(&files.ca);
+        }
+        looks = looks.wrapping_add(1);
         tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// Warns of a certificate that expires within a week, or has.
+fn speak_of_expiry(path: &Path) {
+    let left = files::read(path).map_err(anyhow::Error::from);
+    let left = left.and_then(|pem| cert::seconds_left(&pem, OffsetDateTime::now_utc()));
+    // Whoever reads the files to use them says what is wrong with them.
+    if let Some(left) = left.ok().filter(|left| *left < SECONDS_OF_WEEK) {
+        let (file, hours) = (path.display(), left / 3600);
+        tracing::warn!(%file, hours, "a certificate expires soon: replace the file in time");
     }
 }
 

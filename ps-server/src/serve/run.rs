@@ -16,7 +16,11 @@ use crate::logs;
 use crate::signals::Signals;
 
 /// Serves until Ctrl-C or SIGTERM; says on `out` where.
-pub(crate) fn run(arguments: &ServeArguments, out: &mut dyn Write) -> anyhow::Result<()> {
+pub(crate) fn run(
+    arguments: &ServeArguments,
+    registry: &Registry,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
     let mut config = Config::of(arguments)?;
     logs::start(config.log.as_deref(), "info");
     let (credentials, throwaway) = match &config.files {
@@ -38,7 +42,7 @@ pub(crate) fn run(arguments: &ServeArguments, out: &mut dyn Write) -> anyhow::Re
         bind: config.bind,
         peers: config.servers.resolve()?,
         servers: config.servers.numbers(),
-        registry: Registry::built_in(),
+        registry: registry.clone(),
         credentials,
         options: ServerOptions::default(),
     })?;

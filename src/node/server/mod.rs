@@ -14,7 +14,9 @@ mod catalog;
 mod groups;
 mod node;
 mod roll;
+mod standing;
 mod typed;
 mod waiting;
 
 pub use node::{ServerNode, ServerOptions};
+pub use standing::{Awaited, GroupStanding, Standing, WaitStanding};

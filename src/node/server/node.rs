@@ -2,6 +2,7 @@
 
 mod creating;
 mod keeping;
+mod looking;
 mod retrying;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -9,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use super::catalog::Catalog;
 use super::groups::{KeptGroup, Letters};
 use super::roll::Roll;
+use super::standing::Waits;
 use super::typed::{Pulled, pull, push};
 use super::waiting::{Waiting, WaitingPush, WaitingRead};
 use crate::error::{SpecError, WaitReason};
@@ -61,6 +63,8 @@ pub struct ServerNode {
     waiting_max: usize,
     /// Memory for the values of answers.
     pool: Pool,
+    /// Waits that have ended.
+    waits: Waits,
 }
 
 #[derive(Debug)]
@@ -116,6 +120,7 @@ impl ServerNode {
             plan,
             waiting_max,
             pool: Pool::default(),
+            waits: Waits::default(),
         })
     }
 
@@ -302,8 +307,8 @@ impl ServerNode {
             PushOutcome::Answered(answer) => {
                 let waited = held.waiting.answered(&header, request.slot);
                 let resumed = held.after_push(request);
-                if waited {
-                    self.ended_push(header.origin, table, sequence);
+                if let Some(push) = waited {
+                    self.ended_push(header.origin, table, sequence, &push);
                 }
                 self.answer_push(from, table, request, answer);
                 self.resume(table, resumed);
@@ -313,8 +318,8 @@ impl ServerNode {
             },
             PushOutcome::Wait(reason) => {
                 let keys = if let RowsNamed::Keys(keys) = rows { size_of_val(&**keys) } else { 0 };
-                let (tick, bytes, what) = (header.tick, keys + values.bytes.len(), reason.what);
-                let push = WaitingPush { from, tick, bytes, what };
+                let (tick, bytes) = (header.tick, keys + values.bytes.len());
+                let push = WaitingPush { from, tick, bytes, reason };
                 held.waiting.hold_push(&header, request.slot, push);
                 self.began(&header, table, request.slot, reason);
                 self.send(from, Message::Deferred { table, sequence, reason });

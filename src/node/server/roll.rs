@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::id::{Origin, Tick};
-use crate::spec::GroupRecord;
+use crate::id::{Origin, Rank, Tick};
+use crate::spec::{GroupRecord, MemberEnd};
 
 /// A group's record, and how far its members have come.
 #[derive(Debug, Default)]
@@ -44,6 +44,15 @@ impl Roll {
         self.fenced.iter().copied()
     }
 
+    /// The members that are there, by rank, and the last tick heard of each.
+    pub(super) fn members(&self) -> impl Iterator<Item = (Rank, Tick)> {
+        let active = self.record.members.iter().filter(|member| member.end == MemberEnd::Active);
+        active.map(|member| {
+            let heard = self.heard.get(&member.origin).copied().unwrap_or_default();
+            (member.origin.rank, heard.max(member.start.back(1)))
+        })
+    }
+
     /// The record for a shard that is made only now: members begin behind the ticks heard of.
     pub(super) fn record_from_now(&self) -> GroupRecord {
         let mut record = self.record.clone();
@@ -67,8 +76,8 @@ impl Roll {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::id::{GroupId, Incarnation, Rank, RecordVersion};
-    use crate::spec::{Member, MemberEnd};
+    use crate::id::{GroupId, Incarnation, RecordVersion};
+    use crate::spec::Member;
 
     #[test]
     fn a_shard_made_late_begins_behind_the_ticks_heard_of() {

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 use crate::error::{WaitFor, WaitReason};
-use crate::id::{Origin, Sequence, SlotIndex, Tick};
+use crate::id::{GroupId, Origin, Sequence, SlotIndex, Tick};
 use crate::node::Peer;
 use crate::spec::{GroupRecord, MemberEnd};
 use crate::wire::{Header, PullRows};
@@ -39,11 +39,11 @@ pub(super) struct WaitingPush {
     pub(super) tick: Tick,
     /// Bytes that it will stash.
     pub(super) bytes: usize,
-    pub(super) what: WaitFor,
+    pub(super) reason: WaitReason,
 }
 
 /// A push to be asked for again.
-pub(super) type Resumed = (Origin, Sequence, Peer);
+pub(super) type Resumed = (Origin, Sequence, WaitingPush);
 
 /// A read that waits, whole: it carries no data.
 #[derive(Clone, Debug)]
@@ -110,9 +110,9 @@ impl Waiting {
         self.chains.contains_key(&(origin, slot))
     }
 
-    /// Forgets a push that was answered; whether it waited.
-    pub(super) fn answered(&mut self, header: &Header, slot: SlotIndex) -> bool {
-        self.take(header.origin, slot, header.sequence).is_some()
+    /// Forgets a push that was answered; `None` when it did not wait.
+    pub(super) fn answered(&mut self, header: &Header, slot: SlotIndex) -> Option<WaitingPush> {
+        self.take(header.origin, slot, header.sequence)
     }
 
     /// A push to this slot was executed: the next ones of its chain, in order, as far as `bytes`
@@ -139,7 +139,8 @@ impl Waiting {
     pub(super) fn take_next(&mut self, origin: Origin, open: Tick) -> Vec<Resumed> {
         let chains = self.chains.range((origin, SlotIndex(0))..=(origin, SlotIndex(u32::MAX)));
         let of_chain = |((_, slot), chain): (&(Origin, SlotIndex), &Chain)| {
-            let fits = |push: &WaitingPush| push.what == WaitFor::StashFull && push.tick == open;
+            let fits =
+                |push: &WaitingPush| push.reason.what == WaitFor::StashFull && push.tick == open;
             let (sequence, _) = chain.first_key_value().filter(|(_, push)| fits(push))?;
             Some((origin, *slot, *sequence))
         };
@@ -149,7 +150,7 @@ impl Waiting {
 
     /// The stash has room for `bytes`: those that it will fold first.
     pub(super) fn take_fitting(&mut self, bytes: usize) -> Vec<Resumed> {
-        let mut found = self.find(|_, push| push.what == WaitFor::StashFull);
+        let mut found = self.find(|_, push| push.reason.what == WaitFor::StashFull);
         found.sort_unstable_by_key(|(push, (origin, _, sequence))| {
             (push.tick, origin.rank, *sequence)
         });
@@ -170,7 +171,7 @@ impl Waiting {
             match members.find(|member| member.origin.rank == origin.rank) {
                 None => formed,
                 Some(member) if member.origin == origin && member.end == MemberEnd::Active => {
-                    push.what == WaitFor::GroupForming
+                    push.reason.what == WaitFor::GroupForming
                 },
                 Some(member) => member.origin.incarnation >= origin.incarnation,
             }
@@ -191,6 +192,16 @@ impl Waiting {
         self.reads.len() + self.pushes
     }
 
+    /// Why each of them waits, and of which group it is.
+    pub(super) fn reasons(&self) -> impl Iterator<Item = (GroupId, WaitReason)> {
+        let pushes = self.chains.iter().flat_map(|((origin, _), chain)| {
+            chain.values().map(|push| (origin.group, push.reason))
+        });
+        let reads = self.reads.iter();
+        let told = reads.filter_map(|((origin, _), read)| Some((origin.group, read.told?)));
+        told.chain(pushes)
+    }
+
     /// By origin, slot and sequence.
     fn find(&self, test: impl Fn(Origin, &WaitingPush) -> bool) -> Vec<(WaitingPush, Place)> {
         let mut found = Vec::new();
@@ -204,7 +215,7 @@ impl Waiting {
     fn take_all(&mut self, places: impl IntoIterator<Item = Place>) -> Vec<Resumed> {
         let taken = places.into_iter().filter_map(|(origin, slot, sequence)| {
             let push = self.take(origin, slot, sequence)?;
-            Some((origin, sequence, push.from))
+            Some((origin, sequence, push))
         });
         taken.collect()
     }

@@ -14,6 +14,7 @@ use super::gather::{Gathered, Unit};
 use super::part::Part;
 use super::progress::{GroupProgress, Progress};
 use super::rows::{ShardRows, Update};
+use super::times::{RoundTimes, RoundWatch};
 use super::{Chunk, PullOutcome, PullRequest, PushOutcome, PushRequest, ReadRows};
 use crate::clock::WindowCheck;
 use crate::error::{SpecError, WaitFor, WaitReason};
@@ -42,6 +43,7 @@ pub struct ShardEngine<T> {
     /// The latest tick of any push applied, per slot.
     newest: BTreeMap<SlotIndex, Tick>,
     stats: ShardStats,
+    rounds: RoundWatch,
     events: Vec<Event>,
     /// The largest sizes recorded, by what was sized.
     held_max: BTreeMap<&'static str, usize>,
@@ -72,6 +74,7 @@ impl<T: Element> ShardEngine<T> {
             gathered: Gathered::new(),
             newest: BTreeMap::new(),
             stats: ShardStats::default(),
+            rounds: RoundWatch::default(),
             events: Vec::new(),
             held_max: BTreeMap::new(),
             changes: Changes::default(),
@@ -264,6 +267,7 @@ impl<T: Element> ShardEngine<T> {
             Chunk::Block { rows, .. } => Part::of_rows(rows, copy),
             Chunk::Frame { keys, .. } => Part::Keys(keys.to_vec(), copy),
         };
+        self.rounds.contributed(now, tick);
         if self.place.switch.breaks(Sabotage::FoldByArrival) {
             self.gathered.add_by_arrival(unit, tick, part);
         } else {
@@ -397,11 +401,17 @@ impl<T: Element> Shard for ShardEngine<T> {
         ShardStats {
             clock_ranges: writing.map_or(0, GroupProgress::clock_ranges) as u64,
             window_outcomes: writing.map_or(0, GroupProgress::window_outcomes) as u64,
+            window_entries: writing.map_or(0, GroupProgress::window_entries) as u64,
+            open_rounds: self.rounds.open() as u64,
             stash_bytes: self.gathered.bytes() as u64,
             stash_bytes_peak: self.gathered.bytes_peak() as u64,
             memory_bytes: self.rows.memory_bytes() as u64,
             ..self.stats
         }
+    }
+
+    fn round_times(&self) -> RoundTimes {
+        self.rounds.times()
     }
 
     fn closed(&self, group: GroupId) -> Tick {

@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::fmt::Debug;
 
-use super::ShardEngine;
+use super::{RoundTimes, ShardEngine};
 use crate::error::SpecError;
 use crate::history::Event;
 use crate::id::{GroupId, Origin, Rank, Sequence, ServerId, SlotIndex, Tick};
@@ -80,6 +80,10 @@ pub struct ShardStats {
     pub clock_ranges: u64,
     /// The most outcomes that a window of the writing group holds now.
     pub window_outcomes: u64,
+    /// Outcomes that all windows of the writing group hold now.
+    pub window_entries: u64,
+    /// Rounds with contributions that have not closed.
+    pub open_rounds: u64,
 }
 
 /// A shard of any element type.
@@ -136,6 +140,9 @@ pub trait Shard: Debug + Send {
 
     /// Counters.
     fn stats(&self) -> ShardStats;
+
+    /// How long rounds took; empty unless the policy gathers.
+    fn round_times(&self) -> RoundTimes;
 
     /// The last round of a group that has closed here (0 unless the policy gathers).
     fn closed(&self, group: GroupId) -> Tick;

@@ -14,7 +14,9 @@ mod part;
 mod progress;
 mod request;
 mod rows;
+mod times;
 
 pub use engine::ShardEngine;
 pub use face::{Changes, Place, Room, Shard, ShardStats, Work, digest_of, new_shard};
 pub use request::{Chunk, PullOutcome, PullRequest, PushOutcome, PushRequest, ReadRows, RowsAsked};
+pub use times::RoundTimes;

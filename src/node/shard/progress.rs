@@ -282,9 +282,14 @@ impl GroupProgress {
         self.clock.range_count()
     }
 
-    /// Outcomes held by all windows, for the limits.
+    /// Outcomes held by the fullest window, for the limits.
     pub(super) fn window_outcomes(&self) -> usize {
         self.members.values().map(|member| member.window.len()).max().unwrap_or(0)
+    }
+
+    /// Outcomes held by all windows together.
+    pub(super) fn window_entries(&self) -> usize {
+        self.members.values().map(|member| member.window.len()).sum()
     }
 
     /// The life that a member's new one replaces, when no record has ended it here.

@@ -1,6 +1,7 @@
 //! Who waits: tried or asked for again when what it waits for may have come, and told to histories.
 
-use super::super::waiting::{Resumed, WaitingRead};
+use super::super::standing::lasted;
+use super::super::waiting::{Resumed, WaitingPush, WaitingRead};
 use super::{Held, ServerNode};
 use crate::error::WaitReason;
 use crate::history::{Event, WaitOutcome};
@@ -65,9 +66,9 @@ impl ServerNode {
 
     /// Asks for deferred pushes again.
     pub(super) fn resume(&mut self, table: TableId, pushes: Vec<Resumed>) {
-        for (origin, sequence, to) in pushes {
-            self.ended_push(origin, table, sequence);
-            self.send(to, Message::Resume { table, sequence });
+        for (origin, sequence, push) in pushes {
+            self.ended_push(origin, table, sequence, &push);
+            self.send(push.from, Message::Resume { table, sequence });
         }
     }
 
@@ -92,6 +93,9 @@ impl ServerNode {
     }
 
     pub(super) fn ended(&mut self, read: &WaitingRead, table: TableId, outcome: WaitOutcome) {
+        if let Some(told) = &read.told {
+            self.waits.ended(told.what, lasted(self.now, told));
+        }
         if self.options.record_history && read.told.is_some() {
             let Header { origin, sequence, .. } = read.header;
             let event = Event::WaitEnded { origin, table, sequence, outcome };
@@ -99,7 +103,14 @@ impl ServerNode {
         }
     }
 
-    pub(super) fn ended_push(&mut self, origin: Origin, table: TableId, sequence: Sequence) {
+    pub(super) fn ended_push(
+        &mut self,
+        origin: Origin,
+        table: TableId,
+        sequence: Sequence,
+        push: &WaitingPush,
+    ) {
+        self.waits.ended(push.reason.what, lasted(self.now, &push.reason));
         if self.options.record_history {
             let outcome = WaitOutcome::Served;
             let event = Event::WaitEnded { origin, table, sequence, outcome };

@@ -80,6 +80,7 @@ impl<T: Element> ShardEngine<T> {
             let denominator = group.take_weights(round);
             self.gathered.close(round, denominator, self.table.hyper().rate.at(round.0));
             self.stats.rounds += 1;
+            self.rounds.closed(now, round);
             self.changes.any = true;
             self.record_close(round, contributors);
         }

@@ -1,0 +1,5 @@
+//! The fuzz target `data_file`: libFuzzer's bytes for the function of that name.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| archipelago_fuzz::data_file(data));

@@ -1,0 +1,151 @@
+//! A server in a few figures: what `/healthz` says and `ps-server status` shows.
+
+use archipelago::node::server::{Awaited, GroupStanding, WaitStanding};
+use archipelago::transport::{ServerStatus, TableStatus};
+use serde::{Deserialize, Serialize};
+
+use super::kinds;
+use crate::serve::config::Config;
+
+/// A server in a few figures.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Health {
+    pub(crate) server: u32,
+    pub(crate) address: String,
+    pub(crate) uptime_seconds: f64,
+    pub(crate) links_to_servers: usize,
+    pub(crate) servers_expected: usize,
+    pub(crate) links_to_workers: usize,
+    pub(crate) sent_bytes: u64,
+    pub(crate) received_bytes: u64,
+    pub(crate) queued_bytes: usize,
+    pub(crate) requests_waiting: usize,
+    pub(crate) waits: Vec<WaitHealth>,
+    pub(crate) awaited: Vec<AwaitedHealth>,
+    pub(crate) groups: Vec<GroupHealth>,
+    pub(crate) tables: Vec<TableHealth>,
+}
+
+/// What requests wait for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct WaitHealth {
+    pub(crate) reason: String,
+    pub(crate) now: u64,
+    pub(crate) longest_seconds: f64,
+    pub(crate) ended: u64,
+    pub(crate) waited_seconds: f64,
+}
+
+/// A worker for whose tick reads wait.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct AwaitedHealth {
+    pub(crate) group: String,
+    pub(crate) rank: u32,
+    pub(crate) tick: u64,
+    pub(crate) reads: u64,
+}
+
+/// How far the members of a group have come.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct GroupHealth {
+    pub(crate) group: String,
+    pub(crate) size: u32,
+    pub(crate) members: usize,
+    pub(crate) tick: u64,
+    pub(crate) slowest_rank: u32,
+    pub(crate) lag_ticks: u64,
+}
+
+/// A server's part of a table.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct TableHealth {
+    pub(crate) table: String,
+    pub(crate) pushes: u64,
+    pub(crate) pulls: u64,
+    pub(crate) rounds: u64,
+    pub(crate) waits: u64,
+    pub(crate) refusals: u64,
+    pub(crate) stash_bytes: u64,
+    pub(crate) memory_bytes: u64,
+    /// The mean; `None` before a round with contributions has closed.
+    pub(crate) round_seconds: Option<f64>,
+}
+
+impl Health {
+    /// Of a server with that configuration.
+    pub(in crate::serve) fn new(config: &Config, status: &ServerStatus) -> Self {
+        let (links_to_servers, links_to_workers) = kinds(status);
+        let (standing, traffic) = (&status.standing, status.traffic.total());
+        let awaited = standing.awaited.iter().map(|awaited| {
+            let held = standing.groups.iter().find(|group| group.group == awaited.group);
+            AwaitedHealth::new(awaited, held)
+        });
+        Self {
+            server: config.server.0,
+            address: config.advertise.clone(),
+            uptime_seconds: status.uptime.as_secs_f64(),
+            links_to_servers,
+            servers_expected: config.servers.numbers().len() - 1,
+            links_to_workers,
+            sent_bytes: traffic.sent_bytes,
+            received_bytes: traffic.received_bytes,
+            queued_bytes: status.links.iter().map(|link| link.queued_bytes).sum(),
+            requests_waiting: status.waiting,
+            waits: standing.waits.iter().map(WaitHealth::new).collect(),
+            awaited: awaited.collect(),
+            groups: standing.groups.iter().map(GroupHealth::new).collect(),
+            tables: status.tables.iter().map(TableHealth::new).collect(),
+        }
+    }
+}
+
+impl WaitHealth {
+    fn new(wait: &WaitStanding) -> Self {
+        Self {
+            reason: wait.reason().into(),
+            now: wait.now,
+            longest_seconds: wait.longest.as_secs_f64(),
+            ended: wait.ended,
+            waited_seconds: wait.waited.as_secs_f64(),
+        }
+    }
+}
+
+impl AwaitedHealth {
+    fn new(awaited: &Awaited, group: Option<&GroupStanding>) -> Self {
+        let group = group.map_or_else(|| awaited.group.to_string(), |group| group.name.clone());
+        Self { group, rank: awaited.rank.0, tick: awaited.tick.0, reads: awaited.reads }
+    }
+}
+
+impl GroupHealth {
+    fn new(group: &GroupStanding) -> Self {
+        let (rank, tick) = group.slowest().unwrap_or_default();
+        Self {
+            group: group.name.clone(),
+            size: group.size,
+            members: group.members.len(),
+            tick: group.fastest().0,
+            slowest_rank: rank.0,
+            lag_ticks: group.lag(tick),
+        }
+    }
+}
+
+impl TableHealth {
+    fn new(table: &TableStatus) -> Self {
+        let (shard, rounds) = (&table.shard, &table.rounds);
+        let timed = rounds.count() > 0;
+        Self {
+            table: table.name.clone(),
+            pushes: shard.pushes,
+            pulls: shard.pulls,
+            rounds: shard.rounds,
+            waits: shard.waits,
+            refusals: shard.refusals,
+            stash_bytes: shard.stash_bytes,
+            memory_bytes: shard.memory_bytes,
+            round_seconds: timed.then(|| rounds.total().as_secs_f64() / rounds.count() as f64),
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! What the command line may say of tables.
+
+use archipelago::node::Registry;
+use archipelago::vector::DType;
+use archipelago::{Combine, Hyper, Init, Schedule, TablePolicy, TableSpec, limits};
+use clap::{ArgGroup, Args, Subcommand};
+
+use super::TableError;
+use super::code::{Kind, named};
+use super::numbers::{CombineWord, dtype, init, schedule};
+use crate::connect::ConnectArguments;
+
+/// Options of `table`.
+#[derive(Clone, Debug, Args)]
+pub struct TableArguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: TableCommand,
+}
+
+/// What `table` can do.
+#[derive(Clone, Debug, Subcommand)]
+pub enum TableCommand {
+    /// Create a table, or find that it is there and the same.
+    Create(CreateArguments),
+    /// List all tables.
+    List(ListArguments),
+    /// Say what a table is, how it behaves and which servers hold it.
+    Describe(DescribeArguments),
+}
+
+/// Options of `table create`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = CREATE_NOTES)]
+#[command(group(ArgGroup::new("cluster").required(true).args(["servers"])))]
+#[command(group(ArgGroup::new("layout").required(true).args(["dense", "sparse"])))]
+pub struct CreateArguments {
+    /// The table's name.
+    pub name: String,
+    /// A dense table of so many rows, keys from 0: all of them exist from the start.
+    #[arg(long, value_name = "ROWS", allow_negative_numbers = true)]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..))]
+    pub dense: Option<u64>,
+    /// A sparse table over all 64-bit keys: rows appear when they are pushed to.
+    #[arg(long)]
+    pub sparse: bool,
+    /// Elements of a row.
+    #[arg(long, default_value_t = 1, allow_negative_numbers = true)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=i64::from(limits::WIDTH_MAX)))]
+    pub width: u32,
+    /// The type of the elements: f32, f64 or i64.
+    #[arg(long, default_value = "f32", value_name = "TYPE", value_parser = dtype)]
+    pub dtype: DType,
+    /// The update rule: add, assign, sgd, momentum:0.9, adagrad, adam, ..
+    #[arg(long, default_value = "add", value_name = "RULE")]
+    pub rule: String,
+    /// The local policy: bsp, ssp:N (staleness N), eventual, ..
+    #[arg(long, default_value = "bsp", value_name = "POLICY")]
+    pub local: String,
+    /// The learning rate: R, inverse-sqrt:R (R / sqrt(tick)) or linear:FROM:TO:TICKS.
+    #[arg(long, default_value = "1", value_name = "RATE", value_parser = schedule)]
+    #[arg(allow_negative_numbers = true)]
+    pub rate: Schedule,
+    /// How the pushes of a round are merged: sum, mean (bsp) or mean:WEIGHT, the weight that all
+    /// workers together push per tick.
+    #[arg(long, default_value = "sum", value_name = "HOW")]
+    pub combine: CombineWord,
+    /// The values of rows that nobody has pushed to: zero, constant:X or uniform:SEED:LOW:HIGH.
+    #[arg(long, default_value = "zero", value_name = "VALUES", value_parser = init)]
+    pub init: Init,
+    /// Slots, the unit in which the table is spread over servers; fewer when it has fewer blocks.
+    #[arg(long, default_value_t = limits::SLOTS_DEFAULT, allow_negative_numbers = true)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=i64::from(limits::SLOTS_MAX)))]
+    pub slots: u32,
+    /// Elements of a block of a dense table: a power of two from 64 to 65536.
+    #[arg(long, default_value_t = limits::BLOCK_ELEMENTS_MAX, allow_negative_numbers = true)]
+    #[arg(value_name = "ELEMENTS")]
+    pub block_elements: u32,
+    /// Bytes that one server holds of pushes under bsp whose turn has not come.
+    #[arg(long, default_value_t = limits::BSP_STASH_BYTES_MAX, allow_negative_numbers = true)]
+    #[arg(value_name = "BYTES")]
+    pub stash_bytes: usize,
+    /// Accept NaN and infinity in pushes.
+    #[arg(long)]
+    pub allow_non_finite: bool,
+    /// Print one JSON object instead of the table.
+    #[arg(long)]
+    pub json: bool,
+    /// The cluster.
+    #[command(flatten)]
+    pub connect: ConnectArguments,
+}
+
+/// Options of `table list`.
+#[derive(Clone, Debug, Args)]
+#[command(group(ArgGroup::new("cluster").required(true).args(["servers"])))]
+pub struct ListArguments {
+    /// Print one JSON object per table instead of the list.
+    #[arg(long)]
+    pub json: bool,
+    /// The cluster.
+    #[command(flatten)]
+    pub connect: ConnectArguments,
+}
+
+/// Options of `table describe`.
+#[derive(Clone, Debug, Args)]
+#[command(group(ArgGroup::new("cluster").required(true).args(["servers"])))]
+pub struct DescribeArguments {
+    /// The table's name.
+    pub name: String,
+    /// Print one JSON object instead of the table.
+    #[arg(long)]
+    pub json: bool,
+    /// The cluster.
+    #[command(flatten)]
+    pub connect: ConnectArguments,
+}
+
+impl CreateArguments {
+    /// The table that the options describe, as far as can be told without a server.
+    pub(super) fn described(
+        &self,
+        registry: &Registry,
+    ) -> anyhow::Result<(TableSpec, TablePolicy, Hyper)> {
+        let rule = named(Kind::Rule, &self.rule, registry.rules())?;
+        let local = named(Kind::Policy, &self.local, registry.policies())?;
+        let mut spec = match self.dense {
+            Some(rows) => TableSpec::dense(&self.name, rows).width(self.width),
+            None => TableSpec::sparse(&self.name, self.width),
+        };
+        spec.dtype = self.dtype;
+        spec = spec.rule(rule).slots(self.slots).init(self.init);
+        spec = spec.block_elements(self.block_elements);
+        let mut policy = TablePolicy::local(local).bsp_stash_bytes_max(self.stash_bytes);
+        policy.non_finite = self.allow_non_finite;
+        let code = registry.resolve(&spec, &policy)?;
+        let combine = match self.combine {
+            CombineWord::Sum => Combine::Sum,
+            CombineWord::Mean(Some(round_weight)) => Combine::WeightedMean { round_weight },
+            // Rounds of several pushes divide by what was pushed.
+            CombineWord::Mean(None) if code.policy.gathers() => {
+                Combine::WeightedMean { round_weight: 1.0 }
+            },
+            CombineWord::Mean(None) => {
+                return Err(TableError::Weight { local: self.local.clone() }.into());
+            },
+        };
+        let (spec, hyper) = (spec.combine(combine), Hyper::rate(self.rate));
+        spec.check()?;
+        hyper.check(&spec)?;
+        Ok((spec, policy, hyper))
+    }
+}
+
+const CREATE_NOTES: &str = "\
+Rules and policies are written NAME, NAME/VERSION or NAME:PARAMETER=VALUE,..; the parameter that
+matters most may be given alone: momentum:0.9 is momentum:beta=0.9. Code of one's own needs a
+program of one's own (ps_server::App), for this command and for every server.
+
+Example:
+  ps-server table create w --dense 1000000 --rule momentum:0.9 --rate 0.05 --combine mean \\
+      --servers 127.0.0.1:7100 --ca ca.pem --certificate operator.pem --key operator.key";
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Command {
+        #[command(flatten)]
+        create: CreateArguments,
+    }
+
+    fn described(options: &str) -> Result<(TableSpec, TablePolicy, Hyper), String> {
+        let cluster = "--servers x:1 --ca a --certificate b --key c";
+        let line = format!("create w {options} {cluster}");
+        let parsed = Command::try_parse_from(line.split_whitespace());
+        let create = parsed.map_err(|error| error.to_string())?.create;
+        create.described(&Registry::built_in()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn options_describe_a_table() {
+        let (spec, policy, hyper) = described(
+            "--dense 640 --width 10 --dtype f64 --rule momentum:0.5 --local ssp:3 --slots 7 \
+             --rate inverse-sqrt:0.1 --combine mean:64 --init uniform:9:-1:1 --block-elements 64",
+        )
+        .unwrap();
+        let momentum = archipelago::rules::Momentum { beta: 0.5 };
+        let init = Init::Uniform { seed: 9, low: -1.0, high: 1.0 };
+        let expected = TableSpec::dense("w", 640).width(10).dtype::<f64>().rule(momentum).slots(7);
+        let expected = expected.init(init).block_elements(64);
+        assert_eq!(spec, expected.combine(Combine::WeightedMean { round_weight: 64.0 }));
+        assert_eq!(policy, TablePolicy::local(archipelago::Ssp { staleness: 3 }));
+        assert_eq!(hyper, Hyper::rate(Schedule::inverse_sqrt(0.1)));
+        let (plain, ..) = described("--sparse").unwrap();
+        assert_eq!(plain, TableSpec::sparse("w", 1));
+        assert!(described("--dense 9 --combine mean").is_ok());
+    }
+
+    #[test]
+    fn what_does_not_fit_together_is_told_before_anybody_is_called() {
+        for (options, words) in [
+            ("", "--dense <ROWS>|--sparse"),
+            ("--dense 9 --sparse", "cannot be used with"),
+            ("--dense 0", "0 is not in 1.."),
+            ("--dense 9 --rule adma", "unknown update rule `adma`: did you mean `adam`?"),
+            ("--dense 9 --rule xyzzy", "known are adagrad, adam, add, assign, momentum, sgd"),
+            ("--dense 9 --rule sgd/2", "known are sgd/1"),
+            ("--dense 9 --rule ftrl", "ftrl"),
+            ("--dense 9 --rule adam:beta=1", "beta"),
+            ("--dense 9 --local spp:2", "did you mean `ssp`?"),
+            ("--dense 9 --local ssp:-1", "staleness: a whole number"),
+            ("--dense 9 --local ssp:x", "a number for `staleness`"),
+            ("--dense 9 --local bsp:1", "`bsp` has no parameter"),
+            ("--dense 9 --local ssp:2 --combine mean", "--combine mean:WEIGHT is needed"),
+            ("--dense 9 --combine medium", "sum, mean or mean:WEIGHT"),
+            ("--dense 9 --rate fast", "inverse-sqrt:R"),
+            ("--dense 9 --rate linear:1:0", "linear:FROM:TO:TICKS"),
+            ("--dense 9 --init one", "constant:X"),
+            ("--dense 9 --dtype f16", "f32, f64 or i64"),
+            ("--dense 9 --block-elements 65", "a power of two"),
+            ("--dense 9 --dtype i64 --rule adam", "one that supports i64"),
+        ] {
+            let error = described(options).unwrap_err();
+            assert!(error.contains(words), "{options}: {words:?} in {error:?}");
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! Update rules and local policies as the command line writes them.
+
+use archipelago::Extension;
+
+use crate::nearest::{nearest, suggestion};
+
+/// What a name is the name of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Rule,
+    Policy,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Rule => "update rule",
+            Self::Policy => "local policy",
+        }
+    }
+}
+
+/// A word that names no code of this program.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CodeError {
+    /// No code has the name.
+    #[error(
+        "unknown {kind} `{found}`{}; code of one's own needs a program of one's own \
+         (ps_server::App)",
+        suggestion(nearest.as_deref(), known)
+    )]
+    Unknown {
+        /// Update rule or local policy.
+        kind: &'static str,
+        /// The name.
+        found: String,
+        /// The name that was probably meant.
+        nearest: Option<String>,
+        /// All names.
+        known: Vec<String>,
+    },
+    /// A parameter without a name where none has the first place.
+    #[error("`{name}` has no parameter that goes without its name: write {name}:PARAMETER={found}")]
+    Nameless {
+        /// The code.
+        name: String,
+        /// The value.
+        found: String,
+    },
+    /// A parameter that is no number.
+    #[error("expected a number for `{parameter}` of `{name}`, found {found:?}")]
+    Number {
+        /// The code.
+        name: String,
+        /// The parameter.
+        parameter: String,
+        /// The value.
+        found: String,
+    },
+}
+
+/// The parameters that may go without their names.
+const FIRST: [(&str, &str); 4] =
+    [("momentum", "beta"), ("adagrad", "epsilon"), ("adam", "beta1"), ("ssp", "staleness")];
+
+/// The extension that a text names: NAME, NAME/VERSION, with :VALUE or :PARAMETER=VALUE,.. behind.
+pub(super) fn named<'a>(
+    kind: Kind,
+    text: &str,
+    known: impl Iterator<Item = &'a str>,
+) -> Result<Extension, CodeError> {
+    let known: Vec<_> = known.collect();
+    let (name, parameters) = text.split_once(':').unwrap_or((text, ""));
+    let full = full_name(kind, name, &known)?;
+    let stem = stem(&full);
+    let mut extension = Extension::new(full.clone());
+    for word in parameters.split(',').filter(|word| !word.is_empty()) {
+        let first = || FIRST.iter().find(|(held, _)| *held == stem).map(|(_, first)| *first);
+        let (parameter, value) = match (word.split_once('='), first()) {
+            (Some(pair), _) => pair,
+            (None, Some(first)) => (first, word),
+            (None, None) => {
+                return Err(CodeError::Nameless { name: stem.into(), found: word.into() });
+            },
+        };
+        let number = value.parse::<f64>().map_err(|_error| CodeError::Number {
+            name: stem.into(),
+            parameter: parameter.into(),
+            found: value.into(),
+        })?;
+        extension = extension.with(parameter, number);
+    }
+    Ok(extension)
+}
+
+/// The `name/version` that a word means: the newest version when it names none. What is planned
+/// goes on to the registry, which says so.
+fn full_name(kind: Kind, word: &str, known: &[&str]) -> Result<String, CodeError> {
+    let word = word.to_ascii_lowercase();
+    if known.contains(&word.as_str()) || PLANNED.contains(&word.as_str()) {
+        return Ok(format!("{word}{}", if word.contains('/') { "" } else { "/1" }));
+    }
+    let versions = known.iter().filter(|held| stem(held) == stem(&word));
+    let newest = versions.clone().max_by_key(|held| version(held));
+    match newest {
+        Some(newest) if !word.contains('/') => Ok((*newest).to_owned()),
+        Some(_) => {
+            let known = versions.map(|held| (*held).to_owned()).collect();
+            Err(CodeError::Unknown { kind: kind.name(), found: word, nearest: None, known })
+        },
+        None => {
+            let mut known: Vec<_> = known.iter().map(|held| stem(held).to_owned()).collect();
+            known.dedup();
+            let near = nearest(stem(&word), known.iter().map(String::as_str)).map(str::to_owned);
+            Err(CodeError::Unknown { kind: kind.name(), found: word, nearest: near, known })
+        },
+    }
+}
+
+fn stem(name: &str) -> &str {
+    name.split_once('/').map_or(name, |(stem, _)| stem)
+}
+
+fn version(name: &str) -> u64 {
+    name.split_once('/').and_then(|(_, version)| version.parse().ok()).unwrap_or(0)
+}
+
+/// Rules that the registry refuses as planned.
+const PLANNED: [&str; 2] = ["ftrl", "proximal"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_have_versions_and_parameters() {
+        let known = ["adam/1", "adam/2", "adam/10", "momentum/1"];
+        let named = |text: &str| named(Kind::Rule, text, known.into_iter());
+        let shown = |text: &str| named(text).map(|extension| extension.to_string());
+        assert_eq!(shown("adam"), Ok("adam/10".into()));
+        assert_eq!(shown("Adam/2"), Ok("adam/2".into()));
+        assert_eq!(shown("momentum:0.9"), Ok("momentum/1(beta=0.9)".into()));
+        assert_eq!(shown("adam:beta2=0.5,0.1"), Ok("adam/10(beta1=0.1, beta2=0.5)".into()));
+        assert!(shown("adam/3").unwrap_err().to_string().contains("adam/1, adam/2, adam/10"));
+        assert!(shown("momentun").unwrap_err().to_string().contains("did you mean `momentum`?"));
+    }
+}

@@ -1,0 +1,160 @@
+//! `table`: tables of a running cluster, created, listed and described.
+
+mod arguments;
+mod code;
+mod numbers;
+mod view;
+
+use std::io::Write;
+
+use anyhow::anyhow;
+use archipelago::embed::ThreadPark;
+use archipelago::id::ServerId;
+use archipelago::node::Registry;
+use archipelago::node::worker::{Park, Session, WorkerOptions};
+use archipelago::time::Duration;
+use archipelago::{Table, transport};
+use archipelago_client::Servers;
+
+pub use self::arguments::{
+    CreateArguments, DescribeArguments, ListArguments, TableArguments, TableCommand,
+};
+pub use self::code::CodeError;
+pub use self::numbers::CombineWord;
+use self::view::{TableView, listed, shown};
+use crate::connect::ConnectArguments;
+use crate::nearest::{nearest, suggestion};
+
+/// How long the servers may take to answer: creating waits until all of them hold the table.
+const ANSWER_MAX: Duration = Duration::from_secs(30);
+
+/// Why a table cannot be shown or created.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TableError {
+    /// No table has the name.
+    #[error("there is no table {name:?}{}", suggestion(nearest.as_deref(), known))]
+    Unknown {
+        /// The name.
+        name: String,
+        /// The table that was probably meant.
+        nearest: Option<String>,
+        /// All tables.
+        known: Vec<String>,
+    },
+    /// A mean without its weight.
+    #[error(
+        "--combine mean:WEIGHT is needed with --local {local}: every push is a round of its own \
+         there, so that the weight which all workers together push per tick has to be said"
+    )]
+    Weight {
+        /// The local policy.
+        local: String,
+    },
+}
+
+/// Carries out the command.
+pub(crate) fn run(
+    arguments: &TableArguments,
+    registry: &Registry,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
+    match &arguments.command {
+        TableCommand::Create(create) => self::create(create, registry, out),
+        TableCommand::List(list) => self::list(list, registry, out),
+        TableCommand::Describe(describe) => self::describe(describe, registry, out),
+    }
+}
+
+fn create(
+    arguments: &CreateArguments,
+    registry: &Registry,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
+    // What is wrong with the words is said before anybody is called.
+    let (spec, policy, hyper) = arguments.described(registry)?;
+    let cluster = Cluster::connect(&arguments.connect, registry)?;
+    let before = cluster.tables()?;
+    let existed = before.iter().any(|table| table.name() == spec.name);
+    let creating = cluster.session.ensure_table(spec, policy, hyper);
+    let view = cluster.view(&ThreadPark.block_on(creating)?)?;
+    if arguments.json {
+        let mut object = serde_json::to_value(&view)?;
+        object["created"] = (!existed).into();
+        writeln!(out, "{object}")?;
+    } else {
+        let what = if existed { "existed already, the same as described" } else { "created" };
+        writeln!(out, "table {}: {what}", view.table)?;
+        write!(out, "{}", shown(&view))?;
+    }
+    Ok(())
+}
+
+fn list(arguments: &ListArguments, registry: &Registry, out: &mut dyn Write) -> anyhow::Result<()> {
+    let cluster = Cluster::connect(&arguments.connect, registry)?;
+    let tables = cluster.tables()?;
+    let views =
+        tables.iter().map(|table| cluster.view(table)).collect::<anyhow::Result<Vec<_>>>()?;
+    if arguments.json {
+        for view in &views {
+            writeln!(out, "{}", serde_json::to_string(view)?)?;
+        }
+    } else if views.is_empty() {
+        writeln!(out, "no tables: workers create them, or ps-server table create")?;
+    } else {
+        writeln!(out, "{}", listed(&views))?;
+    }
+    Ok(())
+}
+
+fn describe(
+    arguments: &DescribeArguments,
+    registry: &Registry,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
+    let cluster = Cluster::connect(&arguments.connect, registry)?;
+    let tables = cluster.tables()?;
+    let name = &arguments.name;
+    let Some(table) = tables.iter().find(|table| table.name() == name) else {
+        let known: Vec<_> = tables.iter().map(|table| table.name().to_owned()).collect();
+        let nearest = nearest(name, known.iter().map(String::as_str)).map(str::to_owned);
+        return Err(TableError::Unknown { name: name.clone(), nearest, known }.into());
+    };
+    let view = cluster.view(table)?;
+    if arguments.json {
+        writeln!(out, "{}", serde_json::to_string(&view)?)?;
+    } else {
+        write!(out, "{}", shown(&view))?;
+    }
+    Ok(())
+}
+
+/// A session with all servers.
+struct Cluster {
+    session: Session,
+    servers: Servers,
+}
+
+impl Cluster {
+    fn connect(connect: &ConnectArguments, registry: &Registry) -> anyhow::Result<Self> {
+        let options =
+            WorkerOptions { wait_max: ANSWER_MAX, joins: false, ..WorkerOptions::default() };
+        let config = connect.config(registry.clone(), options)?;
+        let session = ThreadPark.block_on(transport::connect(config))?;
+        Ok(Self { session, servers: Servers::new(&connect.servers)? })
+    }
+
+    fn tables(&self) -> anyhow::Result<Vec<Table>> {
+        Ok(ThreadPark.block_on(self.session.tables())?)
+    }
+
+    fn view(&self, table: &Table) -> anyhow::Result<TableView> {
+        let servers: Vec<(ServerId, String)> = self
+            .servers
+            .entries()
+            .into_iter()
+            .filter_map(|entry| Some((ServerId(entry.number?), entry.address)))
+            .collect();
+        TableView::new(table, &servers).map_err(|problem| anyhow!("{problem}"))
+    }
+}

@@ -1,0 +1,131 @@
+//! The program as its user meets it: its servers train with its code, stock ones say what they
+//! lack.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+use archipelago::id::ServerId;
+use archipelago::node::Registry;
+use archipelago::node::server::ServerOptions;
+use archipelago::transport::{Credentials, Server, ServerConfig};
+
+fn run(words: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_own-code"));
+    command.args(words).stdin(Stdio::null()).output().unwrap()
+}
+
+fn said(words: &[&str]) -> String {
+    let output = run(words);
+    assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// A server of the program; killed when dropped.
+struct Served {
+    child: Child,
+    address: String,
+}
+
+impl Served {
+    fn start(options: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_own-code"));
+        command.arg("serve").args(options).stdin(Stdio::null());
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let first = lines.next().unwrap().unwrap();
+        Self { child, address: first.rsplit(' ').next().unwrap().to_owned() }
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        // It may have ended already.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// Certificates of an authority of its own, by role.
+struct Certificates(tempfile::TempDir);
+
+impl Certificates {
+    fn new() -> Self {
+        let this = Self(tempfile::tempdir().unwrap());
+        said(&["cert", "ca", "--out", &this.path("ca")]);
+        for role in ["server", "worker", "operator"] {
+            let (ca, out) = (this.path("ca"), this.path("out"));
+            said(&["cert", "issue", "--role", role, "--dc", "test", "--ca", &ca, "--out", &out]);
+        }
+        this
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.0.path().join(name).to_str().unwrap().to_owned()
+    }
+
+    /// The options that show the certificate of a role.
+    fn shown(&self, role: &str) -> Vec<String> {
+        let [ca, certificate, key] = self.files(role);
+        ["--ca", &ca, "--certificate", &certificate, "--key", &key].map(str::to_owned).to_vec()
+    }
+
+    fn files(&self, role: &str) -> [String; 3] {
+        ["ca/ca.pem".into(), format!("out/{role}.pem"), format!("out/{role}.key")]
+            .map(|name| self.path(&name))
+    }
+
+    /// A command with the certificate of a role, at a server.
+    fn at<'a>(words: &[&'a str], server: &'a str, shown: &'a [String]) -> Vec<&'a str> {
+        let shown = shown.iter().map(String::as_str);
+        words.iter().copied().chain(["--servers", server]).chain(shown).collect()
+    }
+}
+
+#[test]
+fn servers_of_the_program_train_with_its_rule_and_policy() {
+    let certificates = Certificates::new();
+    let [server, worker, operator] =
+        ["server", "worker", "operator"].map(|role| certificates.shown(role));
+    let server: Vec<_> = server.iter().map(String::as_str).collect();
+    let served = Served::start(&[&["--bind", "127.0.0.1:0"], &server[..]].concat());
+    let fit = said(&Certificates::at(&["fit", "--workers", "2"], &served.address, &worker));
+    assert_eq!(fit.lines().count(), 2, "{fit}");
+    for line in fit.lines() {
+        let words: Vec<_> = line.split_whitespace().collect();
+        let number = |at: usize| words[at].parse::<f32>().unwrap();
+        // `worker N ends with y = SLOPE x + OFFSET`
+        assert!((number(6) - 2.0).abs() < 0.1 && (number(9) + 1.0).abs() < 0.1, "{line}");
+    }
+    let describe = ["table", "describe", "line", "--json"];
+    let described = said(&Certificates::at(&describe, &served.address, &operator));
+    let described: serde_json::Value = serde_json::from_str(&described).unwrap();
+    assert_eq!(described["rule"], "nesterov/1(beta=0.5)");
+    assert_eq!(described["local"], "warm-up/1(staleness=2, ticks=10)");
+}
+
+#[test]
+fn a_stock_server_says_what_it_lacks_and_what_it_has() {
+    let certificates = Certificates::new();
+    let files = certificates.files("server").map(|path| std::fs::read(Path::new(&path)).unwrap());
+    let server = Server::start(ServerConfig {
+        server: ServerId(0),
+        bind: SocketAddr::from(([127, 0, 0, 1], 0)),
+        peers: Vec::new(),
+        servers: vec![ServerId(0)],
+        registry: Registry::built_in(),
+        credentials: Credentials::from_pem(&files[0], &files[1], &files[2]).unwrap(),
+        options: ServerOptions::default(),
+    });
+    let server = server.unwrap();
+    let (address, worker) = (server.address().to_string(), certificates.shown("worker"));
+    let output = run(&Certificates::at(&["fit"], &address, &worker));
+    assert!(!output.status.success());
+    let complaint = String::from_utf8(output.stderr).unwrap();
+    let words = "own-code: \"line\" needs the update rule \"nesterov/1\", which is not registered; \
+                 registered: adagrad/1, adam/1, add/1, assign/1, momentum/1, sgd/1";
+    assert!(complaint.contains(words), "{complaint}");
+}
