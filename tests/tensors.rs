@@ -1,7 +1,7 @@
 //! Named tensors and reads started ahead: one training function over threads and over simulated
 //! servers, with the meaning and the bits of plain pushes and pulls.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::future::Future;
 use std::pin::pin;
