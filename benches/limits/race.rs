@@ -1,5 +1,7 @@
 //! Two or more ways to do the same thing, timed in turn on any number of threads.
 
+#![allow(dead_code, reason = "shared by two programs, each of which uses one of the races")]
+
 use std::time::{Duration, Instant};
 
 use archipelago::sync::{AtomicBool, AtomicUsize, Mutex, Ordering};
@@ -28,7 +30,6 @@ impl Plan {
 
 /// Races `contestants` as made by `prepare` on each thread (so that each touches its own memory
 /// first). The median seconds of one call on all threads at the same time, per contestant.
-#[allow(dead_code, reason = "shared by two programs, each of which uses one of the races")]
 pub(crate) fn race<'a>(
     threads: usize,
     plan: Plan,
@@ -51,7 +52,6 @@ pub(crate) fn race<'a>(
 }
 
 /// Races contestants on the calling thread.
-#[allow(dead_code, reason = "shared by two programs, each of which uses one of the races")]
 pub(crate) fn race_here(plan: Plan, contestants: Vec<Contestant<'_>>) -> Outcome<Vec<f64>> {
     let track = Track::new(1, plan);
     track.run(0, contestants)?;
