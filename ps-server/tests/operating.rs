@@ -195,7 +195,7 @@ fn tables_are_created_listed_and_described_from_the_command_line() {
         complaint(&words.iter().map(String::as_str).collect::<Vec<_>>())
     };
     assert!(said(&["table", "list"]).contains("no tables"));
-    let options = ["--dense", "1000", "--width", "64", "--block-elements", "64", "--slots", "10"];
+    let options = ["--dense", "1000", "--width", "64", "--block-elements", "64", "--slots", "11"];
     let create = [&["table", "create", "w", "--rule", "momentum:0.9"][..], &options].concat();
     let created = said(&create);
     assert!(created.starts_with("table w: created\n"), "{created}");
@@ -214,7 +214,7 @@ fn tables_are_created_listed_and_described_from_the_command_line() {
         serde_json::from_str(&said(&["table", "describe", "w", "--json"])).unwrap();
     assert_eq!(described["rule"], "momentum/1(beta=0.9)");
     let slots: Vec<_> = [0, 1].map(|at| described["owners"][at]["slots"].as_u64().unwrap()).into();
-    assert!(slots.iter().sum::<u64>() == 10 && slots.iter().all(|slots| *slots > 0), "{slots:?}");
+    assert!(slots.iter().sum::<u64>() == 11 && slots.iter().all(|slots| *slots > 0), "{slots:?}");
     let unknown = complaint(&["table", "describe", "row"]);
     assert!(unknown.contains("there is no table \"row\": did you mean `rows`?"), "{unknown}");
     let nowhere = run(&["table", "list"]);
