@@ -63,14 +63,18 @@ impl Throwaway {
         let folder = self.folder.path().display();
         writeln!(
             out,
-            "throw-away certificates in {folder}, gone when this server stops. To train (a program \
-             of your own gives the same to transport::connect):"
+            "throw-away certificates in {folder}, gone when this server stops. To train there (a \
+             program of your own gives the same to transport::connect):"
         )?;
         let CredentialFiles { ca, certificate, key, .. } = self.files(Role::Worker);
+        // What has no workloads cannot train, but tells programs where to connect.
+        let (train, what) = match cfg!(feature = "workloads") {
+            true => ("ps-server train ", " --model softmax --train digits"),
+            false => ("", ""),
+        };
         writeln!(
             out,
-            "  ps-server train --servers {server} --ca {} --certificate {} --key {} --model \
-             softmax --train digits",
+            "  {train}--servers {server} --ca {} --certificate {} --key {}{what}",
             ca.display(),
             certificate.display(),
             key.display()
