@@ -23,7 +23,7 @@ use archipelago::time::Instant;
 use archipelago::transport::{self, Credentials, WorkerConfig};
 use archipelago::wire::{Header, Message, PullRows};
 use archipelago::{Eventual, Hyper, Table, TablePolicy, TableSpec, Worker, limits};
-use process::{Served, authority, issue, text};
+use process::{Served, authority, issue, page, text};
 use quinn::{Connection, Endpoint, SendStream};
 use stranger::{Shown, Strangers, connect, endpoint, farewell, greet, hear, say, stream};
 
@@ -37,6 +37,7 @@ const STEP_MAX: Duration = Duration::from_secs(5);
 struct Scene {
     _folder: tempfile::TempDir,
     server: Served,
+    metrics: String,
     operator: Session,
     worker: RemoteWorker,
     table: Table,
@@ -50,8 +51,9 @@ impl Scene {
         let root = text(Path::new(&ca).join("ca.pem"));
         let [certificate, key] = issue(&ca, "server", "server", folder.path());
         let shown = ["--ca", &root, "--certificate", &certificate, "--key", &key];
-        let places = ["--bind", "127.0.0.1:0", "--log", "error"];
-        let server = Served::start(&[&shown[..], &places].concat());
+        let places = ["--bind", "127.0.0.1:0", "--metrics", "127.0.0.1:0", "--log", "error"];
+        let mut server = Served::start(&[&shown[..], &places].concat());
+        let metrics = server.metrics();
         let pair = |role| {
             issue(&ca, role, role, folder.path()).map(|path| std::fs::read_to_string(path).unwrap())
         };
@@ -66,7 +68,7 @@ impl Scene {
             (session.join(group).await.unwrap(), table)
         });
         let shown = Shown { authority, pair: Some(worker) };
-        Self { _folder: folder, server, operator, worker: worker_node, table, shown }
+        Self { _folder: folder, server, metrics, operator, worker: worker_node, table, shown }
     }
 
     /// Steps of the worker for as long as `lasting` says: how many a second. Each pushes, waits and
@@ -92,6 +94,13 @@ impl Scene {
 
     fn unharmed(&self) -> f64 {
         self.steps_while(|elapsed| elapsed < Duration::from_millis(500))
+    }
+
+    /// Handshakes that the server has begun.
+    fn handshakes(&self) -> f64 {
+        let page = page(&self.metrics, "/metrics");
+        let sample = "archipelago_handshakes_total{outcome=\"accepted\"} ";
+        page.lines().find_map(|line| line.strip_prefix(sample)).unwrap().parse().unwrap()
     }
 
     /// The most memory that the server has held, once that has not grown for a second.
@@ -260,15 +269,19 @@ fn broken() -> Vec<(Vec<u8>, &'static str)> {
 fn a_flood_of_calls_leaves_those_who_are_connected_alone() {
     let scene = Scene::new();
     let (address, authority) = (scene.server.address, scene.shown.authority.clone());
-    let before = scene.unharmed();
+    let (clock, begun) = (Clock::start(), scene.handshakes());
     let strangers = Strangers::start(async move || {
         // Without a certificate: every call costs the server a handshake, and ends refused.
         let endpoint = endpoint(&Shown { authority, pair: None });
         drop(tokio::spawn(flood(endpoint, address)));
     });
-    let during = scene.steps_while(|elapsed| elapsed < Duration::from_secs(2));
-    // Without bounds it was a twentieth; calls take a core of their own here, too.
-    assert!(during > before / 8.0, "{during:.0} steps a second, {before:.0} before");
+    scene.steps_while(|elapsed| elapsed < Duration::from_secs(3));
+    let (begun, lasted) = (scene.handshakes() - begun, clock.now().since(Instant::EPOCH));
+    // A burst, and then as many a second: without bounds a thousand a second were begun, and the
+    // worker had a twentieth of its steps.
+    let most = f64::from(limits::HANDSHAKES_PER_SECOND_MAX) * (1.0 + lasted.as_secs_f64());
+    assert!(begun <= most + 1.0, "{begun} handshakes in {lasted:?}");
+    assert!(begun > f64::from(limits::HANDSHAKES_PER_SECOND_MAX), "{begun} are no flood");
     // Who comes in the middle of it comes in, too.
     let pair = scene.shown.pair.clone().unwrap();
     drop(session(address, &scene.shown.authority, &pair));

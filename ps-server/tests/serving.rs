@@ -8,7 +8,7 @@ mod process;
 use std::path::Path;
 
 use archipelago::error::{Error, TransportError};
-use process::{Served, authority, complaint, issue, join, run, said, text, until};
+use process::{Served, authority, complaint, issue, join, page, run, said, text, until};
 
 const ANY: &str = "127.0.0.1:0";
 
@@ -109,16 +109,6 @@ fn metrics_health_and_status_follow_what_happens() {
     let gone = run(&["status", "--metrics", &metrics, "--json"]);
     assert!(!gone.status.success());
     assert_eq!(parsed(&String::from_utf8(gone.stdout).unwrap())["healthy"], false);
-}
-
-/// A page over HTTP.
-fn page(address: &str, path: &str) -> String {
-    use std::io::{Read, Write};
-    let mut stream = std::net::TcpStream::connect(address).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
-    let mut text = String::new();
-    stream.read_to_string(&mut text).unwrap();
-    text
 }
 
 #[test]
