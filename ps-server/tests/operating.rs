@@ -153,7 +153,8 @@ fn a_paused_worker_shows_as_lag_and_as_waits_with_its_reason() {
     // A tick returns when it is sent: the last ones may still be on their way.
     let after = until("both have caught up", || {
         let page = metrics(&address);
-        (page.values("archipelago_worker_lag_ticks") == [0.0, 0.0]).then_some(page)
+        let tick = page.value_or_zero("archipelago_group_tick{group=\"train\"}");
+        (tick == 3.0 && page.values("archipelago_worker_lag_ticks") == [0.0, 0.0]).then_some(page)
     });
     assert_eq!(after.value_or_zero(&of("requests_waiting_by_reason")), 0.0);
     assert!(after.value(&of("waits_ended_total")) >= 1.0);
