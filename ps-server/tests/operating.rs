@@ -150,18 +150,18 @@ fn a_paused_worker_shows_as_lag_and_as_waits_with_its_reason() {
         step(&behind);
         training.join().unwrap();
     });
-    // A tick returns when it is sent: the last ones may still be on their way.
-    let after = until("both have caught up", || {
+    let rounds = "archipelago_table_round_seconds";
+    let table = "table=\"w \\\"1\\\"\"";
+    let count = format!("{rounds}_count{{{table}}}");
+    // A tick returns when it is sent: the last ones may still be on their way, or being closed.
+    let after = until("all rounds are closed", || {
         let page = metrics(&address);
-        let tick = page.value_or_zero("archipelago_group_tick{group=\"train\"}");
-        (tick == 3.0 && page.values("archipelago_worker_lag_ticks") == [0.0, 0.0]).then_some(page)
+        (page.value(&count) == 3.0).then_some(page)
     });
+    assert_eq!(after.values("archipelago_worker_lag_ticks"), [0.0, 0.0]);
     assert_eq!(after.value_or_zero(&of("requests_waiting_by_reason")), 0.0);
     assert!(after.value(&of("waits_ended_total")) >= 1.0);
     assert!(after.value(&of("waited_seconds_total")) > 0.0);
-    let rounds = "archipelago_table_round_seconds";
-    let table = "table=\"w \\\"1\\\"\"";
-    assert_eq!(after.value(&format!("{rounds}_count{{{table}}}")), 3.0);
     assert_eq!(after.value(&format!("{rounds}_bucket{{{table},le=\"+Inf\"}}")), 3.0);
     // The second round lasted as long as the pause.
     let pause = after.value(&of("waited_seconds_total"));
