@@ -4,17 +4,17 @@
 mod frame;
 mod tensor;
 mod transport;
+mod wait;
 
 use std::borrow::Cow;
 use std::fmt;
-use std::time::Duration;
 
-use crate::id::{GroupId, Incarnation, Origin, Rank, ServerId, Tick};
-use crate::time::Instant;
+use crate::id::{GroupId, Incarnation, Origin, Tick};
 
 pub use frame::FrameError;
 pub use tensor::TensorError;
 pub use transport::TransportError;
+pub use wait::{WaitError, WaitFor, WaitReason};
 
 /// The result of an operation on the store.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -126,6 +126,16 @@ pub enum SpecError {
         /// The missing part.
         what: String,
     },
+    /// Somebody may have come to this tick already: a change would not hold for all of it.
+    #[error("table {table:?}: changes can begin at {earliest} or later, not at {found}")]
+    TooEarly {
+        /// The table.
+        table: String,
+        /// The earliest tick that a change can begin at.
+        earliest: Tick,
+        /// The tick asked for.
+        found: Tick,
+    },
     /// A limit of the store is reached.
     #[error("{what} is {found}, the limit is {limit}")]
     Limit {
@@ -146,6 +156,12 @@ pub enum AccessError {
     #[error("unknown table {table:?}: create it with ensure_table first")]
     UnknownTable {
         /// The name that was asked for.
+        table: String,
+    },
+    /// The table was dropped, with all its values.
+    #[error("table {table:?} was dropped: ensure_table creates an empty one of that name")]
+    Dropped {
+        /// The table.
         table: String,
     },
     /// The slice's element type is not the table's.
@@ -369,121 +385,5 @@ impl fmt::Display for Loss {
             Self::PeerDown => "its connection is down",
             Self::Silent => "it was silent for too long",
         })
-    }
-}
-
-/// A wait ended without its state being reached. Blame: circumstance; a retry is safe (law 2).
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum WaitError {
-    /// The caller's deadline came first.
-    #[error("deadline after {}: {reason}; a retry is safe", Seconds(*waited))]
-    Deadline {
-        /// What the wait was for.
-        reason: WaitReason,
-        /// How long it lasted.
-        waited: Duration,
-    },
-    /// A push reached its deadline between two chunks.
-    #[error(
-        "push interrupted after {}: {reason}; rows before key {first} are applied, push the \
-         others again", Seconds(*waited)
-    )]
-    Interrupted {
-        /// What the wait was for.
-        reason: WaitReason,
-        /// How long it lasted.
-        waited: Duration,
-        /// The first key that was not pushed.
-        first: u64,
-    },
-    /// Whatever was waited for can no longer happen.
-    #[error("the wait's owner is lost: {reason}; a retry is safe")]
-    OwnerLost {
-        /// What the wait was for.
-        reason: WaitReason,
-    },
-    /// The server that has to answer cannot be reached.
-    #[error(
-        "{server} has been away for {}: look whether it runs and can be reached; a retry is safe",
-        Seconds(*away)
-    )]
-    ServerDown {
-        /// The server.
-        server: ServerId,
-        /// For how long.
-        away: Duration,
-    },
-}
-
-/// What a request waits for: who has to do what, and since when it waits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct WaitReason {
-    /// Who has to act, as far as one worker can be named.
-    pub who: Option<Rank>,
-    /// The tick that has to be reached.
-    pub tick: Tick,
-    /// When the wait began.
-    pub since: Instant,
-    /// What has to happen.
-    pub what: WaitFor,
-}
-
-/// The kinds of waits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
-pub enum WaitFor {
-    /// The group still lacks members: nobody reads before all have joined.
-    GroupForming,
-    /// A member's tick has to be counted (Bsp: the round has to close).
-    MemberTick,
-    /// The reader's own earlier push has to arrive.
-    OwnPush,
-    /// An earlier push of the same origin to the same slot has to arrive.
-    EarlierPush,
-    /// The stash is full and other workers come first in fold order.
-    StashFull,
-    /// The send window is full.
-    SendWindow,
-    /// Rounds that have closed have to be applied to all rows of the shard.
-    CloseSteps,
-    /// An answer is under way.
-    Answer,
-}
-
-impl fmt::Display for WaitReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.who {
-            Some(rank) if self.what == WaitFor::GroupForming => {
-                let all = "members join in order, and all of them before anyone reads";
-                write!(f, "waits for {rank} to join the group ({all})")?;
-            },
-            Some(rank) => write!(f, "waits for {} of {rank}", self.what)?,
-            None => write!(f, "waits for {}", self.what)?,
-        }
-        write!(f, " at {}", self.tick)
-    }
-}
-
-impl fmt::Display for WaitFor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::GroupForming => "the group's members to join",
-            Self::MemberTick => "the tick",
-            Self::OwnPush => "an own push",
-            Self::EarlierPush => "an earlier push to the same slot",
-            Self::StashFull => "room in the stash",
-            Self::SendWindow => "room in the send window",
-            Self::CloseSteps => "closed rounds to be applied",
-            Self::Answer => "an answer",
-        })
-    }
-}
-
-struct Seconds(Duration);
-
-impl fmt::Display for Seconds {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:.3} s", self.0.as_secs_f64())
     }
 }

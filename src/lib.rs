@@ -87,7 +87,9 @@ pub use id::Tick;
 pub use key::{KeyList, Selection};
 pub use node::worker::{Blocking, PushOptions, Rows, Seen, Stamp, Worker};
 pub use schedule::Schedule;
-pub use spec::{AckLevel, Combine, FoldOrder, Hyper, Init, Layout, Table, TablePolicy, TableSpec};
+pub use spec::{
+    AckLevel, Combine, FoldOrder, Hyper, Init, Layout, Table, TableChange, TablePolicy, TableSpec,
+};
 pub use vector::rules;
 
 /// The examples of the README, as tests.

@@ -32,6 +32,15 @@ pub const TENSORS_MAX: usize = 2_048;
 pub const DIMENSIONS_MAX: usize = 8;
 /// Bytes of a text on the wire: what is wrong with a table, with both descriptions in words.
 pub const TEXT_BYTES_MAX: usize = 64 << 10;
+/// Tables and groups created, changes and drops, since a cluster began.
+pub const CATALOG_ENTRIES_MAX: usize = 65_536;
+/// Changes of one table that are not forgotten.
+pub const TABLE_CHANGES_MAX: usize = 4_096;
+/// Bytes of a table's description with all its changes, which one answer has to hold.
+pub const TABLE_BYTES_MAX: usize = 512 << 10;
+/// How far behind the last tick that the keeper has heard of a change begins: nobody comes there
+/// before every server knows of it (SPEC section 9).
+pub const CHANGE_AHEAD: u64 = 2 * TICKS_PENDING_MAX as u64 + 2;
 /// Requests for tables and groups that wait at the keeper until every server holds what they name.
 pub const ASKS_MAX: usize = 1_024;
 /// Bytes of the tables in one answer to a list of tables, unless it is a single one.
@@ -139,6 +148,7 @@ const _: () = assert!(
     TENSORS_MAX * (NAME_BYTES_MAX + 8 * DIMENSIONS_MAX + 41) + TEXT_BYTES_MAX < FRAME_BYTES_MAX,
     "a table's description with all tensors fits one frame"
 );
+const _: () = assert!(TABLE_BYTES_MAX + LISTED_BYTES_MAX < FRAME_BYTES_MAX);
 const _: () = assert!(INFLIGHT_MAX > TICKS_PENDING_MAX);
 const _: () = assert!(INFLIGHT_BYTES_MAX >= 8 * FRAME_BYTES_MAX);
 const _: () = assert!(POOL_BYTES_MAX >= INFLIGHT_BYTES_MAX);

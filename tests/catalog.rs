@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "catalog/changes.rs"]
+mod changes;
 #[path = "training/mod.rs"]
 mod training;
 

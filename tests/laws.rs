@@ -35,6 +35,8 @@ struct Case {
     crash: bool,
     /// Whether the workers create tables and group while the cluster runs.
     creates: bool,
+    /// Whether a worker changes the policies of the tables and drops another one meanwhile.
+    changes: bool,
     switch: Switch,
     /// How much longer each rank computes than the one before it.
     pace: Duration,
@@ -57,6 +59,7 @@ impl Case {
             faults: seed % 5 > 1,
             crash: seed % 7 > 4,
             creates: seed % 2 == 1 && seed % 7 <= 4,
+            changes: seed % 3 == 1,
             switch: Switch::NONE,
             pace: Duration::from_millis(20),
         }
@@ -88,6 +91,8 @@ impl Case {
         }
         if self.crash {
             let (worker, silent) = (rng.below(u64::from(self.workers)), rng.chance(0.3));
+            // Under Eventual the others have ended before a silent one is missed.
+            let silent = silent && self.local.name() != "eventual/1";
             // By then all have joined: a group that never forms waits by design (law 5.7).
             script.push((CRASH, Fault::Crash { worker, silent }));
         }
@@ -126,7 +131,11 @@ impl Case {
         for worker in 0..self.workers {
             let cost = self.pace * (worker + 1);
             let (local, workers) = (self.local.clone(), self.workers);
+            let (changes, seed) = (self.changes && worker == 0, self.seed);
             cluster.spawn_session(Duration::ZERO, async move |session| {
+                if changes {
+                    training::change_and_drop(&session, local.clone(), seed).await?;
+                }
                 training::create_and_train(session, local, workers, TICKS, cost).await
             });
         }
@@ -202,6 +211,7 @@ fn hostile(local: impl Into<Extension>) -> impl Fn(u64) -> Case {
         faults: true,
         crash: false,
         creates: false,
+        changes: false,
         workers: 3,
         servers: 2,
         ..Case::of(seed)

@@ -5,6 +5,8 @@
 
 #[path = "authority/mod.rs"]
 mod authority;
+#[path = "same_bits/changes.rs"]
+mod changes;
 #[path = "same_bits/digits.rs"]
 mod digits;
 #[path = "same_bits/served.rs"]

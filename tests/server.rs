@@ -2,6 +2,11 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+#[path = "server/changes.rs"]
+mod changes;
+#[path = "server/keyless.rs"]
+mod keyless;
+
 use archipelago::consistency::{Bsp, Eventual};
 use archipelago::error::{SpecError, WaitFor};
 use archipelago::id::{

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::courses::Courses;
 use super::violation::{Found, Violation};
 use crate::history::{Event, History, PolicyKind};
 use crate::id::{Origin, Rank, SlotIndex, TableId, Tick};
@@ -12,6 +13,7 @@ use crate::id::{Origin, Rank, SlotIndex, TableId, Tick};
 /// it (SPEC law 4.1 and 4.3).
 pub fn check_bsp(history: &History) -> Vec<Violation> {
     let mut found = Found::new(4);
+    let courses = Courses::of(history);
     let mut closed: BTreeMap<(u32, TableId), Tick> = BTreeMap::new();
     let mut contributed: BTreeMap<(u32, TableId, Tick), BTreeSet<Rank>> = BTreeMap::new();
     for record in history.records() {
@@ -28,7 +30,9 @@ pub fn check_bsp(history: &History) -> Vec<Violation> {
             },
             Event::RoundClosed { table, round, contributors, .. } => {
                 let last = closed.insert((record.node, *table), *round);
-                if last.is_some_and(|last| last.next() != *round) {
+                let skips =
+                    |last: &Tick| (last.0 + 1..round.0).any(|t| courses.gathers(*table, Tick(t)));
+                if last.is_some_and(|last| last >= *round || skips(&last)) {
                     let last = last.unwrap_or_default();
                     found.add(record, format!("{table}: {round} closed after {last}"));
                 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::courses::Courses;
 use super::members::Members;
 use super::violation::{Found, Violation};
 use crate::error::WaitFor;
@@ -15,12 +16,7 @@ pub fn check_ssp(history: &History) -> Vec<Violation> {
     let mut found = Found::new(5);
     let mut members = Members::default();
     let mut heads: BTreeMap<(Origin, TableId, SlotIndex), Sequence> = BTreeMap::new();
-    let mut staleness: BTreeMap<TableId, u64> = BTreeMap::new();
-    for record in history.records() {
-        if let Event::Served { table, policy: PolicyKind::Ssp(bound), .. } = &record.event {
-            staleness.insert(*table, *bound);
-        }
-    }
+    let courses = Courses::of(history);
     for record in history.records() {
         members.note(record.node, &record.event);
         match &record.event {
@@ -36,9 +32,9 @@ pub fn check_ssp(history: &History) -> Vec<Violation> {
                     served(&mut found, &members, record, *bound);
                 }
             },
-            Event::WaitBegan { table, .. } => {
-                if let Some(bound) = staleness.get(table) {
-                    waits(&mut found, &members, record, *bound);
+            Event::WaitBegan { table, at_tick, .. } => {
+                if let Some((_, PolicyKind::Ssp(bound))) = courses.at(*table, *at_tick) {
+                    waits(&mut found, &members, record, bound);
                 }
             },
             _ => {},

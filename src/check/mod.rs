@@ -3,11 +3,13 @@
 //! A checker trusts nothing but the events. It judges what the history holds and knows no driver;
 //! a truncated history is a violation of its own, since what is missing cannot be called good.
 
+mod courses;
 mod law11_tiling;
 mod law12_bounded;
 mod law1_clock;
 mod law2_once;
 mod law4_bsp;
+mod law5_changes;
 mod law5_ssp;
 mod law5_ticks;
 mod law9_waits;
@@ -17,6 +19,7 @@ mod violation;
 pub use law1_clock::check_clock;
 pub use law2_once::check_once;
 pub use law4_bsp::check_bsp;
+pub use law5_changes::check_changes;
 pub use law5_ssp::check_ssp;
 pub use law5_ticks::check_ticks;
 pub use law9_waits::check_waits;
@@ -52,6 +55,7 @@ pub fn check_all(history: &History, expected: &Expected) -> Vec<Violation> {
     found.extend(check_once(history));
     found.extend(check_bsp(history));
     found.extend(check_ssp(history));
+    found.extend(check_changes(history));
     found.extend(check_ticks(history));
     found.extend(check_waits(history));
     found.extend(check_tiling(history, &expected.domains));

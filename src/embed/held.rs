@@ -1,16 +1,17 @@
 //! A table as the store holds it: its shards, each behind a lock, and who waits at each.
 
+use super::changing::Changed;
 use super::parked::{Parked, Woken};
 use super::recorder::Witness;
 use super::store::Config;
-use crate::error::SpecError;
+use crate::error::{AccessError, Result, SpecError};
 use crate::history::Event;
 use crate::id::{GroupId, Origin, Sequence, ServerId, SlotIndex, Tick};
 use crate::node::registry::Code;
 use crate::node::shard::{Place, Shard, ShardStats, Work, digest_of, new_shard};
 use crate::placement::{Epoch, SlotGrid};
 use crate::spec::{GroupRecord, Table};
-use crate::sync::Mutex;
+use crate::sync::{Arc, Mutex};
 use crate::time::Instant;
 use crate::wire::Refusal;
 
@@ -19,18 +20,20 @@ use crate::wire::Refusal;
 pub(super) struct Held {
     pub(super) table: Table,
     pub(super) grid: SlotGrid,
-    /// Whether the local policy gathers pushes until a round closes.
-    pub(super) gathers: bool,
     shards: Vec<Mutex<Cell>>,
     slots_per_shard: u32,
     /// The group that writes the table, bound for all shards at its first push.
     writer: Mutex<Option<GroupId>>,
+    /// The table with its changes.
+    changed: Mutex<Table>,
 }
 
 /// One shard, under its lock.
 #[derive(Debug)]
 pub(super) struct Cell {
     pub(super) shard: Box<dyn Shard>,
+    /// The table is gone: nothing may be done here any more.
+    pub(super) dropped: bool,
     pub(super) parked: Parked,
     pub(super) witness: Witness,
     /// Bytes that the requests and answers would have on the wire.
@@ -60,10 +63,12 @@ impl Held {
             witness.tell(|| placed(&table, &grid, &place));
             let shard = new_shard(&table, code, place)?;
             let parked = Parked::default();
-            cells.push(Mutex::new(Cell { shard, parked, witness, bytes_up: 0, bytes_down: 0 }));
+            let (dropped, bytes_up, bytes_down) = (false, 0, 0);
+            let cell = Cell { shard, dropped, parked, witness, bytes_up, bytes_down };
+            cells.push(Mutex::new(cell));
         }
-        let gathers = code.policy.gathers();
-        Ok(Self { table, grid, gathers, shards: cells, slots_per_shard, writer: Mutex::new(None) })
+        let (writer, changed) = (Mutex::new(None), Mutex::new(table.clone()));
+        Ok(Self { table, grid, shards: cells, slots_per_shard, writer, changed })
     }
 
     /// Binds the group that writes the table: once, for all shards.
@@ -79,6 +84,43 @@ impl Held {
                 *writer = Some(origin.group);
                 Ok(())
             },
+        }
+    }
+
+    /// The table with its changes.
+    pub(super) fn changed(&self) -> Table {
+        self.changed.lock().clone()
+    }
+
+    /// Changes the table. `terms` is told the group that writes it, and makes the terms. No group
+    /// is bound meanwhile. [`work`](Self::work) is to follow.
+    pub(super) fn change(
+        &self,
+        now: Instant,
+        terms: impl FnOnce(&Table, Option<GroupId>) -> Result<Changed>,
+    ) -> Result<Tick> {
+        let writer = self.writer.lock();
+        let mut changed = self.changed.lock();
+        let (terms, policy) = match terms(&changed, *writer)? {
+            Changed::Found(tick) => return Ok(tick),
+            Changed::New(terms, policy) => (terms, policy),
+        };
+        let from = terms.from;
+        for cell in &self.shards {
+            cell.lock().shard.change(now, terms.clone(), Arc::clone(&policy));
+        }
+        *changed = changed.with_change(terms);
+        Ok(from)
+    }
+
+    /// The table is gone: whoever waits here is told.
+    pub(super) fn end(&self) {
+        for cell in &self.shards {
+            let mut cell = cell.lock();
+            cell.dropped = true;
+            let woken = cell.parked.take();
+            drop(cell);
+            woken.wake();
         }
     }
 
@@ -177,6 +219,14 @@ impl Held {
 }
 
 impl Cell {
+    /// Whether the table is still there.
+    pub(super) fn check_there(&self, table: &Table) -> Result<(), AccessError> {
+        if !self.dropped {
+            return Ok(());
+        }
+        Err(AccessError::Dropped { table: table.name().into() })
+    }
+
     /// Tells the shard about a group's record.
     pub(super) fn hold_record(&mut self, now: Instant, record: &GroupRecord) {
         self.witness.tell(|| [Event::RecordHeld { record: record.clone() }]);

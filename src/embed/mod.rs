@@ -5,6 +5,7 @@
 //! (law 4). Workers wait by parking a waker at the shard; deadlines need one thread per store,
 //! started by the first wait.
 
+mod changing;
 mod group;
 mod held;
 mod park;

@@ -91,12 +91,18 @@ pub(super) struct Inner {
     /// Tables in order of creation. Also the lock under which tables, groups and members change,
     /// so that every shard hears of every member.
     pub(super) tables: Mutex<Tables>,
+    /// Tables that were dropped, in order.
+    dropped: Mutex<Vec<Table>>,
 }
 
 impl Store {
     /// A store in memory with the default configuration.
     pub fn in_memory() -> Self {
         Self::with_config(Config::default())
+    }
+
+    pub(super) fn inner(&self) -> &Inner {
+        &self.inner
     }
 
     /// A store in memory.
@@ -114,11 +120,13 @@ impl Store {
             by_name: DashMap::new(),
             groups: DashMap::new(),
             tables: Mutex::new(Tables::default()),
+            dropped: Mutex::new(Vec::new()),
         };
         Self { inner: Arc::new(inner) }
     }
 
-    /// Creates a table, or finds the one of that name when its description is the same.
+    /// Creates a table, or finds the one of that name when it was created with the same
+    /// description, or changed to it last.
     ///
     /// # Errors
     /// A description out of bounds, unknown extensions, or a different table of that name.
@@ -132,11 +140,14 @@ impl Store {
         hyper.check(&spec)?;
         let mut tables = self.inner.tables.lock();
         if let Some(held) = tables.iter().find(|held| held.table.name() == spec.name) {
-            held.table.check_same(&spec, &policy, &hyper)?;
-            return Ok(held.table.clone());
+            let table = held.changed();
+            table.check_same(&spec, &policy, &hyper)?;
+            return Ok(table);
         }
         check_count("tables", tables.len(), limits::TABLES_MAX)?;
-        let id = TableId(u32::try_from(tables.len()).unwrap_or(u32::MAX));
+        let made = tables.len() + self.inner.dropped.lock().len();
+        check_count("tables created", made, limits::CATALOG_ENTRIES_MAX)?;
+        let id = TableId(u32::try_from(made).unwrap_or(u32::MAX));
         let table = Table::new(id, spec, policy, hyper);
         let config = &self.inner.config;
         let held = Held::new(table.clone(), &code, config, || self.inner.witness())?;
@@ -155,8 +166,8 @@ impl Store {
     /// # Errors
     /// `UnknownTable`.
     pub fn table(&self, name: &str) -> Result<Table> {
-        let held = self.inner.by_name.get(name).map(|held| held.table.clone());
-        held.ok_or_else(|| AccessError::UnknownTable { table: name.into() }.into())
+        let held = self.inner.by_name.get(name).map(|held| held.changed());
+        held.ok_or_else(|| self.inner.not_there(name).into())
     }
 
     /// Creates a group of `size` workers, or finds the one of that name and size. Nobody reads
@@ -247,15 +258,41 @@ impl Inner {
         let held = self.by_name.get(table.name()).map(|held| Arc::clone(&held));
         // A handle of another store may have the same name and mean something else.
         let held = held.filter(|held| held.table.is(table));
-        held.ok_or_else(|| AccessError::UnknownTable { table: table.name().into() }.into())
+        held.ok_or_else(|| self.without(table.name(), |dropped| dropped.is(table)).into())
     }
 }
 
 impl Inner {
     /// As [`held`](Self::held), by number.
     pub(super) fn held_by_id(&self, id: TableId) -> Result<Arc<Held>> {
-        let held = self.tables.lock().get(id.0 as usize).cloned();
-        held.ok_or_else(|| AccessError::UnknownTable { table: id.to_string() }.into())
+        let found = |held: &&Arc<Held>| held.table.id() == id;
+        let held = self.tables.lock().iter().find(found).cloned();
+        held.ok_or_else(|| self.without(&id.to_string(), |dropped| dropped.id() == id).into())
+    }
+
+    /// Why there is no table of that name.
+    pub(super) fn not_there(&self, name: &str) -> AccessError {
+        self.without(name, |dropped| dropped.name() == name)
+    }
+
+    fn without(&self, asked: &str, is_it: impl Fn(&Table) -> bool) -> AccessError {
+        let dropped = self.dropped.lock();
+        match dropped.iter().find(|table| is_it(table)) {
+            Some(table) => AccessError::Dropped { table: table.name().into() },
+            None => AccessError::UnknownTable { table: asked.into() },
+        }
+    }
+
+    /// A table is dropped; its number stays taken.
+    pub(super) fn bury(&self, table: &Table) {
+        self.by_name.remove(table.name());
+        self.dropped.lock().push(table.clone());
+    }
+
+    /// The last tick heard of any member of a group.
+    pub(super) fn reached(&self, group: GroupId) -> Tick {
+        let found = self.groups.iter().find(|state| state.keeper.lock().record().group == group);
+        found.map_or(Tick(0), |state| state.keeper.lock().reached())
     }
 
     /// Notes a tick at the group's keeper; the tables that have to hear of it. A table created

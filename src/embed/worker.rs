@@ -250,7 +250,8 @@ impl EmbedWorker {
 
     async fn wait_applied(&self, stamp: Stamp) -> Result<()> {
         let held = self.store.held_by_id(stamp.table)?;
-        if !held.gathers {
+        let gathers = held.shards().first().is_some_and(|it| it.lock().shard.gathers(stamp.tick));
+        if !gathers {
             return Ok(());
         }
         if stamp.tick >= self.turn.lock().line.tick() {
@@ -262,6 +263,7 @@ impl EmbedWorker {
                 wait.polled();
                 let now = self.store.clock.now();
                 let mut cell = shard.lock();
+                cell.check_there(&held.table)?;
                 if cell.shard.closed(self.origin.group) >= stamp.tick {
                     // The round is closed: what is left are the steps that apply it.
                     while cell.shard.poll() == Work::Working {
@@ -457,6 +459,7 @@ pub(super) fn engine<'a, T: Element>(
     cell: &'a mut Cell,
     table: &Table,
 ) -> Result<&'a mut ShardEngine<T>> {
+    cell.check_there(table)?;
     ShardEngine::of(&mut *cell.shard).ok_or_else(|| {
         let (expected, found) = (table.spec().dtype.name(), T::DTYPE.name());
         AccessError::DType { table: table.name().into(), expected, found }.into()

@@ -175,6 +175,15 @@ pub enum Event {
         /// Since which epoch.
         epoch: Epoch,
     },
+    /// A shard knows of a change of its table.
+    Changed {
+        /// The table.
+        table: TableId,
+        /// The first tick that it holds for.
+        from: Tick,
+        /// What the policy promises from then on.
+        policy: PolicyKind,
+    },
 }
 
 /// What a policy promises its readers, as far as a checker can know.

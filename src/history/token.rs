@@ -58,6 +58,7 @@ lines! {
     "worker_lost" => WorkerLost { origin, why }
     "held" => Held { what, count, limit }
     "placed" => Placed { table, slot, range, owner, epoch }
+    "changed" => Changed { table, from, policy }
 }
 
 macro_rules! numbers {
@@ -102,7 +103,7 @@ words! {
     WaitFor {
         GroupForming => "group_forming", MemberTick => "member_tick", OwnPush => "own_push",
         EarlierPush => "earlier_push", StashFull => "stash_full", SendWindow => "send_window",
-        Answer => "answer", CloseSteps => "close_steps"
+        Answer => "answer", CloseSteps => "close_steps", PolicyChange => "policy_change"
     }
 }
 

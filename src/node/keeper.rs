@@ -77,6 +77,11 @@ impl Keeper {
         record
     }
 
+    /// The last tick heard of any member, living or not.
+    pub fn reached(&self) -> Tick {
+        self.seats.values().map(|seat| seat.ticked).max().unwrap_or_default()
+    }
+
     /// Gives a place to a worker. A repeated token gets the same place. `closed` is the last round
     /// closed at any shard: a later joiner starts behind it, at the slowest member's tick.
     ///

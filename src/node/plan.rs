@@ -2,8 +2,9 @@
 //!
 //! The servers are given at start and do not change: placement at run time is the manager's, which
 //! is planned. Tables and groups are appended while the cluster runs, by its keeper alone (see
-//! [`server`](super::server)): every server appends the same ones in the same order, and a worker
-//! holds those that it has asked for. A plan never changes: what appends makes another one.
+//! [`server`](super::server)), as are changes of tables and their ends: every server appends the
+//! same ones in the same order, and a worker holds the tables that it has asked for. A plan never
+//! changes: what appends makes another one.
 
 use std::collections::BTreeMap;
 use std::hash::Hasher as _;
@@ -16,8 +17,8 @@ use crate::id::{CatalogVersion, GroupId, ServerId, SlotIndex, TableId};
 use crate::limits;
 use crate::placement::{Assignment, Ring, SlotGrid};
 use crate::spec::{
-    CatalogEntry, Described, GroupEntry, GroupSpec, Hyper, Table, TableEntry, TablePolicy,
-    TableSpec,
+    CatalogEntry, ChangeEntry, Described, GroupEntry, GroupSpec, Hyper, Table, TableEntry,
+    TablePolicy, TableSpec, Terms,
 };
 use crate::sync::Arc;
 use crate::wire;
@@ -34,28 +35,34 @@ struct Inner {
     ring: Arc<Ring>,
     registry: Arc<Registry>,
     tables: BTreeMap<TableId, Arc<Planned>>,
+    /// Tables that were dropped. Their names are free, their numbers are not.
+    dropped: BTreeMap<TableId, Table>,
     groups: BTreeMap<GroupId, Arc<GroupSpec>>,
-    /// What was created, in order.
+    /// What happened, in order.
     order: Vec<Created>,
     /// Slots of all tables that each server owns.
     owned: BTreeMap<ServerId, usize>,
 }
 
 /// What an entry of the catalog has made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Created {
     /// A table.
     Table(TableId),
     /// A group.
     Group(GroupId),
+    /// Other terms of a table.
+    Change(TableId, Arc<Terms>),
+    /// The end of a table.
+    Drop(TableId),
 }
 
 /// A table and where it is.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Planned {
-    /// The table.
+    /// The table, with its changes.
     pub table: Table,
-    /// Its code.
+    /// Its code, as it was created.
     pub code: Code,
     /// Its slots.
     pub grid: SlotGrid,
@@ -90,6 +97,7 @@ impl Plan {
             ring: Arc::new(ring),
             registry: Arc::new(registry.clone()),
             tables: BTreeMap::new(),
+            dropped: BTreeMap::new(),
             groups: BTreeMap::new(),
             order: Vec::new(),
             owned: BTreeMap::new(),
@@ -143,16 +151,31 @@ impl Plan {
         inner.order.push(match entry {
             CatalogEntry::Table(entry) => Created::Table(entry.id),
             CatalogEntry::Group(entry) => Created::Group(entry.id),
+            CatalogEntry::Change(entry) => Created::change(entry),
+            CatalogEntry::Drop(table) => Created::Drop(*table),
         });
         Self { inner: Arc::new(inner) }
     }
 
-    /// Whether the entry's number is the next one of its kind.
+    /// Whether the entry's number is the next one of its kind; of a change or an end, whether there
+    /// is such a table.
     pub fn is_next(&self, entry: &CatalogEntry) -> bool {
+        let is_there =
+            |id: TableId| id < self.inner.next_table() && !self.inner.dropped.contains_key(&id);
         match entry {
             CatalogEntry::Table(entry) => entry.id == self.inner.next_table(),
             CatalogEntry::Group(entry) => entry.id == self.inner.next_group(),
+            CatalogEntry::Change(entry) => is_there(entry.table),
+            CatalogEntry::Drop(table) => is_there(*table),
         }
+    }
+
+    /// The code of a table under terms of its own.
+    ///
+    /// # Errors
+    /// Terms out of bounds, or an unknown extension.
+    pub fn code(&self, table: &Table, terms: &Terms) -> Result<Code, SpecError> {
+        self.inner.code(table, terms)
     }
 
     /// All servers, ascending.
@@ -170,6 +193,22 @@ impl Plan {
         self.inner.tables.get(&table).map(|planned| &**planned)
     }
 
+    /// The table of that name.
+    pub fn table_named(&self, name: &str) -> Option<&Planned> {
+        self.tables().find(|planned| planned.table.name() == name)
+    }
+
+    /// A table that was dropped.
+    pub fn dropped(&self, table: TableId) -> Option<&Table> {
+        self.inner.dropped.get(&table)
+    }
+
+    /// The number that a table had last which was dropped under that name.
+    pub fn dropped_named(&self, name: &str) -> Option<TableId> {
+        let mut dropped = self.inner.dropped.iter().rev();
+        dropped.find(|(_, table)| table.name() == name).map(|(id, _)| *id)
+    }
+
     /// The groups and what they are, in order of their numbers.
     pub fn groups(&self) -> impl Iterator<Item = (GroupId, &GroupSpec)> {
         self.inner.groups.iter().map(|(group, spec)| (*group, &**spec))
@@ -180,25 +219,34 @@ impl Plan {
         self.inner.groups.get(&group).map(|spec| &**spec)
     }
 
-    /// How many tables and groups were created.
+    /// How many tables and groups were created, changed and dropped.
     pub fn version(&self) -> CatalogVersion {
         CatalogVersion(self.inner.order.len() as u64)
     }
 
     /// What was created, with the version that it made: version 1 is the first.
-    pub fn created(&self) -> impl DoubleEndedIterator<Item = (CatalogVersion, Created)> {
-        let order = self.inner.order.iter().copied().enumerate();
+    pub fn created(&self) -> impl DoubleEndedIterator<Item = (CatalogVersion, &Created)> {
+        let order = self.inner.order.iter().enumerate();
         order.map(|(at, made)| (CatalogVersion(at as u64 + 1), made))
     }
 
     /// What made a version; `None` when nothing did, or it could not be held here.
     pub fn entry(&self, version: CatalogVersion) -> Option<CatalogEntry> {
         let at = usize::try_from(version.0.checked_sub(1)?).ok()?;
-        Some(match *self.inner.order.get(at)? {
-            Created::Table(id) => CatalogEntry::Table(TableEntry::of(&self.table(id)?.table)),
-            Created::Group(id) => {
-                CatalogEntry::Group(GroupEntry { id, spec: self.group(id)?.clone() })
+        Some(match self.inner.order.get(at)? {
+            Created::Table(id) => {
+                let held = self.table(*id).map(|planned| &planned.table);
+                let table = held.or_else(|| self.dropped(*id))?;
+                CatalogEntry::Table(TableEntry::of(&table.as_created()))
             },
+            Created::Group(id) => {
+                CatalogEntry::Group(GroupEntry { id: *id, spec: self.group(*id)?.clone() })
+            },
+            Created::Change(table, terms) => {
+                let (table, terms) = (*table, Box::new((**terms).clone()));
+                CatalogEntry::Change(ChangeEntry { table, terms })
+            },
+            Created::Drop(table) => CatalogEntry::Drop(*table),
         })
     }
 
@@ -225,10 +273,17 @@ impl Plan {
     }
 }
 
+impl Created {
+    fn change(entry: &ChangeEntry) -> Self {
+        Self::Change(entry.table, Arc::new((*entry.terms).clone()))
+    }
+}
+
 impl Inner {
     fn create_table(&mut self, described: Described) -> Result<()> {
-        let id = self.next_table();
-        self.append(CatalogEntry::Table(TableEntry { id, described: Box::new(described) }))
+        let (id, changes) = (self.next_table(), Vec::new());
+        let described = Box::new(described);
+        self.append(CatalogEntry::Table(TableEntry { id, described, changes }))
     }
 
     fn create_group(&mut self, spec: GroupSpec) -> Result<()> {
@@ -257,14 +312,15 @@ impl Inner {
                 self.groups.insert(entry.id, Arc::new(entry.spec));
                 self.order.push(Created::Group(entry.id));
             },
+            CatalogEntry::Change(entry) => self.change_table(&entry)?,
+            CatalogEntry::Drop(id) => self.drop_table(id),
         }
         Ok(self.check_frames()?)
     }
 
     fn add_table(&mut self, entry: TableEntry) -> Result<(), SpecError> {
         let table = entry.into_table();
-        let code = self.registry.resolve(table.spec(), table.policy())?;
-        table.hyper().check(table.spec())?;
+        let code = self.code(&table, &table.as_created().last_terms())?;
         let (id, grid) = (table.id(), SlotGrid::new(table.spec()));
         let assignment = Assignment::compute(&self.ring, id, &grid);
         for server in grid.slots().filter_map(|slot| assignment.owner(slot)) {
@@ -275,8 +331,42 @@ impl Inner {
         Ok(())
     }
 
+    /// A table that could not be held here has nothing to change.
+    fn change_table(&mut self, entry: &ChangeEntry) -> Result<(), SpecError> {
+        if let Some(planned) = self.tables.get(&entry.table) {
+            self.code(&planned.table, &entry.terms)?;
+            let table = planned.table.with_change((*entry.terms).clone());
+            check_limit("changes of a table", limits::TABLE_CHANGES_MAX, table.changes().len())?;
+            let bytes = wire::table_entry_bytes(&TableEntry::of(&table));
+            let what = "bytes of a table's description with its changes";
+            check_limit(what, limits::TABLE_BYTES_MAX, bytes)?;
+            let planned = Planned { table, ..(**planned).clone() };
+            self.tables.insert(entry.table, Arc::new(planned));
+        }
+        self.order.push(Created::change(entry));
+        Ok(())
+    }
+
+    fn drop_table(&mut self, id: TableId) {
+        if let Some(planned) = self.tables.remove(&id) {
+            for server in planned.grid.slots().filter_map(|slot| planned.assignment.owner(slot)) {
+                *self.owned.entry(server).or_default() -= 1;
+            }
+            self.dropped.insert(id, planned.table.clone());
+        }
+        self.order.push(Created::Drop(id));
+    }
+
+    fn code(&self, table: &Table, terms: &Terms) -> Result<Code, SpecError> {
+        let code = self.registry.resolve(table.spec(), &terms.policy)?;
+        terms.hyper.check(table.spec())?;
+        Ok(code)
+    }
+
     /// Checks that whatever workers do, ticks and records fit one frame each (SPEC law 14.3).
     fn check_frames(&self) -> Result<(), SpecError> {
+        let what = "tables and groups created, changes and drops";
+        check_limit(what, limits::CATALOG_ENTRIES_MAX, self.order.len())?;
         check_limit("tables", limits::TABLES_MAX, self.tables.len())?;
         check_limit("groups", limits::GROUPS_MAX, self.groups.len())?;
         let slots = self.owned.values().max().copied().unwrap_or_default();
@@ -304,6 +394,9 @@ fn check_limit(what: &'static str, limit: usize, found: usize) -> Result<(), Spe
 mod tests {
     use super::*;
     use crate::consistency::Eventual;
+    use crate::error::Error;
+    use crate::extension::Extension;
+    use crate::id::Tick;
 
     fn planned(servers: u32, tables: usize, slots: u32, group: u32) -> Result<Plan> {
         let servers: Vec<_> = (0..servers).map(ServerId).collect();
@@ -325,6 +418,50 @@ mod tests {
         let refused = planned(2, 14, 1, limits::GROUP_SIZE_MAX).unwrap_err().to_string();
         assert!(refused.starts_with("bytes of a group's record"), "{refused}");
         assert!(planned(1, limits::TABLES_MAX + 1, 1, 1).is_err());
+    }
+
+    #[test]
+    fn changes_and_ends_are_entries_and_bounded() {
+        let plan = planned(2, 2, 4, 1).unwrap();
+        let (table, hyper) = (TableId(0), Hyper::default());
+        let change = |plan: &Plan, from, policy| {
+            let terms = Box::new(Terms { from: Tick(from), policy, hyper });
+            plan.with(&CatalogEntry::Change(ChangeEntry { table, terms }))
+        };
+        let changed = change(&plan, 9, TablePolicy::local(Eventual).allow_non_finite()).unwrap();
+        let changed = change(&changed, 4, TablePolicy::local(Eventual)).unwrap();
+        let held = &changed.table(table).unwrap().table;
+        let from: Vec<_> = held.changes().iter().map(|terms| terms.from.0).collect();
+        assert_eq!((from, held.terms_at(Tick(8)).policy.non_finite), (vec![4, 9], false));
+        assert!(held.terms_at(Tick(9)).policy.non_finite);
+        let unknown = change(&plan, 4, TablePolicy::local(Extension::new("mine/1")));
+        assert!(matches!(unknown, Err(Error::Spec(SpecError::UnknownExtension { .. }))));
+        let dropped = changed.with(&CatalogEntry::Drop(table)).unwrap();
+        assert!(dropped.table(table).is_none() && dropped.dropped_named("table 0").is_some());
+        assert!(!dropped.is_next(&CatalogEntry::Drop(table)), "once");
+        // Who replays the entries holds the same.
+        let servers = [ServerId(0), ServerId(1)];
+        let empty = Plan::new(&servers, Vec::new(), &[], &Registry::built_in()).unwrap();
+        let entries = dropped.created().map(|(version, _)| dropped.entry(version).unwrap());
+        let replayed = entries.fold(empty, |plan, entry| plan.with(&entry).unwrap());
+        assert_eq!(replayed.version(), dropped.version());
+        assert_eq!(replayed.tables().count(), 1);
+        // A description with large parameters and many changes fits no answer.
+        let names = (0..60).map(|at| (format!("{at:0>200}"), 0.5));
+        let large = names.fold(Extension::new("large/1"), |it, (name, value)| it.with(name, value));
+        let registry = Registry::built_in().policy("large/1", |_| Ok(Arc::new(Eventual)));
+        let spec = TableSpec::dense("w", 9);
+        let tables = vec![(spec, TablePolicy::local(Eventual), hyper)];
+        let mut plan = Plan::new(&servers, tables, &[], &registry).unwrap();
+        let refused = (1..100).find_map(|from| {
+            match change(&plan, from, TablePolicy::local(large.clone())) {
+                Ok(more) => plan = more,
+                Err(error) => return Some((from, error.to_string())),
+            }
+            None
+        });
+        let (at, refused) = refused.unwrap();
+        assert!(at > 20 && refused.starts_with("bytes of a table's description"), "{refused}");
     }
 
     #[test]

@@ -13,6 +13,8 @@ pub enum Sabotage {
     ForgetOutcomes,
     /// Law 4: contributions are folded in order of arrival.
     FoldByArrival,
+    /// Law 4: a change of a table takes effect a tick later than was said.
+    ChangesLate,
     /// Law 5: Ssp serves a read although the bound is broken.
     SspServesEarly,
     /// Law 5: Ssp lets a read wait although the bound holds.

@@ -31,6 +31,10 @@ pub(super) fn step_of(message: &Message) -> &'static str {
         Message::TableEnsured { .. } => "table_ensured",
         Message::GroupEnsured { .. } => "group_ensured",
         Message::Tables { .. } => "tables",
+        Message::ChangeTable { .. } => "change_table",
+        Message::DropTable { .. } => "drop_table",
+        Message::TableChanged { .. } => "table_changed",
+        Message::TableDropped { .. } => "table_dropped",
         Message::CatalogEntry { .. } => "catalog_entry",
         Message::CatalogHeld { .. } => "catalog_held",
     }

@@ -1,6 +1,6 @@
 //! The tables and groups of a cluster as they are told from process to process. Plain data.
 
-use super::{GroupSpec, Hyper, Table, TablePolicy, TableSpec};
+use super::{GroupSpec, Hyper, Table, TablePolicy, TableSpec, Terms};
 use crate::id::{GroupId, TableId};
 
 /// All three parts of a table.
@@ -19,8 +19,10 @@ pub struct Described {
 pub struct TableEntry {
     /// Its number.
     pub id: TableId,
-    /// What it is, as the cluster holds it.
+    /// What it is, as it was created.
     pub described: Box<Described>,
+    /// What was changed since, ascending by tick.
+    pub changes: Vec<Terms>,
 }
 
 impl TableEntry {
@@ -28,13 +30,14 @@ impl TableEntry {
     pub fn of(table: &Table) -> Self {
         let (spec, policy) = (table.spec().clone(), table.policy().clone());
         let described = Box::new(Described { spec, policy, hyper: *table.hyper() });
-        Self { id: table.id(), described }
+        Self { id: table.id(), described, changes: table.changes().to_vec() }
     }
 
     /// The table as workers hold it.
     pub fn into_table(self) -> Table {
         let Described { spec, policy, hyper } = *self.described;
-        Table::new(self.id, spec, policy, hyper)
+        let created = Table::new(self.id, spec, policy, hyper);
+        self.changes.into_iter().fold(created, |table, terms| table.with_change(terms))
     }
 }
 
@@ -47,11 +50,24 @@ pub struct GroupEntry {
     pub spec: GroupSpec,
 }
 
-/// One thing created in a cluster.
+/// A change of a table: from a tick on it has other terms.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ChangeEntry {
+    /// The table.
+    pub table: TableId,
+    /// Its terms. Those that begin at the same tick are replaced.
+    pub terms: Box<Terms>,
+}
+
+/// One thing created, changed or dropped in a cluster.
 #[derive(Clone, Debug, PartialEq)]
 pub enum CatalogEntry {
     /// A table.
     Table(TableEntry),
     /// A group.
     Group(GroupEntry),
+    /// A table changes.
+    Change(ChangeEntry),
+    /// A table is dropped. Its number stays taken.
+    Drop(TableId),
 }

@@ -3,13 +3,17 @@
 
 mod catalog;
 mod group;
+mod handle;
 mod policy;
 mod same;
 mod table;
 mod tensor;
+mod terms;
 
-pub use catalog::{CatalogEntry, Described, GroupEntry, TableEntry};
+pub use catalog::{CatalogEntry, ChangeEntry, Described, GroupEntry, TableEntry};
 pub use group::{GroupRecord, GroupSpec, Member, MemberEnd};
+pub use handle::Table;
 pub use policy::{AckLevel, FoldOrder, Hyper, TablePolicy};
-pub use table::{Combine, Init, Layout, Table, TableSpec};
+pub use table::{Combine, Init, Layout, TableSpec};
 pub use tensor::{Shape, TensorSpec};
+pub use terms::{TableChange, Terms};

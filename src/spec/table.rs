@@ -6,15 +6,13 @@ use std::hash::Hasher;
 use siphasher::sip128::{Hasher128, SipHasher24};
 
 use super::same::{same, same_shown};
-use super::{Hyper, TablePolicy, TensorSpec, tensor};
+use super::{TensorSpec, tensor};
 use crate::codec::Writer;
 use crate::error::SpecError;
 use crate::extension::Extension;
-use crate::id::TableId;
 use crate::key::{Key, KeyRange};
 use crate::limits;
 use crate::rng;
-use crate::sync::Arc;
 use crate::vector::{DType, Element};
 
 /// How rows come to exist.
@@ -403,71 +401,5 @@ impl TableSpec {
         let mut hasher = SipHasher24::new();
         hasher.write(self.name.as_bytes());
         hasher.finish128().h1
-    }
-}
-
-/// A table as workers hold it: cheap to clone, valid for any driver of the store it came from.
-#[derive(Clone, Debug)]
-pub struct Table {
-    inner: Arc<TableInner>,
-}
-
-#[derive(Debug)]
-struct TableInner {
-    id: TableId,
-    spec: TableSpec,
-    policy: TablePolicy,
-    hyper: Hyper,
-}
-
-impl Table {
-    /// Whether both are handles of the very same table, not only of one with the same name.
-    pub fn is(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.inner, &other.inner)
-    }
-
-    /// A handle; stores make these when a table is created.
-    pub fn new(id: TableId, spec: TableSpec, policy: TablePolicy, hyper: Hyper) -> Self {
-        Self { inner: Arc::new(TableInner { id, spec, policy, hyper }) }
-    }
-
-    /// The table's number in its store.
-    pub fn id(&self) -> TableId {
-        self.inner.id
-    }
-
-    /// The table's name.
-    pub fn name(&self) -> &str {
-        &self.inner.spec.name
-    }
-
-    /// What the table is.
-    pub fn spec(&self) -> &TableSpec {
-        &self.inner.spec
-    }
-
-    /// How it behaves.
-    pub fn policy(&self) -> &TablePolicy {
-        &self.inner.policy
-    }
-
-    /// Its hyper-parameters.
-    pub fn hyper(&self) -> &Hyper {
-        &self.inner.hyper
-    }
-
-    /// Checks that a description of the same name says the same.
-    ///
-    /// # Errors
-    /// `Mismatch` naming the first field that differs.
-    pub fn check_same(
-        &self,
-        spec: &TableSpec,
-        policy: &TablePolicy,
-        hyper: &Hyper,
-    ) -> Result<(), SpecError> {
-        self.spec().check_same(spec)?;
-        self.policy().check_same(&spec.name, policy)?;
-        self.hyper().check_same(&spec.name, hyper)
     }
 }

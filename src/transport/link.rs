@@ -268,7 +268,11 @@ async fn follow(link: Arc<Link>, control: quinn::RecvStream, inbox: Inbox) {
 fn allows(role: Role, message: &Message) -> bool {
     let creates = matches!(
         message,
-        Message::EnsureTable { .. } | Message::EnsureGroup { .. } | Message::ListTables { .. }
+        Message::EnsureTable { .. }
+            | Message::EnsureGroup { .. }
+            | Message::ListTables { .. }
+            | Message::ChangeTable { .. }
+            | Message::DropTable { .. }
     );
     creates || role != Role::Operator
 }
@@ -278,7 +282,8 @@ async fn listen(link: Arc<Link>, stream: Stream, mut receiver: quinn::RecvStream
     loop {
         match stream::message(&mut receiver, &inbox.pool).await {
             Ok(Some(message)) if !allows(link.role, &message) => {
-                return link.close(Close::Refused, "an operator only creates and lists");
+                return link
+                    .close(Close::Refused, "an operator only creates, changes, drops and lists");
             },
             Ok(Some(message)) => {
                 link.held_back(stream).await;

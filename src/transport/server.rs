@@ -195,7 +195,7 @@ impl Node for Serving {
                 table: id,
                 name: table.name().to_owned(),
                 shard: self.node.stats(id)?,
-                stash_bytes_max: table.policy().bsp_stash_bytes_max as u64,
+                stash_bytes_max: table.last_terms().policy.bsp_stash_bytes_max as u64,
                 rounds: self.node.round_times(id)?,
             })
         });

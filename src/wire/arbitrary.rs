@@ -14,8 +14,9 @@ use crate::key::{Key, KeyList, KeyRange};
 use crate::rng::Rng;
 use crate::schedule::Schedule;
 use crate::spec::{
-    CatalogEntry, Combine, Described, FoldOrder, GroupEntry, GroupRecord, GroupSpec, Hyper, Init,
-    Layout, Member, MemberEnd, Shape, TableEntry, TablePolicy, TableSpec, TensorSpec,
+    CatalogEntry, ChangeEntry, Combine, Described, FoldOrder, GroupEntry, GroupRecord, GroupSpec,
+    Hyper, Init, Layout, Member, MemberEnd, Shape, TableChange, TableEntry, TablePolicy, TableSpec,
+    TensorSpec, Terms,
 };
 use crate::time::Instant;
 use crate::vector::DType;
@@ -109,6 +110,8 @@ impl Any {
             Refusal::UnknownGroup { group: GroupId(count) },
             Refusal::WindowFull,
             Refusal::Limit,
+            Refusal::Dropped { table: TableId(count) },
+            Refusal::NotKeeper { keeper: ServerId(count) },
         ])
     }
 
@@ -128,6 +131,7 @@ impl Any {
                 WaitFor::OwnPush,
                 WaitFor::EarlierPush,
                 WaitFor::StashFull,
+                WaitFor::PolicyChange,
                 WaitFor::SendWindow,
                 WaitFor::CloseSteps,
                 WaitFor::Answer,
@@ -227,7 +231,24 @@ impl Any {
     }
 
     fn table_entry(&mut self) -> TableEntry {
-        TableEntry { id: TableId(self.u32()), described: self.described() }
+        let (id, described) = (TableId(self.u32()), self.described());
+        TableEntry { id, described, changes: self.list(Self::terms) }
+    }
+
+    fn terms(&mut self) -> Terms {
+        let Described { policy, hyper, .. } = *self.described();
+        Terms { from: Tick(self.u64()), policy, hyper }
+    }
+
+    fn change_entry(&mut self) -> ChangeEntry {
+        ChangeEntry { table: TableId(self.u32()), terms: Box::new(self.terms()) }
+    }
+
+    fn change(&mut self) -> Box<TableChange> {
+        let Terms { from, policy, hyper } = self.terms();
+        let policy = self.option(|_| policy.clone());
+        let (hyper, from) = (self.option(|_| hyper), self.option(|_| from));
+        Box::new(TableChange { policy, hyper, from })
     }
 
     fn group_entry(&mut self) -> GroupEntry {
@@ -251,10 +272,17 @@ impl Any {
             SpecError::UnknownExtension { name: name.clone(), kind, extension, known },
             SpecError::Planned { name, what: what.clone() },
             SpecError::Limit { what: what.into(), limit, found: limit },
+            SpecError::TooEarly {
+                table: group.clone(),
+                earliest: Tick(limit),
+                found: Tick(limit ^ 1),
+            },
         ]);
         let keeper = ServerId(self.u32());
         self.one_of([
             CatalogRefusal::Described(error),
+            CatalogRefusal::UnknownTable { table: group.clone() },
+            CatalogRefusal::Dropped { table: group.clone() },
             CatalogRefusal::NeedsTable { group },
             CatalogRefusal::NotKeeper { keeper },
             CatalogRefusal::Busy,
@@ -272,16 +300,29 @@ impl Any {
             None => (Ok(table.clone()), Ok(group.clone())),
             Some(refusal) => (Err(refusal.clone()), Err(refusal.clone())),
         };
-        let entry = self.one_of([CatalogEntry::Table(table), CatalogEntry::Group(group.clone())]);
+        let changed = self.change_entry();
+        let entry = self.one_of([
+            CatalogEntry::Table(table),
+            CatalogEntry::Group(group.clone()),
+            CatalogEntry::Change(changed),
+            CatalogEntry::Drop(from),
+        ]);
+        let (name, change) = (self.text(), self.change());
+        let done = refused.clone().map_or(Ok(()), Err);
+        let changed = done.clone().map(|()| Tick(request));
         self.one_of([
             Message::EnsureTable { request, described },
             Message::EnsureGroup { request, spec: group.spec },
             Message::ListTables { request, from },
+            Message::ChangeTable { request, name: name.clone(), change },
+            Message::DropTable { request, name },
+            Message::TableChanged { request, result: changed },
+            Message::TableDropped { request, result: done.clone() },
             Message::TableEnsured { request, result: table_result },
             Message::GroupEnsured { request, result: group_result },
             Message::Tables { request, tables, next },
             Message::CatalogEntry { version, entry },
-            Message::CatalogHeld { version, server, result: refused.map_or(Ok(()), Err) },
+            Message::CatalogHeld { version, server, result: done },
         ])
     }
 

@@ -9,14 +9,14 @@ use std::borrow::Cow;
 
 use super::field::{Field, Listed, Sink, Source, put_count, unknown};
 use super::layout::{Choice, choice, choices_as_fields, records};
-use crate::error::{Error, FrameError, GroupError, SpecError};
+use crate::error::{AccessError, Error, FrameError, GroupError, SpecError};
 use crate::extension::Extension;
 use crate::id::ServerId;
 use crate::limits;
 use crate::schedule::Schedule;
 use crate::spec::{
-    CatalogEntry, Combine, Described, FoldOrder, GroupEntry, GroupSpec, Hyper, Init, Layout, Shape,
-    TableEntry, TablePolicy, TableSpec, TensorSpec,
+    CatalogEntry, ChangeEntry, Combine, Described, FoldOrder, GroupEntry, GroupSpec, Hyper, Init,
+    Layout, Shape, TableChange, TableEntry, TablePolicy, TableSpec, TensorSpec, Terms,
 };
 
 /// Why a table or group is not created or found.
@@ -38,6 +38,16 @@ pub enum CatalogRefusal {
     },
     /// The keeper has too many such requests open.
     Busy,
+    /// There is no such table.
+    UnknownTable {
+        /// The name asked for.
+        table: String,
+    },
+    /// The table was dropped.
+    Dropped {
+        /// Its name.
+        table: String,
+    },
 }
 
 impl CatalogRefusal {
@@ -46,6 +56,8 @@ impl CatalogRefusal {
         match error {
             Error::Spec(error) => Self::Described(cut(error)),
             Error::Group(GroupError::NeedsTable { group }) => Self::NeedsTable { group },
+            Error::Access(AccessError::UnknownTable { table }) => Self::UnknownTable { table },
+            Error::Access(AccessError::Dropped { table }) => Self::Dropped { table },
             // Creating has no other errors; the words of one would still tell what happened.
             other => Self::Described(SpecError::Planned {
                 name: String::new(),
@@ -59,6 +71,8 @@ impl CatalogRefusal {
         match self {
             Self::Described(error) => error.into(),
             Self::NeedsTable { group } => GroupError::NeedsTable { group }.into(),
+            Self::UnknownTable { table } => AccessError::UnknownTable { table }.into(),
+            Self::Dropped { table } => AccessError::Dropped { table }.into(),
             Self::NotKeeper { keeper } => SpecError::Field {
                 table: "cluster".into(),
                 field: "keeper".into(),
@@ -94,6 +108,9 @@ fn cut(error: SpecError) -> SpecError {
         SpecError::Planned { name, what } => {
             SpecError::Planned { name: fitting(name), what: fitting(what) }
         },
+        SpecError::TooEarly { table, earliest, found } => {
+            SpecError::TooEarly { table: fitting(table), earliest, found }
+        },
         SpecError::Limit { what, limit, found } => {
             SpecError::Limit { what: fitting(what.into_owned()).into(), limit, found }
         },
@@ -111,6 +128,8 @@ choice! { CatalogRefusal, "refusal of a table or group",
     1 => NeedsTable { group },
     2 => NotKeeper { keeper },
     3 => Busy,
+    4 => UnknownTable { table },
+    5 => Dropped { table },
 }
 
 choice! { SpecError, "error of a description",
@@ -119,11 +138,14 @@ choice! { SpecError, "error of a description",
     2 => UnknownExtension { name, kind, extension, known },
     3 => Planned { name, what },
     4 => Limit { what, limit, found },
+    5 => TooEarly { table, earliest, found },
 }
 
 choice! { CatalogEntry, "entry of the catalog",
     0 => Table(entry),
     1 => Group(entry),
+    2 => Change(entry),
+    3 => Drop(table),
 }
 
 choice! { Layout, "layout",
@@ -172,7 +194,10 @@ records! {
     TablePolicy { local, fold, non_finite, bsp_stash_bytes_max }
     Hyper { rate }
     Described { spec, policy, hyper }
-    TableEntry { id, described }
+    Terms { from, policy, hyper }
+    TableChange { policy, hyper, from }
+    TableEntry { id, described, changes }
+    ChangeEntry { table, terms }
     GroupSpec { name, size }
     GroupEntry { id, spec }
 }
@@ -291,6 +316,13 @@ impl Listed for TableEntry {
     const COUNT_MAX: usize = limits::TABLES_MAX;
 }
 
+impl Listed for Terms {
+    const NAME: &'static str = "changes of a table";
+    /// The tick, and of the policy and the numbers what has a fixed size.
+    const BYTES_MIN: usize = 8 + 4 + 4 + 1 + 1 + 8 + 1 + 8;
+    const COUNT_MAX: usize = limits::TABLE_CHANGES_MAX;
+}
+
 /// Bytes that a table takes in a list of tables.
 pub fn table_entry_bytes(entry: &TableEntry) -> usize {
     let mut count = super::field::Count::default();
@@ -310,6 +342,14 @@ impl super::Message {
             Self::CatalogEntry { entry: CatalogEntry::Group(entry), .. } => {
                 check_text(&entry.spec.name)
             },
+            Self::CatalogEntry { entry: CatalogEntry::Change(entry), .. } => {
+                check_extension(&entry.terms.policy.local)
+            },
+            Self::ChangeTable { name, change, .. } => {
+                check_text(name)?;
+                change.policy.iter().try_for_each(|policy| check_extension(&policy.local))
+            },
+            Self::DropTable { name, .. } => check_text(name),
             // What exists was checked when it was created, and refusals are cut.
             _ => Ok(()),
         }
@@ -323,12 +363,14 @@ fn check_described(described: &Described) -> Result<(), FrameError> {
         check_text(name)?;
         check_count("dimensions", limits::DIMENSIONS_MAX, shape.0.len())?;
     }
-    for extension in [&described.spec.rule, &described.policy.local] {
-        check_text(extension.name())?;
-        check_count("parameters", limits::PARAMETERS_MAX, extension.parameters().len())?;
-        extension.parameters().iter().try_for_each(|(name, _)| check_text(name))?;
-    }
-    Ok(())
+    check_extension(&described.spec.rule)?;
+    check_extension(&described.policy.local)
+}
+
+fn check_extension(extension: &Extension) -> Result<(), FrameError> {
+    check_text(extension.name())?;
+    check_count("parameters", limits::PARAMETERS_MAX, extension.parameters().len())?;
+    extension.parameters().iter().try_for_each(|(name, _)| check_text(name))
 }
 
 fn check_text(text: &str) -> Result<(), FrameError> {

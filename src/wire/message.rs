@@ -6,7 +6,9 @@ use crate::id::{
     CatalogVersion, GroupId, Origin, RecordVersion, Sequence, ServerId, SlotIndex, TableId, Tick,
 };
 use crate::key::{Key, KeyRange};
-use crate::spec::{CatalogEntry, Described, GroupEntry, GroupRecord, GroupSpec, TableEntry};
+use crate::spec::{
+    CatalogEntry, Described, GroupEntry, GroupRecord, GroupSpec, TableChange, TableEntry,
+};
 
 /// Everything that one process says to another.
 #[derive(Clone, Debug, PartialEq)]
@@ -111,6 +113,22 @@ pub enum Message {
         /// The first number asked for.
         from: TableId,
     },
+    /// Asks the keeper to change a table.
+    ChangeTable {
+        /// Chosen by the asker, to tell its requests apart.
+        request: u64,
+        /// The table's name.
+        name: String,
+        /// What is to change.
+        change: Box<TableChange>,
+    },
+    /// Asks the keeper to drop a table.
+    DropTable {
+        /// Chosen by the asker, to tell its requests apart.
+        request: u64,
+        /// The table's name.
+        name: String,
+    },
 
     // Server to worker.
     /// Answers `Join`.
@@ -198,14 +216,28 @@ pub enum Message {
         /// Where to ask on; `None` at the end.
         next: Option<TableId>,
     },
+    /// Answers `ChangeTable`, once every server knows of the change.
+    TableChanged {
+        /// The number of the request.
+        request: u64,
+        /// The first tick that it holds for, or why there is none.
+        result: Result<Tick, CatalogRefusal>,
+    },
+    /// Answers `DropTable`, once no server has the table.
+    TableDropped {
+        /// The number of the request.
+        request: u64,
+        /// Whether it is gone.
+        result: Result<(), CatalogRefusal>,
+    },
 
     // Server to server.
-    /// The keeper has created a table or group. A server is sent the next entry once it has
-    /// answered the one before.
+    /// The keeper has created, changed or dropped something. A server is sent the next entry once
+    /// it has answered the one before.
     CatalogEntry {
         /// How many entries there are with this one.
         version: CatalogVersion,
-        /// What was created.
+        /// What happened.
         entry: CatalogEntry,
     },
     /// Answers `CatalogEntry`: the server knows of all entries up to this one.

@@ -1,7 +1,7 @@
 //! What becomes of a request: answers, and refusals as plain numbers.
 
 use crate::error::{AccessError, Error, FrameError, GroupError, Loss, SpecError};
-use crate::id::{GroupId, Incarnation, Origin, SlotIndex, TableId, Tick};
+use crate::id::{GroupId, Incarnation, Origin, ServerId, SlotIndex, TableId, Tick};
 use crate::key::Key;
 use crate::limits;
 use crate::vector::DType;
@@ -37,6 +37,11 @@ pub enum Refusal {
         /// The number asked for.
         table: TableId,
     },
+    /// The table was dropped.
+    Dropped {
+        /// The number asked for.
+        table: TableId,
+    },
     /// The worker's description of the table is not the server's.
     SpecMismatch {
         /// The server's hash.
@@ -67,6 +72,11 @@ pub enum Refusal {
     NotOwned {
         /// The slot.
         slot: SlotIndex,
+    },
+    /// Only the keeper binds the group that writes a table.
+    NotKeeper {
+        /// Whom to ask.
+        keeper: ServerId,
     },
     /// The group's record does not know the origin.
     UnknownWorker,
@@ -122,6 +132,7 @@ impl Refusal {
         match self {
             Self::NonFinite { .. }
             | Self::UnknownTable { .. }
+            | Self::Dropped { .. }
             | Self::DType { .. }
             | Self::Shape { .. }
             | Self::OutsideDomain { .. }
@@ -136,6 +147,13 @@ impl Refusal {
             }
             .into(),
             Self::NotOwned { slot } => FrameError::NotOwned { slot }.into(),
+            Self::NotKeeper { keeper } => SpecError::Field {
+                table,
+                field: "keeper".into(),
+                expected: keeper.to_string(),
+                found: "another server".into(),
+            }
+            .into(),
             Self::WindowFull => SpecError::Limit {
                 what: "unanswered requests of one worker".into(),
                 limit: limits::INFLIGHT_MAX as u64,
@@ -177,6 +195,7 @@ impl Refusal {
                 problem: "must be finite, > 0 and the same for all pushes of the tick",
             },
             Self::Limit => AccessError::ServerLimit { table },
+            Self::Dropped { .. } => AccessError::Dropped { table },
             _ => AccessError::UnknownTable { table },
         }
     }

@@ -17,8 +17,8 @@ use crate::limits;
 use crate::rng::Rng;
 use crate::schedule::Schedule;
 use crate::spec::{
-    CatalogEntry, Combine, Described, GroupEntry, GroupRecord, GroupSpec, Hyper, Init, Member,
-    MemberEnd, Shape, TablePolicy, TableSpec, TensorSpec,
+    CatalogEntry, ChangeEntry, Combine, Described, GroupEntry, GroupRecord, GroupSpec, Hyper, Init,
+    Member, MemberEnd, Shape, TableChange, TablePolicy, TableSpec, TensorSpec, Terms,
 };
 use crate::time::Instant;
 use crate::vector::DType;
@@ -164,6 +164,7 @@ fn refusals_keep_their_numbers_as_errors() {
 fn golden_frames() {
     let mut expected = include_str!("golden.txt").lines();
     let all = golden_requests().into_iter().chain(golden_answers()).chain(golden_catalog());
+    let all = all.chain(golden_changes());
     for message in all {
         let bytes = encoded(&message);
         let hex: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
@@ -244,6 +245,23 @@ fn golden_catalog() -> [Message; 3] {
         Message::EnsureTable { request: 8, described },
         Message::CatalogEntry { version, entry },
         Message::CatalogHeld { version, server, result },
+    ]
+}
+
+fn golden_changes() -> [Message; 4] {
+    let policy = TablePolicy::local(Ssp { staleness: 2 });
+    let hyper = Hyper::rate(Schedule::Constant(0.5));
+    let terms = Terms { from: Tick(9), policy: policy.clone(), hyper };
+    let change = Box::new(TableChange { policy: Some(policy), hyper: None, from: Some(Tick(9)) });
+    let entry = ChangeEntry { table: TableId(7), terms: Box::new(terms) };
+    let (earliest, found) = (Tick(44), Tick(9));
+    let error = SpecError::TooEarly { table: "w".into(), earliest, found };
+    let (name, version) = ("w".into(), CatalogVersion(4));
+    [
+        Message::ChangeTable { request: 8, name, change },
+        Message::TableChanged { request: 8, result: Err(CatalogRefusal::Described(error)) },
+        Message::CatalogEntry { version, entry: CatalogEntry::Change(entry) },
+        Message::CatalogEntry { version, entry: CatalogEntry::Drop(TableId(7)) },
     ]
 }
 

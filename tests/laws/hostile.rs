@@ -15,15 +15,15 @@ use archipelago::node::{Input, Output, Peer, Plan, Registry};
 use archipelago::rng::Rng;
 use archipelago::rules::{Adam, Momentum};
 use archipelago::spec::{
-    CatalogEntry, Described, GroupEntry, GroupRecord, GroupSpec, Layout, Member, MemberEnd,
-    TableEntry,
+    CatalogEntry, ChangeEntry, Described, GroupEntry, GroupRecord, GroupSpec, Layout, Member,
+    MemberEnd, TableChange, TableEntry, Terms,
 };
 use archipelago::time::Instant;
 use archipelago::wire::{
     self, CatalogRefusal, Header, Message, Payload, PullRows, RowsNamed, TickTable,
 };
 use archipelago::{
-    Bsp, Combine, Eventual, Extension, Hyper, Schedule, TablePolicy, TableSpec, error, limits,
+    Bsp, Combine, Eventual, Extension, Hyper, Schedule, Ssp, TablePolicy, TableSpec, error, limits,
 };
 
 const HONEST: Peer = Peer::Worker(1);
@@ -279,9 +279,15 @@ impl Asked {
     /// What a worker may send, and what it may not.
     fn of_worker(&mut self) -> Message {
         let (origin, table) = (self.header().origin, TableId(self.near_u32(0)));
-        match self.rng.below(43) {
+        match self.rng.below(46) {
             40 => self.ensure_table(),
-            41 => Message::EnsureGroup { request: self.near(0), spec: self.group() },
+            41 => Message::EnsureGroup { request: self.request(), spec: self.group() },
+            43 | 44 => Message::ChangeTable {
+                request: self.request(),
+                name: self.name(),
+                change: Box::new(self.change()),
+            },
+            45 => Message::DropTable { request: self.request(), name: self.name() },
             42 => Message::ListTables { request: self.near(0), from: TableId(self.near_u32(0)) },
             0 => Message::Leave { origin, last: Tick(self.near(self.tick)) },
             1 => Message::Heartbeat { origin },
@@ -334,8 +340,45 @@ impl Asked {
         Box::new(Described { spec, policy, hyper })
     }
 
+    /// Mostly another one than before: the same one is answered as before.
+    fn request(&mut self) -> u64 {
+        self.sequence += 1;
+        self.near(self.sequence)
+    }
+
+    /// The name of a table that may be there.
+    fn name(&mut self) -> String {
+        match self.rng.below(9) {
+            0 => "count".into(),
+            1 => "sparse".into(),
+            2 => String::new(),
+            at => format!("made {}", at % 5),
+        }
+    }
+
+    /// A change that can be made; seldom, one that cannot.
+    fn change(&mut self) -> TableChange {
+        let policies: [Extension; 3] = [Bsp.into(), Eventual.into(), Ssp { staleness: 1 }.into()];
+        let local = policies.into_iter().nth(self.rng.below(3) as usize).unwrap();
+        let odd = self.rng.chance(0.1);
+        let local = if odd { Extension::new("mine/1").with("beta", f64::NAN) } else { local };
+        let stash = self.near(limits::BSP_STASH_BYTES_MAX as u64) as usize;
+        let rate = Schedule::Constant([0.1, f64::INFINITY][self.near(0).min(1) as usize]);
+        let mut change = TableChange::default();
+        if self.rng.chance(0.7) {
+            change = change.policy(TablePolicy::local(local).bsp_stash_bytes_max(stash));
+        }
+        if self.rng.chance(0.5) {
+            change = change.hyper(Hyper::rate(rate));
+        }
+        if self.rng.chance(0.5) {
+            change = change.from(Tick(self.near(self.tick + limits::CHANGE_AHEAD)));
+        }
+        change
+    }
+
     fn ensure_table(&mut self) -> Message {
-        let request = self.near(0);
+        let request = self.request();
         Message::EnsureTable { request, described: self.described() }
     }
 
@@ -348,9 +391,19 @@ impl Asked {
         let (tables, groups) = (plan.tables().count() as u32, plan.groups().count() as u32);
         let version = plan.version().0 + 1;
         let version = CatalogVersion(self.near(version));
-        let entry = if self.rng.chance(0.5) {
+        let entry = if self.rng.chance(0.3) {
+            let (table, change) = (TableId(self.near_u32(1)), self.change());
+            let terms = Terms {
+                from: change.from.unwrap_or_default(),
+                policy: change.policy.unwrap_or_else(|| TablePolicy::local(Bsp)),
+                hyper: change.hyper.unwrap_or_default(),
+            };
+            CatalogEntry::Change(ChangeEntry { table, terms: Box::new(terms) })
+        } else if self.rng.chance(0.1) {
+            CatalogEntry::Drop(TableId(self.near_u32(tables)))
+        } else if self.rng.chance(0.5) {
             let id = TableId(self.near_u32(tables));
-            CatalogEntry::Table(TableEntry { id, described: self.described() })
+            CatalogEntry::Table(TableEntry { id, described: self.described(), changes: Vec::new() })
         } else {
             let id = GroupId(self.near_u32(groups));
             CatalogEntry::Group(GroupEntry { id, spec: self.group() })

@@ -8,8 +8,8 @@ use archipelago::node::worker::Session;
 use archipelago::rules::{Adam, Momentum};
 use archipelago::time::Duration;
 use archipelago::{
-    Combine, Extension, Hyper, KeyList, PushOptions, Result, Schedule, Table, TablePolicy,
-    TableSpec, Worker,
+    Bsp, Combine, Eventual, Extension, Hyper, KeyList, PushOptions, Result, Schedule, Ssp, Table,
+    TableChange, TablePolicy, TableSpec, Tick, Worker,
 };
 
 pub(crate) const ROWS: usize = 1500;
@@ -51,6 +51,27 @@ pub(crate) async fn create_and_train(
     let sparse = session.ensure_table(sparse.0, sparse.1, sparse.2).await?;
     let group = session.ensure_group("train", workers).await?;
     train(&session.join(group).await?, (&dense, &sparse), last, cost).await
+}
+
+/// Lets both tables change their policies and numbers at some ticks, and drops a third one.
+pub(crate) async fn change_and_drop(session: &Session, local: Extension, seed: u64) -> Result<()> {
+    let other = TableSpec::dense("other", 9);
+    let [dense, sparse] = tables(local);
+    let (policy, hyper) = (dense.1.clone(), dense.2);
+    for (spec, policy, hyper) in [dense, sparse] {
+        let name = spec.name.clone();
+        session.ensure_table(spec, policy, hyper).await?;
+        for (at, tick) in [2, 3, 5, 6].into_iter().enumerate() {
+            let policies: [Extension; 3] =
+                [Bsp.into(), Eventual.into(), Ssp { staleness: at as u64 }.into()];
+            let next = policies.into_iter().nth((seed as usize / 3 + at) % 3).unwrap_or(Bsp.into());
+            let change = TableChange::default().policy(TablePolicy::local(next));
+            let rate = Schedule::Constant(0.05 / tick as f64);
+            session.change_table(&name, change.hyper(Hyper::rate(rate)).from(Tick(tick))).await?;
+        }
+    }
+    session.ensure_table(other, policy, hyper).await?;
+    session.drop_table("other").await
 }
 
 /// Trains up to tick `last`, then finishes. Every tick takes `cost` of virtual time.

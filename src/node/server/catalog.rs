@@ -1,4 +1,4 @@
-//! The catalog: tables and groups that are created while a cluster runs.
+//! The catalog: tables and groups that are created, changed and dropped while a cluster runs.
 //!
 //! The keeper alone creates. It appends an entry to its plan, tells the other servers, and answers
 //! whoever asked once every server holds it, as with a group's record: a worker that has a handle
@@ -18,14 +18,24 @@
 //! last tick that its server has heard of ([`Roll`](super::roll::Roll)): that is before the
 //! member's first push to the table, because the member ticks after it was answered (law 5).
 //!
+//! A change of a table names the tick that it begins at, [`CHANGE_AHEAD`](limits::CHANGE_AHEAD)
+//! ticks or more behind the last one heard of any worker that writes it. Until every server has
+//! answered the entry, the keeper withholds what would let such a worker go on to that tick: its
+//! answers to ticks, and to those who join or begin to write. So no shard meets the tick before it
+//! knows of the change, and nobody waits unless a server is slower than many ticks. A change that
+//! some server cannot hold is taken back everywhere by another one, before it begins.
+//!
+//! A table that is dropped is gone at each server when it hears of it.
+//!
 //! Invariants: I1 versions ascend by one, the same everywhere; I2 nothing is answered, listed or
 //! joined that some server has not heard of; I3 at most `ASKS_MAX` requests wait (law 12).
 
 use std::collections::BTreeMap;
 
-use crate::id::{CatalogVersion, ServerId};
+use crate::id::{CatalogVersion, GroupId, ServerId, TableId, Tick};
 use crate::limits;
 use crate::node::Peer;
+use crate::spec::Terms;
 use crate::wire::CatalogRefusal;
 
 /// What the keeper knows of the others, and who waits for them.
@@ -36,14 +46,41 @@ pub(super) struct Catalog {
     /// Entries that some server cannot hold.
     failed: BTreeMap<CatalogVersion, CatalogRefusal>,
     /// Requests, by asker and number, and the entry that each waits for.
-    asks: BTreeMap<(Peer, u64), CatalogVersion>,
+    asks: BTreeMap<(Peer, u64), (CatalogVersion, Asked)>,
+    /// Which request has made which entry: asked again after a cut, it makes no other.
+    made: BTreeMap<(Peer, u64), CatalogVersion>,
+    /// Changes that some server has not answered yet.
+    pending: BTreeMap<CatalogVersion, Pending>,
+}
+
+/// What a request wants to be told once its entry is settled.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Asked {
+    /// The table or group.
+    Created,
+    /// From which tick on the table is changed.
+    Changed(Tick),
+    /// That the table is gone.
+    Dropped,
+}
+
+/// A change under way.
+#[derive(Clone, Debug)]
+pub(super) struct Pending {
+    pub(super) table: TableId,
+    /// The group that writes the table; nobody does when `None`.
+    pub(super) group: Option<GroupId>,
+    /// Its terms, and those that they replace.
+    pub(super) terms: Terms,
+    pub(super) before: Terms,
 }
 
 impl Catalog {
     /// The catalog of a keeper; the `others` know all `version` entries from the start.
     pub(super) fn new(others: impl Iterator<Item = ServerId>, version: CatalogVersion) -> Self {
         let held = others.map(|server| (server, version)).collect();
-        Self { held, failed: BTreeMap::new(), asks: BTreeMap::new() }
+        let (failed, asks) = (BTreeMap::new(), BTreeMap::new());
+        Self { held, failed, asks, made: BTreeMap::new(), pending: BTreeMap::new() }
     }
 
     /// How many entries all servers have answered, of `version`.
@@ -62,21 +99,59 @@ impl Catalog {
     }
 
     /// Keeps a request until its entry is settled.
-    pub(super) fn wait(&mut self, from: Peer, request: u64, version: CatalogVersion) {
-        self.asks.insert((from, request), version);
+    pub(super) fn wait(&mut self, by: (Peer, u64), version: CatalogVersion, asked: Asked) {
+        self.asks.insert(by, (version, asked));
     }
 
     /// The requests whose entries are settled.
     pub(super) fn take_settled(
         &mut self,
         settled: CatalogVersion,
-    ) -> impl Iterator<Item = ((Peer, u64), CatalogVersion)> + use<> {
-        self.asks.extract_if(.., |_, version| *version <= settled).collect::<Vec<_>>().into_iter()
+    ) -> Vec<((Peer, u64), (CatalogVersion, Asked))> {
+        self.asks.extract_if(.., |_, (version, _)| *version <= settled).collect()
     }
 
     /// Nobody waits there any more.
     pub(super) fn forget(&mut self, peer: Peer) {
         self.asks.retain(|(from, _), _| *from != peer);
+        self.made.retain(|(from, _), _| *from != peer);
+    }
+
+    /// Notes which request has made an entry.
+    pub(super) fn made(&mut self, by: (Peer, u64), version: CatalogVersion) {
+        self.made.insert(by, version);
+    }
+
+    /// The entry that a request has made before.
+    pub(super) fn made_by(&self, by: (Peer, u64)) -> Option<CatalogVersion> {
+        self.made.get(&by).copied()
+    }
+
+    /// A change is under way.
+    pub(super) fn begin(&mut self, version: CatalogVersion, pending: Pending) {
+        self.pending.insert(version, pending);
+    }
+
+    /// The first change under way that is settled.
+    pub(super) fn take_answered(
+        &mut self,
+        settled: CatalogVersion,
+    ) -> Option<(CatalogVersion, Pending)> {
+        let first = self.pending.first_entry()?;
+        (*first.key() <= settled).then(|| first.remove_entry())
+    }
+
+    /// Whether an answer to `tick` would let a worker of the group come to a change under way: it
+    /// may go on for as many ticks as may be pending, and one more.
+    pub(super) fn holds_up(&self, group: GroupId, tick: Tick) -> bool {
+        let reaches = tick.0.saturating_add(limits::TICKS_PENDING_MAX as u64 + 1);
+        let of_group = self.pending.values().filter(|pending| pending.group == Some(group));
+        of_group.into_iter().any(|pending| pending.terms.from.0 <= reaches)
+    }
+
+    /// Whether a table that nobody writes is being changed.
+    pub(super) fn changes(&self, table: TableId) -> bool {
+        self.pending.values().any(|pending| pending.table == table && pending.group.is_none())
     }
 
     /// The servers that are to be told of `version`, because they have answered all before.

@@ -1,5 +1,6 @@
 //! The server's state machine.
 
+mod changing;
 mod creating;
 mod keeping;
 mod looking;
@@ -48,6 +49,8 @@ pub struct ServerNode {
     groups: BTreeMap<GroupId, KeptGroup>,
     /// What the keeper knows of the catalog at the others; `None` elsewhere.
     catalog: Option<Catalog>,
+    /// Answers of the keeper that wait until a change is known everywhere.
+    withheld: Letters,
     /// Why the last entry of the catalog could not be held here.
     unheld: Option<CatalogRefusal>,
     rolls: BTreeMap<GroupId, Roll>,
@@ -109,6 +112,7 @@ impl ServerNode {
             tables,
             groups,
             catalog,
+            withheld: Letters::new(),
             unheld: None,
             rolls: BTreeMap::new(),
             workers,
@@ -204,8 +208,7 @@ impl ServerNode {
         match message {
             Message::Join { group, token } => self.on_join(group, token),
             Message::Attach { origin, table, spec_hash } => {
-                let result = self.attach(origin, table, spec_hash);
-                self.send(from, Message::Attached { table, result });
+                self.on_attach(from, origin, table, spec_hash);
             },
             Message::Push { table, header, slot, previous, rows, values } => {
                 self.heard(header.origin);
@@ -223,14 +226,9 @@ impl ServerNode {
             },
             Message::Ticked { origin, tick, tables, settled_below } => {
                 self.settle(origin, settled_below);
-                let result = self.ticked(origin, tick, &tables);
-                self.send(from, Message::TickAnswer { tick, result });
+                self.on_ticked(from, origin, tick, &tables);
             },
-            Message::Leave { origin, last } => {
-                let group = self.groups.get_mut(&origin.group);
-                let letters = group.map(|kept| kept.leave(from, origin, last)).unwrap_or_default();
-                self.post(letters);
-            },
+            Message::Leave { origin, last } => self.on_leave(from, origin, last),
             Message::Heartbeat { origin } => self.heard(origin),
             Message::EnsureTable { request, described } => {
                 self.on_ensure_table(from, request, *described);
@@ -239,6 +237,10 @@ impl ServerNode {
             Message::ListTables { request, from: first } => {
                 self.on_list_tables(from, request, first);
             },
+            Message::ChangeTable { request, name, change } => {
+                self.on_change_table(from, request, &name, &change);
+            },
+            Message::DropTable { request, name } => self.on_drop_table(from, request, &name),
             Message::CatalogEntry { version, entry } => {
                 self.on_catalog_entry(from, version, &entry);
             },
@@ -262,26 +264,12 @@ impl ServerNode {
             | Message::LeaveAnswer { .. }
             | Message::TableEnsured { .. }
             | Message::GroupEnsured { .. }
+            | Message::TableChanged { .. }
+            | Message::TableDropped { .. }
             | Message::Tables { .. } => {
                 tracing::debug!(%from, "a server ignores an answer");
             },
         }
-    }
-
-    fn attach(&mut self, origin: Origin, table: TableId, found: u128) -> Result<(), Refusal> {
-        let Some(planned) = self.plan.table(table) else {
-            return Err(Refusal::UnknownTable { table });
-        };
-        let expected = planned.table.spec().hash();
-        if expected != found {
-            return Err(Refusal::SpecMismatch { expected, found });
-        }
-        let slot = SlotIndex(0);
-        if self.plan.owner(table, slot) != Some(self.server) {
-            return Err(Refusal::NotOwned { slot });
-        }
-        let held = self.tables.get_mut(&table).ok_or(Refusal::UnknownTable { table })?;
-        held.shard.bind(origin)
     }
 
     fn on_push(
@@ -295,7 +283,7 @@ impl ServerNode {
         let header = request.header;
         let sequence = header.sequence;
         let Some(held) = self.tables.get_mut(&table) else {
-            let answer = Answer::Refused(Refusal::UnknownTable { table });
+            let answer = Answer::Refused(self.missing(table));
             return self.answer_push(from, table, request, answer);
         };
         let outcome = match values.dtype {
@@ -308,7 +296,8 @@ impl ServerNode {
                 let waited = held.waiting.answered(&header, request.slot);
                 let resumed = held.after_push(request);
                 if let Some(push) = waited {
-                    self.ended_push(header.origin, table, sequence, &push);
+                    let place = (header.origin, table, sequence);
+                    self.ended_push(WaitOutcome::Served, place, &push);
                 }
                 self.answer_push(from, table, request, answer);
                 self.resume(table, resumed);
@@ -342,7 +331,7 @@ impl ServerNode {
     fn on_read(&mut self, table: TableId, mut read: WaitingRead) {
         let sequence = read.header.sequence;
         let Some(planned) = self.plan.table(table) else {
-            let refusal = Refusal::UnknownTable { table };
+            let refusal = self.missing(table);
             return self.answer_read(table, &read, Err(refusal));
         };
         let Some(held) = self.tables.get_mut(&table) else {
@@ -406,6 +395,11 @@ impl ServerNode {
         }
     }
 
+    fn on_ticked(&mut self, from: Peer, origin: Origin, tick: Tick, tables: &[TickTable]) {
+        let result = self.ticked(origin, tick, tables);
+        self.post(vec![(from, Message::TickAnswer { tick, result })]);
+    }
+
     fn ticked(&mut self, origin: Origin, tick: Tick, tables: &[TickTable]) -> Result<(), Refusal> {
         self.heard(origin);
         let mut answer = Ok(());
@@ -432,6 +426,10 @@ impl ServerNode {
 
     fn post(&mut self, letters: Letters) {
         for (to, message) in letters {
+            if self.is_early(to, &message) {
+                self.withhold(to, message);
+                continue;
+            }
             if let (Peer::Worker(token), Message::Joined { result: Ok(grant), .. }) = (to, &message)
             {
                 self.workers.insert(token, grant.origin);

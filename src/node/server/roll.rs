@@ -12,6 +12,8 @@ pub(super) struct Roll {
     /// The last tick heard of each member.
     heard: BTreeMap<Origin, Tick>,
     fenced: BTreeSet<Origin>,
+    /// The last tick heard of anybody.
+    reached: Tick,
 }
 
 impl Roll {
@@ -30,6 +32,12 @@ impl Roll {
     pub(super) fn ticked(&mut self, origin: Origin, tick: Tick) {
         let heard = self.heard.entry(origin).or_default();
         *heard = tick.max(*heard);
+        self.reached = tick.max(self.reached);
+    }
+
+    /// The last tick heard of anybody, whatever has become of the tables.
+    pub(super) fn reached(&self) -> Tick {
+        self.reached
     }
 
     /// Notes that a member is being removed.

@@ -42,6 +42,7 @@ impl WaitStanding {
             WaitFor::OwnPush => "own_push",
             WaitFor::EarlierPush => "earlier_push",
             WaitFor::StashFull => "stash_full",
+            WaitFor::PolicyChange => "policy_change",
             WaitFor::SendWindow => "send_window",
             WaitFor::CloseSteps => "close_steps",
             WaitFor::Answer => "answer",
@@ -144,7 +145,8 @@ pub(super) struct AwaitedMembers(BTreeMap<(GroupId, Rank), (Tick, u64)>);
 impl AwaitedMembers {
     /// A read of a group's member waits.
     pub(super) fn note(&mut self, group: GroupId, reason: &WaitReason) {
-        let Some(rank) = reason.who.filter(|_| reason.what == WaitFor::MemberTick) else { return };
+        let for_tick = matches!(reason.what, WaitFor::MemberTick | WaitFor::PolicyChange);
+        let Some(rank) = reason.who.filter(|_| for_tick) else { return };
         let (tick, reads) = self.0.entry((group, rank)).or_insert((reason.tick, 0));
         *tick = reason.tick.min(*tick);
         *reads += 1;
@@ -166,7 +168,8 @@ pub(super) fn lasted(now: Instant, reason: &WaitReason) -> Duration {
 }
 
 /// All kinds of waits. The first ones happen at a server.
-const KINDS: [WaitFor; 8] = [
+const KINDS: [WaitFor; 9] = [
+    WaitFor::PolicyChange,
     WaitFor::GroupForming,
     WaitFor::MemberTick,
     WaitFor::OwnPush,

@@ -27,6 +27,8 @@ pub(super) struct Waiting {
     /// Pushes by the chain that they are links of; no chain is empty.
     chains: BTreeMap<(Origin, SlotIndex), Chain>,
     pushes: usize,
+    /// Those among them that wait for a change of policy.
+    barred: usize,
 }
 
 /// Deferred pushes of one origin to one slot.
@@ -97,7 +99,11 @@ impl Waiting {
 
     pub(super) fn hold_push(&mut self, header: &Header, slot: SlotIndex, push: WaitingPush) {
         let chain = self.chains.entry((header.origin, slot)).or_default();
-        self.pushes += usize::from(chain.insert(header.sequence, push).is_none());
+        self.barred += usize::from(push.reason.what == WaitFor::PolicyChange);
+        match chain.insert(header.sequence, push) {
+            None => self.pushes += 1,
+            Some(before) => self.barred -= usize::from(before.reason.what == WaitFor::PolicyChange),
+        }
     }
 
     /// Whether any push waits.
@@ -161,6 +167,30 @@ impl Waiting {
         });
         let fits: Vec<_> = fits.collect();
         self.take_all(fits)
+    }
+
+    /// Pushes that wait for a change of policy, as far as it has come.
+    pub(super) fn take_begun(&mut self, held_back: impl Fn(Origin, Tick) -> bool) -> Vec<Resumed> {
+        if self.barred == 0 {
+            return Vec::new();
+        }
+        let begun = |origin, push: &WaitingPush| {
+            push.reason.what == WaitFor::PolicyChange && !held_back(origin, push.tick)
+        };
+        let found = self.find(begun);
+        self.take_all(found.into_iter().map(|(_, place)| place))
+    }
+
+    /// All reads.
+    pub(super) fn take_reads(&mut self) -> impl Iterator<Item = WaitingRead> + use<> {
+        self.marked = 0;
+        std::mem::take(&mut self.reads).into_values()
+    }
+
+    /// All pushes.
+    pub(super) fn take_pushes(&mut self) -> Vec<Resumed> {
+        let found = self.find(|_, _| true);
+        self.take_all(found.into_iter().map(|(_, place)| place))
     }
 
     /// A group has a new record: those that it lets in, and those that it refuses for good.
@@ -227,6 +257,7 @@ impl Waiting {
             self.chains.remove(&(origin, slot));
         }
         self.pushes -= 1;
+        self.barred -= usize::from(push.reason.what == WaitFor::PolicyChange);
         Some(push)
     }
 }

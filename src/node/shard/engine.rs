@@ -3,6 +3,7 @@
 mod checks;
 mod reads;
 mod rounds;
+mod terms;
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -10,6 +11,7 @@ use std::collections::BTreeMap;
 use super::face::{Changes, Place, Room, Shard, ShardStats, Work};
 use checks::checked_weight;
 
+use super::course::Course;
 use super::gather::{Gathered, Unit};
 use super::part::Part;
 use super::progress::{GroupProgress, Progress};
@@ -17,6 +19,7 @@ use super::rows::{ShardRows, Update};
 use super::times::{RoundTimes, RoundWatch};
 use super::{Chunk, PullOutcome, PullRequest, PushOutcome, PushRequest, ReadRows};
 use crate::clock::WindowCheck;
+use crate::consistency::LocalPolicy;
 use crate::error::{SpecError, WaitFor, WaitReason};
 use crate::history::Event;
 use crate::id::{GroupId, Origin, Rank, Sequence, SlotIndex, Tick};
@@ -25,16 +28,18 @@ use crate::node::registry::Code;
 use crate::node::sabotage::Sabotage;
 use crate::node::worker::Seen;
 use crate::placement::SlotGrid;
-use crate::spec::{Combine, GroupRecord, Table};
+use crate::spec::{Combine, GroupRecord, Table, Terms};
+use crate::sync::Arc;
 use crate::time::Instant;
-use crate::vector::{ApplyContext, DType, Element};
+use crate::vector::{ApplyContext, DType, Element, UpdateRule};
 use crate::wire::{Answer, Header, Refusal};
 
 /// The engine of one shard with elements of type `T`.
 #[derive(Debug)]
 pub struct ShardEngine<T> {
     table: Table,
-    code: Code,
+    rule: Arc<dyn UpdateRule>,
+    course: Course,
     place: Place,
     grid: SlotGrid,
     rows: ShardRows<T>,
@@ -80,8 +85,9 @@ impl<T: Element> ShardEngine<T> {
             changes: Changes::default(),
             push_awaited: false,
             room_awaited: false,
+            course: Course::new(&table, code.policy),
+            rule: code.rule,
             table,
-            code,
             place,
         })
     }
@@ -136,7 +142,7 @@ impl<T: Element> ShardEngine<T> {
         self.check_place(&rows)?;
         let range = self.owned(slot)?;
         let oldest = match self.progress.writing().filter(|group| group.formed()) {
-            Some(group) if self.code.policy.gathers() => group.closed,
+            Some(group) if self.gathers_now(group) => group.closed,
             Some(group) => group.slowest_in(&range).map_or(group.last_round(), |(tick, _)| tick),
             None => Tick(0),
         };
@@ -174,9 +180,12 @@ impl<T: Element> ShardEngine<T> {
                 return Ok(self.hold(wait(WaitFor::EarlierPush, who, tick, now)));
             },
         }
+        if let Some(reason) = self.barred(now, origin.group, tick) {
+            return Ok(self.hold(reason));
+        }
         let answer = match self.check_chunk(request, &chunk) {
             Err(refusal) => self.refused(refusal),
-            Ok(()) if self.code.policy.gathers() => match self.gather(now, request, chunk) {
+            Ok(()) if self.course.at(tick).gathers() => match self.gather(now, request, chunk) {
                 Ok(answer) => answer,
                 Err(reason) => return Ok(self.hold(reason)),
             },
@@ -217,8 +226,12 @@ impl<T: Element> ShardEngine<T> {
             Combine::Sum => None,
             Combine::WeightedMean { round_weight } => Some(round_weight),
         };
-        let rate = self.table.hyper().rate.at(tick.0);
-        let update = Update { rule: &*self.code.rule, rate, denominator };
+        if self.gathered.is_working() {
+            // What this block still holds of rounds under an earlier policy goes first.
+            self.force(self.unit(request.slot, &chunk));
+        }
+        let rate = self.course.at(tick).rate(tick);
+        let update = Update { rule: &*self.rule, rate, denominator };
         self.rows.apply(update, request.slot, chunk);
         let newest = self.newest.entry(request.slot).or_default();
         *newest = tick.max(*newest);
@@ -235,12 +248,10 @@ impl<T: Element> ShardEngine<T> {
     ) -> Result<Answer, WaitReason> {
         let Header { origin, tick, .. } = request.header;
         let width = self.width();
-        let unit = match chunk {
-            Chunk::Block { rows, .. } => self.grid.block_range(rows.first()).first(),
-            Chunk::Frame { .. } => self.slot_unit(request.slot),
-        };
+        let unit = self.unit(request.slot, &chunk);
+        let policy = &self.course.at(tick).terms.policy;
+        let (bound, non_finite) = (policy.bsp_stash_bytes_max, policy.non_finite);
         let bytes = self.gathered.growth_max(unit, tick, origin.rank, &chunk);
-        let bound = self.table.policy().bsp_stash_bytes_max;
         let over = self.gathered.bytes() + bytes > bound;
         let over = over && !self.place.switch.breaks(Sabotage::UnboundedStash);
         if over || self.gathered.ranks_before(unit, tick, origin.rank) > 1 {
@@ -260,7 +271,7 @@ impl<T: Element> ShardEngine<T> {
             }
         }
         // Copied last: a contribution that has to wait is not copied at each of its tries.
-        let Some(copy) = self.gathered.copy(chunk.values(), !self.table.policy().non_finite) else {
+        let Some(copy) = self.gathered.copy(chunk.values(), !non_finite) else {
             return Ok(self.refused(self.non_finite(&chunk)));
         };
         let part = match chunk {
@@ -329,6 +340,22 @@ impl<T: Element> Shard for ShardEngine<T> {
         self.progress.bind(origin.group)
     }
 
+    fn change(&mut self, now: Instant, terms: Terms, policy: Arc<dyn LocalPolicy>) {
+        self.change_terms(now, terms, policy);
+    }
+
+    fn writer(&self) -> Option<GroupId> {
+        self.progress.writer()
+    }
+
+    fn gathers(&self, tick: Tick) -> bool {
+        self.course.at(tick).gathers()
+    }
+
+    fn held_back(&self, group: GroupId, tick: Tick) -> bool {
+        self.barrier(group, tick).is_some()
+    }
+
     fn dtype(&self) -> DType {
         T::DTYPE
     }
@@ -349,7 +376,7 @@ impl<T: Element> Shard for ShardEngine<T> {
         let touched = if early { &[] } else { touched };
         // Only a gathered round has a denominator of its own.
         let weight = weight.map(checked_weight).transpose()?;
-        let weight = weight.filter(|_| self.code.policy.gathers());
+        let weight = weight.filter(|_| self.course.at(tick).gathers());
         let counted = self.progress.ticked(origin, tick, weight, touched, &self.grid)?;
         self.after_counting(now, origin, counted);
         Ok(())
@@ -383,12 +410,15 @@ impl<T: Element> Shard for ShardEngine<T> {
     }
 
     fn room(&self) -> Room {
-        if !self.code.policy.gathers() {
+        let writing = self.progress.writing();
+        let round = writing.map_or(Tick::FIRST, |group| group.closed.next());
+        let piece = self.course.at(round);
+        if !piece.gathers() {
             return Room { bytes: usize::MAX, next: None };
         }
-        let bound = self.table.policy().bsp_stash_bytes_max;
-        let open = |group: &GroupProgress| Some((group.next_in_order()?, group.closed.next()));
-        let next = self.progress.writing().and_then(open);
+        let bound = piece.terms.policy.bsp_stash_bytes_max;
+        let open = |group: &GroupProgress| Some((group.next_in_order()?, round));
+        let next = writing.and_then(open);
         Room { bytes: bound.saturating_sub(self.gathered.bytes()), next }
     }
 

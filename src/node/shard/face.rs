@@ -4,13 +4,15 @@ use std::any::Any;
 use std::fmt::Debug;
 
 use super::{RoundTimes, ShardEngine};
+use crate::consistency::LocalPolicy;
 use crate::error::SpecError;
 use crate::history::Event;
 use crate::id::{GroupId, Origin, Rank, Sequence, ServerId, SlotIndex, Tick};
 use crate::key::RangeSet;
 use crate::node::registry::Code;
 use crate::node::sabotage::Switch;
-use crate::spec::{GroupRecord, Table};
+use crate::spec::{GroupRecord, Table, Terms};
+use crate::sync::Arc;
 use crate::time::Instant;
 use crate::vector::{DType, Element};
 use crate::wire::Refusal;
@@ -98,6 +100,18 @@ pub trait Shard: Debug + Send {
     /// `WriterTaken` when another group writes the table; an unknown or stale worker.
     fn bind(&mut self, origin: Origin) -> Result<(), Refusal>;
 
+    /// Works by other terms from their first tick on; nobody may have come there yet.
+    fn change(&mut self, now: Instant, terms: Terms, policy: Arc<dyn LocalPolicy>);
+
+    /// The group that writes the table, once bound.
+    fn writer(&self) -> Option<GroupId>;
+
+    /// Whether pushes of a tick are gathered until their round closes.
+    fn gathers(&self, tick: Tick) -> bool;
+
+    /// Whether requests of a group at a tick wait for the policy that begins there or before.
+    fn held_back(&self, group: GroupId, tick: Tick) -> bool;
+
     /// The type of the elements.
     fn dtype(&self) -> DType;
 
@@ -144,7 +158,7 @@ pub trait Shard: Debug + Send {
     /// How long rounds took; empty unless the policy gathers.
     fn round_times(&self) -> RoundTimes;
 
-    /// The last round of a group that has closed here (0 unless the policy gathers).
+    /// The last round of a group that has closed here; 0 until a policy has gathered.
     fn closed(&self, group: GroupId) -> Tick;
 
     /// The last round of a group that nobody who joins now may push to: closed, or partly folded.

@@ -7,6 +7,7 @@
 //!
 //! Laws 1, 2, 4, 5, 9 and 12 are kept here; it never sees a clock, a thread or an address.
 
+mod course;
 mod engine;
 mod face;
 mod gather;

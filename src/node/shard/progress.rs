@@ -30,7 +30,7 @@ pub(super) struct GroupProgress {
     record: GroupRecord,
     clock: RangeClock,
     members: BTreeMap<Rank, MemberProgress>,
-    /// The last round closed; stays 0 unless the table's policy gathers.
+    /// The last round closed; stays behind while the table's policy does not gather.
     pub(super) closed: Tick,
     /// The last round in which contributions of several ranks are one already. Nobody who joins
     /// may push to it: a lower rank would come behind what it precedes in fold order.
@@ -252,6 +252,16 @@ impl GroupProgress {
         self.members.values().map(|member| member.counted).max().unwrap_or_default()
     }
 
+    /// The last tick that all members have ended at every key of the shard.
+    pub(super) fn reached(&self) -> Tick {
+        if let Some((tick, _)) = self.slowest() {
+            return tick;
+        }
+        // A shard without keys has members all the same.
+        let members = self.members.values().filter(|member| member.holds_back());
+        members.map(|member| member.counted).min().unwrap_or_else(|| self.last_round())
+    }
+
     /// The first member in fold order that can still push to the round after `closed`. Cost: one
     /// walk over the members in a whole round, however often it is asked.
     pub(super) fn next_in_order(&self) -> Option<Origin> {
@@ -455,6 +465,15 @@ impl MemberProgress {
             MemberEnd::Active if self.fenced => Err(Refusal::Removed { why: Loss::Silent }),
             MemberEnd::Active => Ok(true),
             MemberEnd::Left { .. } => Err(Refusal::Finished),
+        }
+    }
+
+    /// Whether rounds after its last tick counted have to wait for it.
+    fn holds_back(&self) -> bool {
+        match self.end {
+            MemberEnd::Active => true,
+            MemberEnd::Left { last } => self.counted < last,
+            MemberEnd::Removed { .. } => false,
         }
     }
 

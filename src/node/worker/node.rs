@@ -15,7 +15,7 @@ mod waits;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::task::Waker;
 
-use super::Line;
+use super::{Line, Stamp};
 use crate::error::{Error, FrameError, GroupError, WaitReason};
 use crate::history::Event;
 use crate::id::{GroupId, Origin, Sequence, ServerId, SlotIndex, TableId, Tick};
@@ -68,6 +68,8 @@ pub struct WorkerNode {
     inflight_bytes: usize,
     ticks: BTreeMap<Tick, BTreeMap<ServerId, Message>>,
     attached: BTreeMap<TableId, Option<Result<(), Refusal>>>,
+    /// The last push to each table that was admitted, and not applied at once.
+    admitted: BTreeMap<TableId, Sequence>,
     leave: Option<(Tick, Option<Result<(), Refusal>>)>,
     closed: bool,
     /// Why nothing of this worker can go on.
@@ -132,6 +134,7 @@ impl WorkerNode {
             pool: Pool::default(),
             ticks: BTreeMap::new(),
             attached: BTreeMap::new(),
+            admitted: BTreeMap::new(),
             leave: None,
             closed: false,
             failure: None,
@@ -249,7 +252,7 @@ impl WorkerNode {
         self.joined.clone()
     }
 
-    /// Whether the table may be pushed to; asks its slot 0 when it was never asked.
+    /// Whether the table may be pushed to; asks the keeper when it was never asked.
     pub(super) fn attach(&mut self, table: TableId) -> Option<Result<(), Refusal>> {
         if let Some(answer) = self.attached.get(&table) {
             return *answer;
@@ -343,6 +346,11 @@ impl WorkerNode {
     pub(super) fn pushed_through(&self, last: Sequence) -> bool {
         let mut earlier = self.requests.range(..=last);
         !earlier.any(|(_, request)| matches!(request.message, Message::Push { .. }))
+    }
+
+    /// Whether the round of a push that is answered has to close before it is applied.
+    pub(super) fn is_gathered(&self, stamp: &Stamp) -> bool {
+        self.admitted.get(&stamp.table).is_some_and(|last| *last >= stamp.first)
     }
 
     /// Whether a tick may be sent: no pull is unanswered, and not too many ticks are uncounted. A
@@ -451,9 +459,8 @@ impl WorkerNode {
 
     fn attach_message(&self, table: TableId) -> Option<(ServerId, Message)> {
         let planned = self.plan.table(table)?;
-        let to = self.plan.owner(table, SlotIndex(0))?;
         let (origin, spec_hash) = (self.line.origin(), planned.table.spec().hash());
-        Some((to, Message::Attach { origin, table, spec_hash }))
+        Some((self.plan.keeper(), Message::Attach { origin, table, spec_hash }))
     }
 
     /// The part of a tick that a server has to know.

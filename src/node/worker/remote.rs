@@ -16,7 +16,7 @@ use crate::id::{Origin, Sequence, SlotIndex, TableId, Tick};
 use crate::key::{Key, KeyRange, Selection};
 use crate::limits;
 use crate::placement::SlotGrid;
-use crate::spec::{AckLevel, Hyper, Table, TablePolicy, TableSpec};
+use crate::spec::{AckLevel, Hyper, Table, TableChange, TablePolicy, TableSpec};
 use crate::sync::{Arc, AtomicBool, Mutex, Ordering};
 use crate::time::{Duration, Instant};
 use crate::vector::Element;
@@ -72,6 +72,24 @@ impl RemoteWorker {
     /// How often and how long servers have let its requests wait.
     pub fn waited(&self) -> Waited {
         self.node().lock().waited()
+    }
+
+    /// As [`Session::change_table`]: also a member may change tables.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn change_table(&self, name: &str, change: TableChange) -> Result<Tick> {
+        self.check_open()?;
+        self.in_time(self.session.change_table(name, change)).await
+    }
+
+    /// As [`Session::drop_table`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn drop_table(&self, name: &str) -> Result<()> {
+        self.check_open()?;
+        self.in_time(self.session.drop_table(name)).await
     }
 
     async fn until<R>(&self, ready: impl FnMut(&mut WorkerNode) -> Option<R>) -> Result<R> {
@@ -198,23 +216,25 @@ impl RemoteWorker {
         self.until(|node| node.may_tick().then(|| node.tick())).await
     }
 
-    /// Waits at every server of the table until a read at the current tick would be served.
+    /// Waits at every server of the table until a read at the current tick would be served: then
+    /// the push is applied there, whatever the policies of its tick and of the current one.
     async fn wait_applied(&self, stamp: Stamp) -> Result<()> {
-        let (gathers, slots) = {
+        let slots = {
             let mut node = self.node().lock();
             let current = node.line().tick();
-            let Some(planned) = node.plan().table(stamp.table) else {
+            // What was not gathered was applied when it was answered.
+            let gathered = node.is_gathered(&stamp);
+            let Some(planned) = node.plan().table(stamp.table).filter(|_| gathered) else {
                 return Ok(());
             };
-            let gathers = planned.code.policy.gathers();
-            if gathers && stamp.tick >= current {
+            if stamp.tick >= current {
                 return Err(AccessError::WaitBeforeTick { tick: stamp.tick }.into());
             }
             let servers = planned.assignment.servers().iter();
             let first = servers.filter_map(|server| planned.assignment.slots_of(*server).next());
-            (gathers, first.collect::<Vec<_>>())
+            first.collect::<Vec<_>>()
         };
-        for slot in slots.into_iter().filter(|_| gathers) {
+        for slot in slots {
             let mut under_way = UnderWay::new(self);
             self.until(|node| node.has_room(0).then_some(())).await?;
             under_way.begin(stamp.table, slot, None, 0..0)?;

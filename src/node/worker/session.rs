@@ -7,9 +7,9 @@ use super::RemoteWorker;
 use super::node::{Told, WorkerNode};
 use super::remote::Notify;
 use crate::error::{FrameError, Result, WaitError};
-use crate::id::{GroupId, TableId};
+use crate::id::{GroupId, TableId, Tick};
 use crate::limits;
-use crate::spec::{Described, GroupSpec, Hyper, Table, TablePolicy, TableSpec};
+use crate::spec::{Described, GroupSpec, Hyper, Table, TableChange, TablePolicy, TableSpec};
 use crate::sync::{Arc, Mutex};
 use crate::time::Instant;
 use crate::wire::{CatalogRefusal, JoinGrant, Message};
@@ -28,8 +28,8 @@ impl Session {
         Self { node, notify }
     }
 
-    /// Creates a table, or finds the one of that name when its description is the same. Every
-    /// server holds it then.
+    /// Creates a table, or finds the one of that name when it was created with the same
+    /// description, or changed to it last. Every server holds it then.
     ///
     /// # Errors
     /// A description out of bounds, a different table of that name, an update rule or policy that
@@ -48,10 +48,44 @@ impl Session {
         let told = self.ask(|request| Message::EnsureTable { request, described }).await?;
         let Told::Table(result) = told else { return Err(unasked(0)) };
         let entry = result.map_err(CatalogRefusal::into_error)?;
-        if entry.described != asked {
+        let Described { spec, policy, hyper } = &*asked;
+        if entry.clone().into_table().check_same(spec, policy, hyper).is_err() {
             return Err(unasked(entry.id.0));
         }
         self.node.lock().hold_table(entry)
+    }
+
+    /// Changes a table from a tick on, for its pushes, reads and rounds of that tick and of later
+    /// ones, the same everywhere; the tick. Nobody can have come to it: a table that nobody writes
+    /// changes from tick 1, another one some [`CHANGE_AHEAD`](crate::limits::CHANGE_AHEAD) ticks
+    /// later, or when the change says. Asked for what holds already, nothing is changed.
+    ///
+    /// A change of policy is a barrier: requests of its first tick wait until all members have
+    /// ended the tick before.
+    ///
+    /// # Errors
+    /// No such table, or it was dropped; terms out of bounds; code that a server lacks; a tick that
+    /// somebody may have come to, with the earliest possible one; or the deadline came first.
+    pub async fn change_table(&self, name: &str, change: TableChange) -> Result<Tick> {
+        let (name, change) = (name.to_owned(), Box::new(change));
+        let told = self.ask(|request| Message::ChangeTable { request, name, change }).await?;
+        let Told::Changed(result) = told else { return Err(unasked(0)) };
+        result.map_err(CatalogRefusal::into_error)
+    }
+
+    /// Drops a table, whoever uses it: its values are gone, and its name is free. Requests for it
+    /// that wait or come later are refused, with an error that says so. A table that was dropped
+    /// before is found dropped.
+    ///
+    /// # Errors
+    /// There never was such a table; or the deadline came first.
+    pub async fn drop_table(&self, name: &str) -> Result<()> {
+        let asked = name.to_owned();
+        let told = self.ask(|request| Message::DropTable { request, name: asked }).await?;
+        let Told::Dropped(result) = told else { return Err(unasked(0)) };
+        result.map_err(CatalogRefusal::into_error)?;
+        self.node.lock().forget_table(name);
+        Ok(())
     }
 
     /// Creates a group of `size` workers, or finds the one of that name and size. Nobody reads
@@ -89,7 +123,9 @@ impl Session {
             let mut node = self.node.lock();
             for entry in listed {
                 let table = entry.clone().into_table();
-                tables.push(node.hold_table(entry).unwrap_or(table));
+                // One whose code is not here is listed all the same.
+                let _usable = node.hold_table(entry);
+                tables.push(table);
             }
             from = next;
         }

@@ -1,21 +1,22 @@
 //! A server's part in the catalog: as keeper, and as a holder of what was created.
 
+use super::super::catalog::Asked;
 use super::super::groups::KeptGroup;
 use super::{Held, ServerNode, placed};
 use crate::error::Result;
 use crate::history::Event;
 use crate::id::{CatalogVersion, ServerId, TableId};
 use crate::limits;
-use crate::node::plan::{Created, Plan};
+use crate::node::plan::{Created, Plan, Planned};
 use crate::node::{Output, Peer};
 use crate::spec::{CatalogEntry, Described, GroupSpec, TableEntry};
 use crate::wire::{self, CatalogRefusal, Message};
 
 impl ServerNode {
     pub(super) fn on_ensure_table(&mut self, from: Peer, request: u64, described: Described) {
-        let ensured = self.ensure_table(described);
+        let ensured = self.ensure_table((from, request), described);
         match ensured {
-            Ok(version) => self.promise(from, request, version),
+            Ok(version) => self.promise((from, request), version, Asked::Created),
             Err(refusal) => {
                 self.send(from, Message::TableEnsured { request, result: Err(refusal) });
             },
@@ -23,9 +24,9 @@ impl ServerNode {
     }
 
     pub(super) fn on_ensure_group(&mut self, from: Peer, request: u64, spec: GroupSpec) {
-        let ensured = self.ensure_group(spec);
+        let ensured = self.ensure_group((from, request), spec);
         match ensured {
-            Ok(version) => self.promise(from, request, version),
+            Ok(version) => self.promise((from, request), version, Asked::Created),
             Err(refusal) => {
                 self.send(from, Message::GroupEnsured { request, result: Err(refusal) });
             },
@@ -43,11 +44,11 @@ impl ServerNode {
         let (mut tables, mut next, mut bytes) = (Vec::new(), None, 0);
         for (_, made) in usable {
             let Created::Table(id) = made else { continue };
-            let Some(planned) = self.plan.table(id).filter(|_| id >= first) else { continue };
+            let Some(planned) = self.plan.table(*id).filter(|_| *id >= first) else { continue };
             let entry = TableEntry::of(&planned.table);
             bytes += wire::table_entry_bytes(&entry);
             if bytes > limits::LISTED_BYTES_MAX && !tables.is_empty() {
-                next = Some(id);
+                next = Some(*id);
                 break;
             }
             tables.push(entry);
@@ -56,49 +57,69 @@ impl ServerNode {
     }
 
     /// The entry that makes this table, new or old.
-    fn ensure_table(&mut self, described: Described) -> Result<CatalogVersion, CatalogRefusal> {
-        self.check_creates()?;
+    fn ensure_table(
+        &mut self,
+        by: (Peer, u64),
+        described: Described,
+    ) -> Result<CatalogVersion, CatalogRefusal> {
+        if let Some(version) = self.made_before(by)? {
+            return Ok(version);
+        }
         let Described { spec, policy, hyper } = described;
-        let held = self.plan.tables().map(|planned| &planned.table);
-        if let Some(table) = held.into_iter().find(|table| *table.name() == spec.name) {
+        if let Some(Planned { table, .. }) = self.plan.table_named(&spec.name) {
             let same = table.check_same(&spec, &policy, &hyper);
             same.map_err(|error| CatalogRefusal::of(error.into()))?;
-            return Ok(self.version_of(Created::Table(table.id())));
+            return Ok(self.version_of(&Created::Table(table.id())));
         }
         let plan = self.plan.with_table(spec, policy, hyper);
-        self.create(plan)
+        self.create(Some(by), plan)
     }
 
-    fn ensure_group(&mut self, spec: GroupSpec) -> Result<CatalogVersion, CatalogRefusal> {
-        self.check_creates()?;
+    fn ensure_group(
+        &mut self,
+        by: (Peer, u64),
+        spec: GroupSpec,
+    ) -> Result<CatalogVersion, CatalogRefusal> {
+        if let Some(version) = self.made_before(by)? {
+            return Ok(version);
+        }
         if let Some((id, held)) = self.plan.groups().find(|(_, held)| held.name == spec.name) {
             held.check_same(&spec).map_err(|error| CatalogRefusal::of(error.into()))?;
-            return Ok(self.version_of(Created::Group(id)));
+            return Ok(self.version_of(&Created::Group(id)));
         }
         let plan = self.plan.with_group(spec);
-        self.create(plan)
+        self.create(Some(by), plan)
     }
 
-    fn check_creates(&self) -> Result<(), CatalogRefusal> {
+    /// The entry that the very same request has made before.
+    pub(super) fn made_before(
+        &self,
+        by: (Peer, u64),
+    ) -> Result<Option<CatalogVersion>, CatalogRefusal> {
         match &self.catalog {
             None => Err(CatalogRefusal::NotKeeper { keeper: self.plan.keeper() }),
             Some(catalog) if !catalog.has_room() => Err(CatalogRefusal::Busy),
-            Some(_) => Ok(()),
+            Some(catalog) => Ok(catalog.made_by(by)),
         }
     }
 
-    fn version_of(&self, made: Created) -> CatalogVersion {
+    pub(super) fn version_of(&self, made: &Created) -> CatalogVersion {
         let mut created = self.plan.created();
         created.find(|(_, held)| *held == made).map_or(self.plan.version(), |(version, _)| version)
     }
 
     /// Appends what the plan has more than the one before, here first, and tells the others.
-    fn create(&mut self, plan: Result<Plan>) -> Result<CatalogVersion, CatalogRefusal> {
+    pub(super) fn create(
+        &mut self,
+        by: Option<(Peer, u64)>,
+        plan: Result<Plan>,
+    ) -> Result<CatalogVersion, CatalogRefusal> {
         let adopted = plan.and_then(|plan| self.adopt(plan));
         adopted.map_err(CatalogRefusal::of)?;
         let version = self.plan.version();
-        let ready = self.catalog.as_ref().map(|catalog| catalog.ready(version));
-        for server in ready.unwrap_or_default() {
+        let Some(catalog) = &mut self.catalog else { return Ok(version) };
+        by.into_iter().for_each(|by| catalog.made(by, version));
+        for server in catalog.ready(version) {
             self.tell_entry(server, version);
         }
         Ok(version)
@@ -106,9 +127,20 @@ impl ServerNode {
 
     /// Works by a plan that has one entry more; nothing has changed when that fails.
     fn adopt(&mut self, plan: Plan) -> Result<()> {
-        if let Some((_, Created::Table(id))) = plan.created().next_back()
-            && let Some(planned) = plan.table(id)
-        {
+        match plan.created().next_back() {
+            Some((_, Created::Table(id))) => self.begin_table(&plan, *id)?,
+            Some((_, Created::Change(id, terms))) => self.hold_terms(&plan, *id, terms)?,
+            Some((_, Created::Drop(id))) => self.end_table(*id),
+            Some((_, Created::Group(_))) | None => {},
+        }
+        self.plan = plan;
+        self.waiting_max = super::waiting_max(&self.plan);
+        Ok(())
+    }
+
+    /// The shard of a table begins, every row at its init.
+    fn begin_table(&mut self, plan: &Plan, id: TableId) -> Result<()> {
+        if let Some(planned) = plan.table(id) {
             let mut held = Held::new(planned, self.server, self.options)?;
             if self.options.record_history {
                 let placed = placed(planned, self.server, self.options.switch);
@@ -130,8 +162,6 @@ impl ServerNode {
             }
             self.tables.insert(id, held);
         }
-        self.plan = plan;
-        self.waiting_max = super::waiting_max(&self.plan);
         Ok(())
     }
 
@@ -150,9 +180,9 @@ impl ServerNode {
     }
 
     /// The answer waits until every server holds the entry.
-    fn promise(&mut self, from: Peer, request: u64, version: CatalogVersion) {
+    pub(super) fn promise(&mut self, by: (Peer, u64), version: CatalogVersion, asked: Asked) {
         if let Some(catalog) = &mut self.catalog {
-            catalog.wait(from, request, version);
+            catalog.wait(by, version, asked);
         }
         self.settle_entries();
     }
@@ -202,29 +232,19 @@ impl ServerNode {
         let settled = catalog.settled(self.plan.version());
         for (version, made) in self.plan.created().take_while(|(version, _)| *version <= settled) {
             if let Created::Group(id) = made
-                && let Some(spec) = self.plan.group(id)
+                && let Some(spec) = self.plan.group(*id)
                 && catalog.failure(version).is_none()
             {
-                let kept = || KeptGroup::new(id, spec.size, self.plan.servers());
-                self.groups.entry(id).or_insert_with(kept);
+                let kept = || KeptGroup::new(*id, spec.size, self.plan.servers());
+                self.groups.entry(*id).or_insert_with(kept);
             }
         }
-        let answers: Vec<_> = catalog.take_settled(settled).collect();
-        for ((to, request), version) in answers {
-            let failure = self.catalog.as_ref().and_then(|catalog| catalog.failure(version));
-            let (failure, entry) = (failure.cloned(), self.plan.entry(version));
-            let message = match entry {
-                Some(CatalogEntry::Table(entry)) => {
-                    let result = failure.map_or(Ok(entry), Err);
-                    Message::TableEnsured { request, result }
-                },
-                Some(CatalogEntry::Group(entry)) => {
-                    let result = failure.map_or(Ok(entry), Err);
-                    Message::GroupEnsured { request, result }
-                },
-                None => continue,
-            };
-            self.send(to, message);
+        let answers = catalog.take_settled(settled);
+        for ((to, request), (version, asked)) in answers {
+            if let Some(message) = self.settled_answer(request, version, asked) {
+                self.send(to, message);
+            }
         }
+        self.end_changes();
     }
 }

@@ -1,5 +1,6 @@
 //! A server's part in groups: as keeper, and as a holder of shards that obey it.
 
+use super::super::roll::Roll;
 use super::{Held, ServerNode};
 use crate::error::Loss;
 use crate::history::Event;
@@ -22,7 +23,9 @@ impl ServerNode {
             | Message::CatalogHeld { server, .. } => from == Peer::Server(*server),
             Message::EnsureTable { .. }
             | Message::EnsureGroup { .. }
-            | Message::ListTables { .. } => matches!(from, Peer::Worker(_)),
+            | Message::ListTables { .. }
+            | Message::ChangeTable { .. }
+            | Message::DropTable { .. } => matches!(from, Peer::Worker(_)),
             Message::Join { .. }
             | Message::Attach { .. }
             | Message::Push { .. }
@@ -41,6 +44,8 @@ impl ServerNode {
             | Message::LeaveAnswer { .. }
             | Message::TableEnsured { .. }
             | Message::GroupEnsured { .. }
+            | Message::TableChanged { .. }
+            | Message::TableDropped { .. }
             | Message::Tables { .. } => true,
         }
     }
@@ -49,7 +54,9 @@ impl ServerNode {
     /// of whom none starts further ahead than ticks can run ahead of a server (law 12).
     fn believes(&self, record: &GroupRecord) -> bool {
         let size = self.plan.group(record.group).map(|group| group.size);
-        let reached = self.tables.values().map(|held| held.shard.last_tick(record.group)).max();
+        let counted = self.tables.values().map(|held| held.shard.last_tick(record.group));
+        let heard = self.rolls.get(&record.group).map(Roll::reached);
+        let reached = counted.chain(heard).max();
         let ahead = reached.unwrap_or_default().0 + limits::TICKS_PENDING_MAX as u64 + 1;
         let ranks = record.members.iter().map(|member| member.origin.rank.0);
         size == Some(record.size)
@@ -101,6 +108,12 @@ impl ServerNode {
         self.post(letters);
     }
 
+    pub(super) fn on_leave(&mut self, from: Peer, origin: Origin, last: Tick) {
+        let group = self.groups.get_mut(&origin.group);
+        let letters = group.map(|kept| kept.leave(from, origin, last)).unwrap_or_default();
+        self.post(letters);
+    }
+
     pub(super) fn on_record(&mut self, from: Peer, record: &GroupRecord) {
         if !self.believes(record) {
             return tracing::debug!(%from, "a server ignores a record that makes no sense");
@@ -131,6 +144,7 @@ impl ServerNode {
         if let Some(catalog) = &mut self.catalog {
             catalog.forget(peer);
         }
+        self.withheld.retain(|(to, _)| *to != peer);
         let Peer::Worker(token) = peer else { return };
         if let Some(origin) = self.workers.remove(&token) {
             self.lose(origin, Loss::PeerDown);

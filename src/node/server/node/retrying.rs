@@ -25,7 +25,8 @@ impl ServerNode {
             if !changes.any {
                 continue;
             }
-            let resumed = held.next_in_order();
+            let mut resumed = held.next_in_order();
+            resumed.extend(held.begun());
             held.waiting.mark_reads();
             self.resume(table, resumed);
         }
@@ -67,7 +68,7 @@ impl ServerNode {
     /// Asks for deferred pushes again.
     pub(super) fn resume(&mut self, table: TableId, pushes: Vec<Resumed>) {
         for (origin, sequence, push) in pushes {
-            self.ended_push(origin, table, sequence, &push);
+            self.ended_push(WaitOutcome::Served, (origin, table, sequence), &push);
             self.send(push.from, Message::Resume { table, sequence });
         }
     }
@@ -105,14 +106,12 @@ impl ServerNode {
 
     pub(super) fn ended_push(
         &mut self,
-        origin: Origin,
-        table: TableId,
-        sequence: Sequence,
+        outcome: WaitOutcome,
+        (origin, table, sequence): (Origin, TableId, Sequence),
         push: &WaitingPush,
     ) {
         self.waits.ended(push.reason.what, lasted(self.now, &push.reason));
         if self.options.record_history {
-            let outcome = WaitOutcome::Served;
             let event = Event::WaitEnded { origin, table, sequence, outcome };
             self.outputs.push_back(Output::Event(event));
         }
@@ -129,6 +128,12 @@ impl Held {
         let Room { bytes, next } = self.shard.room();
         let bytes = if next == Some((origin, tick)) { usize::MAX } else { bytes };
         self.waiting.take_followers(origin, request.slot, bytes)
+    }
+
+    /// The deferred pushes whose policy has begun.
+    fn begun(&mut self) -> Vec<Resumed> {
+        let shard = &self.shard;
+        self.waiting.take_begun(|origin, tick| shard.held_back(origin.group, tick))
     }
 
     /// The deferred pushes of the worker that is next in fold order.

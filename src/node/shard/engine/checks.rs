@@ -31,7 +31,8 @@ impl<T: Element> ShardEngine<T> {
             return Err(Refusal::TickBackwards { expected, found });
         }
         // A gathering shard checks the elements while it copies them.
-        let unchecked = self.table.policy().non_finite || self.code.policy.gathers();
+        let piece = self.course.at(request.header.tick);
+        let unchecked = piece.terms.policy.non_finite || piece.gathers();
         if unchecked || all_finite(chunk.values()) { Ok(()) } else { Err(self.non_finite(chunk)) }
     }
 
@@ -65,6 +66,14 @@ impl<T: Element> ShardEngine<T> {
             return Err(Refusal::NotOwned { slot });
         }
         self.grid.range(slot).ok_or(Refusal::NotOwned { slot })
+    }
+
+    /// The unit of a chunk that fits its slot.
+    pub(super) fn unit(&self, slot: SlotIndex, chunk: &Chunk<'_, T>) -> Unit {
+        match chunk {
+            Chunk::Block { rows, .. } => self.grid.block_range(rows.first()).first(),
+            Chunk::Frame { .. } => self.slot_unit(slot),
+        }
     }
 
     /// The unit of a sparse slot. Slots are checked before they get here.

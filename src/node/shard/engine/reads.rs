@@ -79,7 +79,8 @@ impl<T: Element> ShardEngine<T> {
         if let Some(missing) = group.missing() {
             return Err(Halt::Wait(wait(WaitFor::GroupForming, Some(missing), tick, now)));
         }
-        if self.progress.writer().is_some_and(|writer| writer != origin.group) {
+        let foreign = self.progress.writer().is_some_and(|writer| writer != origin.group);
+        if foreign {
             let oldest = self.progress.writing().map_or(Tick(0), |writing| writing.closed);
             return Ok(Some(self.seen(request.slot, oldest)));
         }
@@ -88,10 +89,13 @@ impl<T: Element> ShardEngine<T> {
             let expected = counted.next();
             return Err(Halt::Refused(Refusal::TickBackwards { expected, found: tick }));
         }
+        if let Some(reason) = self.barred(now, origin.group, tick) {
+            return Err(Halt::Wait(reason));
+        }
         let slowest = group.slowest_in(&range);
         let view = ReadView { tick, slowest, closed: group.closed, now };
         let oldest = match slowest {
-            _ if self.code.policy.gathers() => group.closed,
+            _ if self.course.at(tick).gathers() => group.closed,
             Some((slowest, _)) => slowest,
             None => group.last_round(),
         };
@@ -107,7 +111,7 @@ impl<T: Element> ShardEngine<T> {
     }
 
     fn decide(&self, view: ReadView) -> Admit {
-        let admit = self.code.policy.admit(&view);
+        let admit = self.course.at(view.tick).policy.admit(&view);
         if self.place.switch.breaks(Sabotage::SspServesEarly) {
             return Admit::Serve;
         }
@@ -121,9 +125,6 @@ impl<T: Element> ShardEngine<T> {
     }
 
     pub(super) fn seen(&self, slot: SlotIndex, oldest: Tick) -> Seen {
-        if self.code.policy.gathers() {
-            return Seen { oldest, newest: oldest };
-        }
         let newest = self.newest.get(&slot).copied().unwrap_or_default();
         Seen { oldest, newest: newest.max(oldest) }
     }
@@ -159,7 +160,7 @@ impl<T: Element> ShardEngine<T> {
             at_tick: header.tick,
             oldest: seen.oldest,
             newest: seen.newest,
-            policy: policy_kind(&self.table.policy().local),
+            policy: policy_kind(&self.course.at(header.tick).terms.policy.local),
             own: request.own,
         });
     }
@@ -178,7 +179,7 @@ impl From<Refusal> for Halt {
 }
 
 /// What a history says of a policy, so that checkers know what it promised.
-fn policy_kind(local: &Extension) -> PolicyKind {
+pub(super) fn policy_kind(local: &Extension) -> PolicyKind {
     match local.name() {
         "bsp/1" => PolicyKind::Bsp,
         "ssp/1" => PolicyKind::Ssp(local.parameter("staleness").unwrap_or(0.0) as u64),

@@ -28,7 +28,7 @@ impl<T: Element> ShardEngine<T> {
             Combine::WeightedMean { .. } => Some(closing.denominator),
         };
         let slot = self.grid.slot_of(unit);
-        let update = Update { rule: &*self.code.rule, rate: closing.rate, denominator };
+        let update = Update { rule: &*self.rule, rate: closing.rate, denominator };
         let gathered = &mut self.gathered;
         self.rows.fold(update, slot, parts, |buffer| gathered.recycle(buffer));
         // The stash has shrunk: whoever waits for room may try again.
@@ -57,28 +57,35 @@ impl<T: Element> ShardEngine<T> {
     }
 
     pub(super) fn close_rounds(&mut self, now: Instant) {
-        if !self.code.policy.gathers() {
+        if !self.course.gathers() {
             return;
         }
         let Some(writer) = self.progress.writer() else {
             // Unbound tables have nothing to apply, but their rounds pass all the same.
             return self.close_unbound();
         };
-        while let Some(group) = self.progress.group_mut(writer) {
-            let round = group.closed.next();
-            let complete = match group.slowest() {
-                // A round that a member may still push to is never closed, whatever a policy says.
-                Some((tick, _)) if tick < round => false,
-                slowest @ Some(_) => self.code.policy.close(&RoundView { round, slowest, now }),
-                None => round <= group.last_round(),
+        while let Some(group) = self.progress.group_mut(writer).filter(|group| group.formed()) {
+            // A round that a member may still push to is never closed, whatever a policy says.
+            let reached = group.reached();
+            let Some(round) = self.course.closes(group.closed, reached) else {
+                return;
             };
-            if !group.formed() || !complete {
+            let piece = self.course.at(round);
+            if !piece.gathers() {
+                group.closed = round;
+                self.changes.any = true;
+                continue;
+            }
+            let view = RoundView { round, slowest: group.slowest(), now };
+            let over = view.slowest.is_none() || self.course.is_over(round, reached);
+            if !over && !piece.policy.close(&view) {
                 return;
             }
+            let rate = piece.rate(round);
             let contributors = group.contributors(round);
             group.closed = round;
             let denominator = group.take_weights(round);
-            self.gathered.close(round, denominator, self.table.hyper().rate.at(round.0));
+            self.gathered.close(round, denominator, rate);
             self.stats.rounds += 1;
             self.rounds.closed(now, round);
             self.changes.any = true;
@@ -88,10 +95,9 @@ impl<T: Element> ShardEngine<T> {
 
     pub(super) fn close_unbound(&mut self) {
         for group in self.progress.groups_mut().filter(|group| group.formed()) {
-            let reached = group.slowest().map_or(group.last_round(), |(tick, _)| tick);
-            while group.closed < reached {
-                group.closed = group.closed.next();
-                group.take_weights(group.closed);
+            while let Some(round) = self.course.closes(group.closed, group.reached()) {
+                group.closed = round;
+                group.take_weights(round);
                 self.changes.any = true;
             }
         }

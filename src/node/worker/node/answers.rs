@@ -40,10 +40,18 @@ impl WorkerNode {
             Message::Tables { request, tables, next } => {
                 self.tell(request, Told::Tables(tables, next));
             },
+            Message::TableChanged { request, result } => {
+                self.tell(request, Told::Changed(result));
+            },
+            Message::TableDropped { request, result } => {
+                self.tell(request, Told::Dropped(result));
+            },
             Message::Joined { .. }
             | Message::EnsureTable { .. }
             | Message::EnsureGroup { .. }
             | Message::ListTables { .. }
+            | Message::ChangeTable { .. }
+            | Message::DropTable { .. }
             | Message::CatalogEntry { .. }
             | Message::CatalogHeld { .. }
             | Message::Join { .. }
@@ -89,9 +97,16 @@ impl WorkerNode {
         let tick = header.tick;
         self.end_request(sequence);
         self.line.answered(sequence);
-        if let Answer::Refused(refusal) = answer {
-            let error = refusal.into_error(&self.table_name(table), self.line.origin(), tick);
-            self.line.fail(error);
+        match answer {
+            Answer::Refused(refusal) => {
+                let error = refusal.into_error(&self.table_name(table), self.line.origin(), tick);
+                self.line.fail(error);
+            },
+            Answer::Admitted => {
+                let last = self.admitted.entry(table).or_default();
+                *last = sequence.max(*last);
+            },
+            Answer::Applied | Answer::Settled => {},
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::WorkerNode;
 use crate::error::{AccessError, Error};
-use crate::id::TableId;
+use crate::id::{TableId, Tick};
 use crate::spec::{CatalogEntry, Described, GroupEntry, Table, TableEntry};
 use crate::wire::{CatalogRefusal, Message};
 
@@ -18,6 +18,8 @@ pub(in crate::node::worker) enum Told {
     Table(Result<TableEntry, CatalogRefusal>),
     Group(Result<GroupEntry, CatalogRefusal>),
     Tables(Vec<TableEntry>, Option<TableId>),
+    Changed(Result<Tick, CatalogRefusal>),
+    Dropped(Result<(), CatalogRefusal>),
 }
 
 impl WorkerNode {
@@ -52,16 +54,24 @@ impl WorkerNode {
         &mut self,
         entry: TableEntry,
     ) -> Result<Table, Error> {
-        let id = entry.id;
+        let (id, found) = (entry.id, entry.clone().into_table());
         if let Some(planned) = self.plan.table(id) {
-            let Described { spec, policy, hyper } = &*entry.described;
-            planned.table.check_same(spec, policy, hyper)?;
-            return Ok(planned.table.clone());
+            planned.table.spec().check_same(found.spec())?;
+            return Ok(found);
         }
+        // A table of that name was dropped.
+        self.forget_table(found.name());
         self.plan = self.plan.with(&CatalogEntry::Table(entry))?;
         let planned = self.plan.table(id);
         let unknown = || AccessError::UnknownTable { table: id.to_string() };
         Ok(planned.ok_or_else(unknown)?.table.clone())
+    }
+
+    /// Forgets a table that was dropped: its handles name a number that nobody has any more.
+    pub(in crate::node::worker) fn forget_table(&mut self, name: &str) {
+        let held = self.plan.table_named(name).map(|planned| planned.table.id());
+        let without = held.and_then(|id| self.plan.with(&CatalogEntry::Drop(id)).ok());
+        self.plan = without.unwrap_or_else(|| self.plan.clone());
     }
 
     /// A repeated answer finds nobody who waits for it.

@@ -1,0 +1,157 @@
+//! The keeper's part in changes: what it withholds until all know, and what it takes back.
+
+use super::*;
+use archipelago::spec::{ChangeEntry, TableChange, Terms};
+use archipelago::{Schedule, Ssp};
+
+fn change(request: u64, change: TableChange) -> Message {
+    Message::ChangeTable { request, name: "w".into(), change: Box::new(change) }
+}
+
+fn faster(from: Option<u64>) -> TableChange {
+    let hyper = Hyper::rate(Schedule::Constant(0.5));
+    TableChange { from: from.map(Tick), ..TableChange::default().hyper(hyper) }
+}
+
+fn changed(sent: &[Message]) -> Vec<(u64, Result<Tick, CatalogRefusal>)> {
+    let of = |message: &Message| match message {
+        Message::TableChanged { request, result } => Some((*request, result.clone())),
+        _ => None,
+    };
+    sent.iter().filter_map(of).collect()
+}
+
+fn ticked(asked: &mut Asked, tick: u64) -> Vec<Message> {
+    let (origin, settled_below) = (asked.origin, Sequence(1));
+    let (tick, tables) = (Tick(tick), Vec::new());
+    asked.ask(Message::Ticked { origin, tick, settled_below, tables })
+}
+
+fn attach(asked: &mut Asked) -> Vec<Message> {
+    let spec_hash = asked.plan.table(TABLE).unwrap().table.spec().hash();
+    asked.ask(Message::Attach { origin: asked.origin, table: TABLE, spec_hash })
+}
+
+#[test]
+fn nobody_comes_to_the_tick_of_a_change_before_every_server_knows_of_it() {
+    let mut asked = Asked::new(2, Bsp);
+    assert_eq!(attach(&mut asked), [Message::Attached { table: TABLE, result: Ok(()) }]);
+    for tick in 1..=3 {
+        let answer = Message::TickAnswer { tick: Tick(tick), result: Ok(()) };
+        assert_eq!(ticked(&mut asked, tick), [answer]);
+    }
+    let from = 3 + limits::CHANGE_AHEAD;
+    let early = asked.ask(change(1, faster(Some(from - 1))));
+    let [(1, Err(CatalogRefusal::Described(SpecError::TooEarly { earliest, .. })))] =
+        &changed(&early)[..]
+    else {
+        panic!("{early:?}")
+    };
+    assert_eq!(*earliest, Tick(from));
+    let sent = asked.ask(change(2, faster(None)));
+    assert_eq!(
+        (entries(&sent), changed(&sent)),
+        (vec![3], vec![]),
+        "behind the table and its group"
+    );
+    // The keeper answers ticks as long as 16 unanswered ones do not lead to the change.
+    let most = from - limits::TICKS_PENDING_MAX as u64 - 2;
+    for tick in 4..=most + 2 {
+        let sent = ticked(&mut asked, tick);
+        assert_eq!(sent.len(), usize::from(tick <= most), "tick {tick}: {sent:?}");
+        assert_eq!(ticked(&mut asked, tick).len(), sent.len(), "asked again");
+    }
+    let again = asked.ask(change(3, faster(None)));
+    assert_eq!(again, [], "found, under way");
+    let (other, message) = held(1, 3);
+    let sent = asked.ask_from(other, message);
+    assert_eq!(changed(&sent), [(2, Ok(Tick(from))), (3, Ok(Tick(from)))]);
+    for tick in most + 1..=most + 2 {
+        let answer = Message::TickAnswer { tick: Tick(tick), result: Ok(()) };
+        assert_eq!(sent.iter().filter(|message| **message == answer).count(), 1, "{sent:?}");
+    }
+    let cut = asked.ask(change(2, faster(None)));
+    assert_eq!((entries(&cut), changed(&cut)), (vec![], vec![(2, Ok(Tick(from)))]), "after a cut");
+}
+
+#[test]
+fn who_begins_to_write_waits_for_a_change_from_the_first_tick_on() {
+    let mut asked = Asked::new(2, Bsp);
+    let sent = asked.ask(change(1, faster(None)));
+    assert_eq!((entries(&sent), changed(&sent)), (vec![3], vec![]));
+    assert_eq!(attach(&mut asked), []);
+    let (other, message) = held(1, 3);
+    let sent = asked.ask_from(other, message);
+    assert_eq!(changed(&sent), [(1, Ok(Tick(1)))]);
+    assert!(sent.contains(&Message::Attached { table: TABLE, result: Ok(()) }), "{sent:?}");
+}
+
+#[test]
+fn a_change_that_some_server_cannot_hold_is_taken_back_before_it_begins() {
+    let more = Registry::built_in().policy("mine/1", |_| Ok(Arc::new(Ssp { staleness: 3 })));
+    let mut asked = keeper(2, &more);
+    asked.ask(ensure(1, TableSpec::dense("w", 9)));
+    asked.ask_from(held(1, 1).0, held(1, 1).1);
+    let mine = TablePolicy::local(Extension::new("mine/1"));
+    let sent = asked.ask(change(2, TableChange::default().policy(mine).from(Tick(7))));
+    assert_eq!(entries(&sent), [2]);
+    let mut other = node(2, 1, &Registry::built_in());
+    let from = Peer::Server(ServerId(0));
+    let table = TableId(0);
+    let (policy, hyper) = (TablePolicy::local(Eventual), Hyper::default());
+    let described = Box::new(Described { spec: TableSpec::dense("w", 9), policy, hyper });
+    let entry = archipelago::spec::TableEntry { id: table, described, changes: Vec::new() };
+    let (version, entry) = (CatalogVersion(1), CatalogEntry::Table(entry));
+    other.ask_from(from, Message::CatalogEntry { version, entry });
+    let answer = other.ask_from(from, sent[0].clone()).pop().unwrap();
+    let Message::CatalogHeld { result: Err(refusal), .. } = &answer else { panic!("{answer:?}") };
+    let refused = vec![(2, Err(refusal.clone()))];
+    let sent = asked.ask_from(Peer::Server(ServerId(1)), answer);
+    assert_eq!(changed(&sent), refused);
+    let back = sent.iter().find(|message| matches!(message, Message::CatalogEntry { .. }));
+    let Some(Message::CatalogEntry { entry: CatalogEntry::Change(entry), .. }) = back else {
+        panic!("{sent:?}")
+    };
+    let (policy, hyper) = (TablePolicy::local(Eventual), Hyper::default());
+    let terms = Box::new(Terms { from: Tick(7), policy, hyper });
+    assert_eq!(*entry, ChangeEntry { table, terms });
+    let answer = other.ask_from(from, back.unwrap().clone()).pop().unwrap();
+    assert!(matches!(answer, Message::CatalogHeld { result: Ok(()), .. }), "{answer:?}");
+    assert_eq!(asked.ask_from(Peer::Server(ServerId(1)), answer), []);
+    let held = &asked.node.plan().table(table).unwrap().table;
+    assert_eq!(held.terms_at(Tick(7)).policy, TablePolicy::local(Eventual));
+}
+
+#[test]
+fn a_dropped_table_costs_a_typed_answer_and_no_memory() {
+    let mut asked = Asked::new(1, Bsp);
+    let slot = asked.slot(true);
+    let header = asked.header(1, 1, 1);
+    assert_eq!(answer(asked.push(header, slot, None)), Answer::Admitted);
+    let waits = asked.header(2, 1, 2);
+    let rows = PullRows::Block(asked.rows(slot));
+    let pull = Message::Pull { table: TABLE, header: waits, slot, own: Some(Sequence(1)), rows };
+    assert!(matches!(asked.ask(pull.clone())[..], [Message::Deferred { .. }]));
+    let sent = asked.ask(Message::DropTable { request: 1, name: "w".into() });
+    let (table, sequence) = (TABLE, Sequence(2));
+    let result = Err(Refusal::Dropped { table });
+    let refused = Message::PullAnswer { table, sequence, result };
+    assert!(sent.contains(&refused), "who waited is told: {sent:?}");
+    assert!(sent.contains(&Message::TableDropped { request: 1, result: Ok(()) }), "{sent:?}");
+    assert_eq!((asked.node.stats(TABLE), asked.node.waiting()), (None, 0));
+    assert_eq!(asked.ask(pull), [refused]);
+    let header = asked.header(3, 1, 1);
+    assert_eq!(refusal(asked.push(header, slot, Some(1))), Refusal::Dropped { table });
+    assert_eq!(ticked(&mut asked, 1).len(), 1, "ticks go on");
+    let again = asked.ask(Message::DropTable { request: 2, name: "w".into() });
+    assert_eq!(again, [Message::TableDropped { request: 2, result: Ok(()) }]);
+    let never = asked.ask(Message::DropTable { request: 3, name: "v".into() });
+    let result = Err(CatalogRefusal::UnknownTable { table: "v".into() });
+    assert_eq!(never, [Message::TableDropped { request: 3, result }]);
+    let sent = asked.ask(ensure(4, TableSpec::dense("w", 9)));
+    assert_eq!(ensured(&sent), [(4, TableId(1))], "the name is free, the number is not");
+    // A request that was answered before is not made again, whatever has happened since.
+    let cut = asked.ask(Message::DropTable { request: 1, name: "w".into() });
+    assert_eq!(cut, [Message::TableDropped { request: 1, result: Ok(()) }]);
+    assert!(asked.node.stats(TableId(1)).is_some());
+}
