@@ -27,6 +27,8 @@ use serde_json::Value;
 
 const ANY: &str = "127.0.0.1:0";
 const ROWS: usize = 1024;
+/// A name that has to be quoted.
+const TABLE: &str = "w \"1\"";
 
 /// An authority, and the folder that it and its certificates are in.
 struct Authority {
@@ -86,7 +88,7 @@ fn metrics(address: &str) -> Page {
 fn joined(authority: &Authority, server: &Served) -> (RemoteWorker, Table) {
     let session = authority.session(server, "worker", Registry::built_in());
     ThreadPark.block_on(async {
-        let spec = TableSpec::dense("w \"1\"", ROWS as u64).rule(Add);
+        let spec = TableSpec::dense(TABLE, ROWS as u64).rule(Add);
         let policy = TablePolicy::local(Bsp);
         let table = session.ensure_table(spec, policy, Hyper::default()).await.unwrap();
         let group = session.ensure_group("train", 2).await.unwrap();
@@ -304,4 +306,55 @@ fn a_second_order_to_stop_ends_the_process_at_once() {
     let stopped = [130, 143].map(Some);
     assert!(stopped.contains(&status.code()), "{status}: {logged}");
     assert!(logged.contains("stopping: another signal stops at once"), "{logged}");
+}
+
+#[test]
+fn a_table_is_changed_while_a_worker_trains_and_dropped_when_it_is_done() {
+    let authority = Authority::new();
+    let server = authority.serve(&["--bind", ANY]);
+    let operator = authority.shown("operator");
+    let address = server.address.to_string();
+    let connect: Vec<_> =
+        ["--servers", &address].into_iter().chain(operator.iter().map(|word| &**word)).collect();
+    let said = |words: &[&str]| said(&[words, &connect].concat());
+    let complaint = |words: &[&str]| complaint(&[words, &connect].concat());
+    let name = TABLE;
+    let (one, two) = (joined(&authority, &server), joined(&authority, &server));
+    let both = |ticks: u64| {
+        std::thread::scope(|threads| {
+            for worker in [&one, &two] {
+                threads.spawn(move || (0..ticks).for_each(|_| step(worker)));
+            }
+        });
+    };
+    both(3);
+    let changed = said(&["table", "set", name, "--local", "ssp:1", "--rate", "0.5", "--json"]);
+    let changed: Value = serde_json::from_str(&changed).unwrap();
+    assert_eq!(
+        (&changed["local"], &changed["rate"]),
+        (&"ssp/1(staleness=1)".into(), &"0.5".into())
+    );
+    let from = changed["from"].as_u64().unwrap();
+    assert!(from > 4 && changed["from_tick"] == from, "{changed}");
+    // Everybody trains on, over the change.
+    both(from);
+    let text = said(&["table", "describe", name]);
+    assert!(text.contains(&format!("from tick {from} on to")), "{text}");
+    let late = complaint(&["table", "set", name, "--rate", "0.1", "--from", "2"]);
+    assert!(late.contains("can begin at tick"), "{late}");
+    for (words, expected) in [
+        (&["table", "set", name][..], "--local <POLICY>|--rate <RATE>"),
+        (&["table", "set", name, "--local", "spp:2"], "did you mean `ssp`?"),
+        (&["table", "set", "x", "--rate", "1"], "there is no table \"x\""),
+        (&["table", "drop", "x"], "there is no table \"x\""),
+    ] {
+        let error = complaint(words);
+        assert!(error.contains(expected), "{expected:?} in {error}");
+    }
+    assert!(said(&["table", "drop", name]).contains("dropped"));
+    assert!(said(&["table", "list"]).contains("no tables"));
+    let (me, table) = &one;
+    let mut found = vec![0.0_f32; ROWS];
+    let gone = ThreadPark.block_on(me.pull(table, .., &mut found)).unwrap_err().to_string();
+    assert!(gone.contains("dropped"), "{gone}");
 }

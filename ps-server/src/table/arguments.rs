@@ -2,8 +2,10 @@
 
 use archipelago::node::Registry;
 use archipelago::vector::DType;
-use archipelago::{Combine, Hyper, Init, Schedule, TablePolicy, TableSpec, limits};
-use clap::{ArgGroup, Args, Subcommand};
+use archipelago::{
+    Combine, Hyper, Init, Schedule, TableChange, TablePolicy, TableSpec, Tick, limits,
+};
+use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 
 use super::TableError;
 use super::code::{Kind, named};
@@ -27,6 +29,10 @@ pub enum TableCommand {
     List(ListArguments),
     /// Say what a table is, how it behaves and which servers hold it.
     Describe(DescribeArguments),
+    /// Change how a table behaves, and its learning rate, from a tick on.
+    Set(SetArguments),
+    /// Drop a table, whoever uses it: its values are gone.
+    Drop(DropArguments),
 }
 
 /// Options of `table create`.
@@ -117,6 +123,91 @@ pub struct DescribeArguments {
     pub connect: ConnectArguments,
 }
 
+/// Options of `table set`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = SET_NOTES)]
+#[command(group(ArgGroup::new("cluster").required(true).args(["servers"])))]
+#[command(group(ArgGroup::new("change").required(true).multiple(true)
+    .args(["local", "rate", "stash_bytes", "non_finite"])))]
+pub struct SetArguments {
+    /// The table's name.
+    pub name: String,
+    /// The local policy: bsp, ssp:N (staleness N), eventual, ..
+    #[arg(long, value_name = "POLICY")]
+    pub local: Option<String>,
+    /// The learning rate: R, inverse-sqrt:R (R / sqrt(tick)) or linear:FROM:TO:TICKS.
+    #[arg(long, value_name = "RATE", value_parser = schedule, allow_negative_numbers = true)]
+    pub rate: Option<Schedule>,
+    /// Bytes that one server holds of pushes under bsp whose turn has not come.
+    #[arg(long, value_name = "BYTES", allow_negative_numbers = true)]
+    pub stash_bytes: Option<usize>,
+    /// What to do with NaN and infinity in pushes: allow or refuse.
+    #[arg(long, value_enum, value_name = "RULE")]
+    pub non_finite: Option<NonFinite>,
+    /// The first tick that the change holds for. Default: the earliest that no worker can have
+    /// come to.
+    #[arg(long, value_name = "TICK", allow_negative_numbers = true)]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..))]
+    pub from: Option<u64>,
+    /// Print one JSON object instead of the table.
+    #[arg(long)]
+    pub json: bool,
+    /// The cluster.
+    #[command(flatten)]
+    pub connect: ConnectArguments,
+}
+
+/// What becomes of NaN and infinity in pushes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum NonFinite {
+    /// They are applied.
+    Allow,
+    /// The push is refused.
+    Refuse,
+}
+
+/// Options of `table drop`.
+#[derive(Clone, Debug, Args)]
+#[command(group(ArgGroup::new("cluster").required(true).args(["servers"])))]
+pub struct DropArguments {
+    /// The table's name.
+    pub name: String,
+    /// Print one JSON object instead of a line.
+    #[arg(long)]
+    pub json: bool,
+    /// The cluster.
+    #[command(flatten)]
+    pub connect: ConnectArguments,
+}
+
+impl SetArguments {
+    /// The change that the options describe, of a table that has this policy now.
+    pub(super) fn change(
+        &self,
+        policy: &TablePolicy,
+        registry: &Registry,
+    ) -> anyhow::Result<TableChange> {
+        let mut change = TableChange { from: self.from.map(Tick), ..TableChange::default() };
+        let mut policy = policy.clone();
+        if let Some(local) = &self.local {
+            policy.local = named(Kind::Policy, local, registry.policies())?;
+        }
+        if let Some(bytes) = self.stash_bytes {
+            policy.bsp_stash_bytes_max = bytes;
+        }
+        if let Some(rule) = self.non_finite {
+            policy.non_finite = rule == NonFinite::Allow;
+        }
+        if self.local.is_some() || self.stash_bytes.is_some() || self.non_finite.is_some() {
+            change = change.policy(policy);
+        }
+        Ok(match self.rate {
+            Some(rate) => change.hyper(Hyper::rate(rate)),
+            None => change,
+        })
+    }
+}
+
 impl CreateArguments {
     /// The table that the options describe, as far as can be told without a server.
     pub(super) fn described(
@@ -152,6 +243,15 @@ impl CreateArguments {
         Ok((spec, policy, hyper))
     }
 }
+
+const SET_NOTES: &str = "\
+A change holds from one tick on, the same on all servers, and no worker has to be stopped. A change
+of policy is a barrier: nobody goes past its first tick before all have ended the tick before. A
+program that is started again with the table's first policy and rate finds the table as it is.
+
+Example:
+  ps-server table set w --local ssp:2 --rate 0.01 \\
+      --servers 127.0.0.1:7100 --ca ca.pem --certificate operator.pem --key operator.key";
 
 const CREATE_NOTES: &str = "\
 Rules and policies are written NAME, NAME/VERSION or NAME:PARAMETER=VALUE,..; the parameter that

@@ -1,4 +1,4 @@
-//! `table`: tables of a running cluster, created, listed and described.
+//! `table`: tables of a running cluster, created, listed, described, changed and dropped.
 
 mod arguments;
 mod code;
@@ -17,7 +17,8 @@ use archipelago::{Table, transport};
 use archipelago_client::Servers;
 
 pub use self::arguments::{
-    CreateArguments, DescribeArguments, ListArguments, TableArguments, TableCommand,
+    CreateArguments, DescribeArguments, DropArguments, ListArguments, NonFinite, SetArguments,
+    TableArguments, TableCommand,
 };
 pub use self::code::CodeError;
 pub use self::numbers::CombineWord;
@@ -63,6 +64,8 @@ pub(crate) fn run(
         TableCommand::Create(create) => self::create(create, registry, out),
         TableCommand::List(list) => self::list(list, registry, out),
         TableCommand::Describe(describe) => self::describe(describe, registry, out),
+        TableCommand::Set(set) => self::set(set, registry, out),
+        TableCommand::Drop(drop) => drop_one(drop, registry, out),
     }
 }
 
@@ -113,18 +116,47 @@ fn describe(
     out: &mut dyn Write,
 ) -> anyhow::Result<()> {
     let cluster = Cluster::connect(&arguments.connect, registry)?;
-    let tables = cluster.tables()?;
-    let name = &arguments.name;
-    let Some(table) = tables.iter().find(|table| table.name() == name) else {
-        let known: Vec<_> = tables.iter().map(|table| table.name().to_owned()).collect();
-        let nearest = nearest(name, known.iter().map(String::as_str)).map(str::to_owned);
-        return Err(TableError::Unknown { name: name.clone(), nearest, known }.into());
-    };
-    let view = cluster.view(table)?;
+    let view = cluster.view(&cluster.table(&arguments.name)?)?;
     if arguments.json {
         writeln!(out, "{}", serde_json::to_string(&view)?)?;
     } else {
         write!(out, "{}", shown(&view))?;
+    }
+    Ok(())
+}
+
+fn set(arguments: &SetArguments, registry: &Registry, out: &mut dyn Write) -> anyhow::Result<()> {
+    let cluster = Cluster::connect(&arguments.connect, registry)?;
+    let name = &arguments.name;
+    let table = cluster.table(name)?;
+    let change = arguments.change(&table.last_terms().policy, registry)?;
+    let from = ThreadPark.block_on(cluster.session.change_table(name, change))?;
+    let view = cluster.view(&cluster.table(name)?)?;
+    if arguments.json {
+        let mut object = serde_json::to_value(&view)?;
+        object["from"] = from.0.into();
+        writeln!(out, "{object}")?;
+    } else {
+        writeln!(out, "table {name}: changed from tick {from} on")?;
+        write!(out, "{}", shown(&view))?;
+    }
+    Ok(())
+}
+
+fn drop_one(
+    arguments: &DropArguments,
+    registry: &Registry,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
+    let cluster = Cluster::connect(&arguments.connect, registry)?;
+    let name = &arguments.name;
+    // A mistyped name is told with the names that there are.
+    cluster.table(name)?;
+    ThreadPark.block_on(cluster.session.drop_table(name))?;
+    if arguments.json {
+        writeln!(out, "{}", serde_json::json!({ "table": name, "dropped": true }))?;
+    } else {
+        writeln!(out, "table {name}: dropped, its memory is free")?;
     }
     Ok(())
 }
@@ -146,6 +178,16 @@ impl Cluster {
 
     fn tables(&self) -> anyhow::Result<Vec<Table>> {
         Ok(ThreadPark.block_on(self.session.tables())?)
+    }
+
+    fn table(&self, name: &str) -> anyhow::Result<Table> {
+        let mut tables = self.tables()?;
+        let Some(at) = tables.iter().position(|table| table.name() == name) else {
+            let known: Vec<_> = tables.iter().map(|table| table.name().to_owned()).collect();
+            let nearest = nearest(name, known.iter().map(String::as_str)).map(str::to_owned);
+            return Err(TableError::Unknown { name: name.into(), nearest, known }.into());
+        };
+        Ok(tables.swap_remove(at))
     }
 
     fn view(&self, table: &Table) -> anyhow::Result<TableView> {

@@ -3,7 +3,7 @@
 use archipelago::id::ServerId;
 use archipelago::placement::{Assignment, Ring, RingError, SlotGrid};
 use archipelago::spec::TensorSpec;
-use archipelago::{Layout, Table};
+use archipelago::{Layout, Table, Tick};
 use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
 use comfy_table::{CellAlignment, Table as Grid};
 use serde::Serialize;
@@ -26,6 +26,8 @@ pub(super) struct TableView {
     block_elements: u32,
     slots: u32,
     hash: String,
+    /// How it behaves from this tick on; what follows are the last terms that it was given.
+    from_tick: u64,
     local: String,
     rate: String,
     allow_non_finite: bool,
@@ -56,7 +58,8 @@ struct Owner {
 impl TableView {
     /// A table on these servers, which all have the same weight.
     pub(super) fn new(table: &Table, servers: &[(ServerId, String)]) -> Result<Self, RingError> {
-        let (spec, policy) = (table.spec(), table.policy());
+        let (spec, terms) = (table.spec(), table.last_terms());
+        let policy = &terms.policy;
         let weighted: Vec<_> = servers.iter().map(|(server, _)| (*server, 1)).collect();
         let grid = SlotGrid::new(spec);
         let assignment = Assignment::compute(&Ring::new(&weighted)?, table.id(), &grid);
@@ -78,8 +81,9 @@ impl TableView {
             block_elements: spec.block_elements,
             slots: grid.count(),
             hash: format!("{:032x}", spec.hash()),
+            from_tick: terms.from.0,
             local: policy.local.to_string(),
-            rate: schedule_shown(&table.hyper().rate),
+            rate: schedule_shown(&terms.hyper.rate),
             allow_non_finite: policy.non_finite,
             stash_bytes_max: policy.bsp_stash_bytes_max,
             tensors: spec.tensors.iter().map(tensor).collect(),
@@ -113,9 +117,11 @@ pub(super) fn shown(view: &TableView) -> String {
     if view.layout == Layout::Dense.name() {
         lines.push(("block", format!("{} elements", view.block_elements)));
     }
+    lines.extend([("slots", view.slots.to_string()), ("hash", view.hash.clone())]);
+    if view.from_tick > Tick::FIRST.0 {
+        lines.push(("changed", format!("from tick {} on to", view.from_tick)));
+    }
     lines.extend([
-        ("slots", view.slots.to_string()),
-        ("hash", view.hash.clone()),
         ("local", view.local.clone()),
         ("rate", view.rate.clone()),
         ("NaN, infinity", if view.allow_non_finite { "accepted" } else { "refused" }.into()),
