@@ -105,6 +105,19 @@ fn step((me, table): &(RemoteWorker, Table)) {
     });
 }
 
+/// Bytes by class, of five pulls of the table.
+fn counts_bytes(page: &Page) {
+    for class in ["control", "data"] {
+        let frames = "archipelago_frames_queued_bytes_total";
+        let to = |kind| page.value(&format!("{frames}{{kind=\"{kind}\",class=\"{class}\"}}"));
+        assert!(to("worker") > 0.0 && to("server") == 0.0, "{class}");
+    }
+    // Pulls of a table come back as data.
+    let data = "archipelago_frames_queued_bytes_total{kind=\"worker\",class=\"data\"}";
+    let udp = "archipelago_udp_sent_bytes_total{kind=\"worker\"}";
+    assert!(page.value(data) > 5.0 * 4.0 * ROWS as f64 && page.value(udp) > page.value(data));
+}
+
 #[test]
 fn a_paused_worker_shows_as_lag_and_as_waits_with_its_reason() {
     let authority = Authority::new();
@@ -168,15 +181,7 @@ fn a_paused_worker_shows_as_lag_and_as_waits_with_its_reason() {
     // The second round lasted as long as the pause.
     let pause = after.value(&of("waited_seconds_total"));
     assert!(after.value(&format!("{rounds}_sum{{{table}}}")) > 0.0 && pause > 0.0);
-    for class in ["control", "data"] {
-        let frames = "archipelago_frames_queued_bytes_total";
-        let to = |kind| after.value(&format!("{frames}{{kind=\"{kind}\",class=\"{class}\"}}"));
-        assert!(to("worker") > 0.0 && to("server") == 0.0, "{class}");
-    }
-    // Pulls of a table come back as data.
-    let data = "archipelago_frames_queued_bytes_total{kind=\"worker\",class=\"data\"}";
-    let udp = "archipelago_udp_sent_bytes_total{kind=\"worker\"}";
-    assert!(after.value(data) > 5.0 * 4.0 * ROWS as f64 && after.value(udp) > after.value(data));
+    counts_bytes(&after);
 }
 
 #[test]
