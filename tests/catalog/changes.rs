@@ -3,7 +3,9 @@
 use archipelago::check::{Expected, check_all};
 use archipelago::error::{AccessError, Error, SpecError};
 use archipelago::history::{Event, History};
-use archipelago::node::sabotage::{Sabotage, Switch};
+#[cfg(feature = "sabotage")]
+use archipelago::node::sabotage::Sabotage;
+use archipelago::node::sabotage::Switch;
 use archipelago::sim::{Cluster, Fault, LinkProfile, Outcome};
 use archipelago::time::Duration;
 use archipelago::{
@@ -87,6 +89,7 @@ fn a_table_goes_through_any_policies_and_every_law_holds_piece_by_piece() {
 }
 
 #[test]
+#[cfg(feature = "sabotage")]
 fn a_shard_that_changes_a_tick_late_is_noticed() {
     let late = Switch::on(Sabotage::ChangesLate);
     let outcome = through(1, 2, LinkProfile::normal(), late);
