@@ -13,7 +13,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use archipelago::embed::ThreadPark;
-use archipelago::id::{GroupId, Sequence, ServerId, TableId, Tick};
+use archipelago::id::{
+    GroupId, Incarnation, Origin, Rank, Sequence, ServerId, SlotIndex, TableId, Tick,
+};
 use archipelago::node::Registry;
 use archipelago::node::worker::{Park, RemoteWorker, Session, WorkerOptions};
 use archipelago::os::Clock;
@@ -234,6 +236,22 @@ fn what_no_honest_peer_says_costs_its_connection_and_is_told() {
             let reason = farewell(&connection).await;
             assert!(reason.contains(words), "{words:?} in {reason:?}");
         }
+        // A pull where control is.
+        let connection = connect(&endpoint, address).await;
+        let (mut control, _answers) = greet(&connection, 97).await;
+        let (header, slot, own) = (HEADER, SlotIndex(0), None);
+        let rows = PullRows::Keys(Vec::new());
+        say(&mut control, &Message::Pull { table: TableId(0), header, slot, own, rows }).await;
+        let reason = farewell(&connection).await;
+        assert!(reason.contains("on the stream of control"), "{reason:?}");
+        // A stream that is given up.
+        let connection = connect(&endpoint, address).await;
+        let _control = greet(&connection, 98).await;
+        let mut sender = stream(&connection, 1).await;
+        sender.write_all(b"x").await.unwrap();
+        sender.reset(7_u32.into()).unwrap();
+        let reason = farewell(&connection).await;
+        assert!(reason.contains("reset of a stream"), "{reason:?}");
         // A stream of a number that there is not.
         let connection = connect(&endpoint, address).await;
         let _control = greet(&connection, 99).await;
@@ -243,6 +261,13 @@ fn what_no_honest_peer_says_costs_its_connection_and_is_told() {
     });
     scene.unharmed();
 }
+
+const HEADER: Header = Header {
+    origin: Origin { group: GroupId(0), rank: Rank(0), incarnation: Incarnation(1) },
+    sequence: Sequence(1),
+    settled_below: Sequence(1),
+    tick: Tick(1),
+};
 
 /// What is said on a data stream, and what the reason has to name.
 fn broken() -> Vec<(Vec<u8>, &'static str)> {

@@ -3,6 +3,7 @@
 use quinn::{Connection, VarInt};
 use rustls::pki_types::CertificateDer;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
 
 use super::hello::Hello;
 use super::identity::Role;
@@ -13,6 +14,7 @@ use super::stream::{self, Broken};
 use super::tls::Judge;
 use super::{meet, share};
 use crate::error::FrameError;
+use crate::limits;
 use crate::node::{DATA_STREAMS, Peer, Stream};
 use crate::sync::Arc;
 use crate::wire::{self, Message, Pool};
@@ -158,11 +160,15 @@ impl Link {
         self.outbox.level().is_full()
     }
 
-    /// Waits while a worker that has asked for much does not read it. Servers are always heard:
-    /// two processes that hold each other back would wait for ever.
-    async fn held_back(&self, stream: Stream) {
-        if matches!((self.peer, stream), (Peer::Worker(_), Stream::Data(_))) {
-            self.outbox.level().room().await;
+    /// Waits while a worker that has asked for much does not read it, or until it is gone. Servers
+    /// are always heard: two processes that hold each other back would wait for ever.
+    async fn held_back(&self, message: &Message) {
+        let asks = is_data(message) || matches!(message, Message::ListTables { .. });
+        if asks && matches!(self.peer, Peer::Worker(_)) {
+            tokio::select! {
+                () = self.outbox.level().room() => {},
+                _ = self.closed() => {},
+            }
         }
     }
 
@@ -203,7 +209,10 @@ impl Link {
 
 /// Opens a data stream and writes its frames.
 async fn open(link: Arc<Link>, stream: Stream, frames: Outgoing, inbox: Inbox) {
-    let Ok(mut sender) = link.connection.open_uni().await else { return };
+    let Ok(opened) = timeout(limits::PEER_STALL_MAX, link.connection.open_uni()).await else {
+        return link.close(Close::Broken, "has no room for the streams of a connection");
+    };
+    let Ok(mut sender) = opened else { return };
     if stream::begin(&mut sender, stream).await.is_ok() {
         write(link, sender, frames, inbox).await;
     }
@@ -277,6 +286,11 @@ fn allows(role: Role, message: &Message) -> bool {
     creates || role != Role::Operator
 }
 
+/// Whether a message belongs on a stream of data: what it asks for may be large.
+fn is_data(message: &Message) -> bool {
+    matches!(message, Message::Push { .. } | Message::Pull { .. } | Message::Await { .. })
+}
+
 /// Delivers the messages of one stream.
 async fn listen(link: Arc<Link>, stream: Stream, mut receiver: quinn::RecvStream, inbox: Inbox) {
     loop {
@@ -285,8 +299,12 @@ async fn listen(link: Arc<Link>, stream: Stream, mut receiver: quinn::RecvStream
                 return link
                     .close(Close::Refused, "an operator only creates, changes, drops and lists");
             },
+            Ok(Some(message)) if is_data(&message) && stream == Stream::Control => {
+                let field = "pull or push on the stream of control";
+                return give_up(&link, &FrameError::Malformed { field, found: 0 }.into());
+            },
             Ok(Some(message)) => {
-                link.held_back(stream).await;
+                link.held_back(&message).await;
                 let event = Event::Message(Arc::clone(&link), message);
                 if !inbox.deliver(stream, event).await {
                     return;

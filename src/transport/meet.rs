@@ -100,7 +100,12 @@ pub(super) async fn answer_call(
         greet(&mut sender, myself).await.map_err(|error| error.to_string())?;
         Ok::<_, String>(sender)
     };
-    let sender = greeted.await.map_err(unreachable)?;
+    let sender = match timeout_at(until, greeted).await {
+        Err(_elapsed) => {
+            return Err(refuse(&connection, stranger(), "no room for a hello in time".into()));
+        },
+        Ok(greeted) => greeted.map_err(unreachable)?,
+    };
     Ok(Link::start((hello, role), connection, (sender, receiver), inbox))
 }
 

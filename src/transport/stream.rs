@@ -3,7 +3,7 @@
 //! Every stream is unidirectional and begins with one byte, its number: 0 for control, then the
 //! data streams. Control streams go on with a [`Hello`]; then come frames.
 
-use quinn::{RecvStream, SendStream};
+use quinn::{ReadError, RecvStream, SendStream};
 
 use super::hello::{HELLO_BYTES, Hello};
 use crate::error::FrameError;
@@ -68,7 +68,7 @@ pub(super) async fn message(
     match receiver.read(&mut head).await {
         Ok(Some(first)) => read(receiver, &mut head[first..]).await?,
         Ok(None) => return Ok(None),
-        Err(_gone) => return Err(Broken::Connection),
+        Err(error) => return Err(broken(&error)),
     }
     let payload_bytes = wire::payload_bytes(&head)?;
     let frame_bytes = HEADER_BYTES + payload_bytes;
@@ -89,7 +89,7 @@ pub(super) async fn message(
                 let found = payload_bytes - missing;
                 return Err(FrameError::Truncated { expected: payload_bytes, found }.into());
             },
-            Err(_gone) => return Err(Broken::Connection),
+            Err(error) => return Err(broken(&error)),
         }
     }
     Ok(Some(wire::decode_shared(&room.freeze().slice(pad..pad + frame_bytes))?))
@@ -101,10 +101,21 @@ async fn read(receiver: &mut RecvStream, bytes: &mut [u8]) -> Result<(), Broken>
         match receiver.read(&mut bytes[found..]).await {
             Ok(Some(count)) => found += count,
             Ok(None) => return Err(FrameError::Truncated { expected, found }.into()),
-            Err(_gone) => return Err(Broken::Connection),
+            Err(error) => return Err(broken(&error)),
         }
     }
     Ok(())
+}
+
+/// A stream that its sender gives up while its connection goes on is a breach of the protocol.
+fn broken(error: &ReadError) -> Broken {
+    match error {
+        ReadError::Reset(code) => {
+            let found = code.into_inner();
+            FrameError::Malformed { field: "reset of a stream", found }.into()
+        },
+        _ => Broken::Connection,
+    }
 }
 
 fn number_of(stream: Stream) -> u8 {
