@@ -70,9 +70,11 @@ pub(super) struct Pending {
     pub(super) table: TableId,
     /// The group that writes the table; nobody does when `None`.
     pub(super) group: Option<GroupId>,
-    /// Its terms, and those that they replace.
+    /// Its terms.
     pub(super) terms: Terms,
-    pub(super) before: Terms,
+    /// Those that they replace, which every server has held; `None` while another change of the
+    /// table is under way: then it is seen when this one has failed.
+    pub(super) before: Option<Terms>,
 }
 
 impl Catalog {
@@ -117,9 +119,15 @@ impl Catalog {
         self.made.retain(|(from, _), _| *from != peer);
     }
 
-    /// Notes which request has made an entry.
+    /// Notes which entry answers a request, whether it made the entry or found it: asked again, it
+    /// means no other. Of each peer the last `ASKS_MAX` are kept.
     pub(super) fn made(&mut self, by: (Peer, u64), version: CatalogVersion) {
         self.made.insert(by, version);
+        let of_peer = (by.0, 0)..=(by.0, u64::MAX);
+        if self.made.range(of_peer.clone()).count() > limits::ASKS_MAX {
+            let first = self.made.range(of_peer).next().map(|(by, _)| *by);
+            first.and_then(|first| self.made.remove(&first));
+        }
     }
 
     /// The entry that a request has made before.
@@ -147,6 +155,11 @@ impl Catalog {
         let reaches = tick.0.saturating_add(limits::TICKS_PENDING_MAX as u64 + 1);
         let of_group = self.pending.values().filter(|pending| pending.group == Some(group));
         of_group.into_iter().any(|pending| pending.terms.from.0 <= reaches)
+    }
+
+    /// Whether a change of the table is under way.
+    pub(super) fn is_changing(&self, table: TableId) -> bool {
+        self.pending.values().any(|pending| pending.table == table)
     }
 
     /// Whether a table that nobody writes is being changed.

@@ -402,7 +402,11 @@ impl ServerNode {
 
     fn ticked(&mut self, origin: Origin, tick: Tick, tables: &[TickTable]) -> Result<(), Refusal> {
         self.heard(origin);
-        let mut answer = Ok(());
+        // Without any table there is no shard that could tell.
+        let roll = self.rolls.get(&origin.group);
+        let unbelieved =
+            self.tables.is_empty() && !roll.is_some_and(|it| it.believes(origin, tick));
+        let mut answer = if unbelieved { Err(Refusal::UnknownWorker) } else { Ok(()) };
         for (id, held) in &mut self.tables {
             let named = tables.iter().find(|table| table.table == *id);
             let weight = named.and_then(|table| table.weight);

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::id::{Origin, Rank, Tick};
+use crate::limits;
 use crate::spec::{GroupRecord, MemberEnd};
 
 /// A group's record, and how far its members have come.
@@ -26,6 +27,17 @@ impl Roll {
         let named = |origin: &Origin| record.members.iter().any(|member| member.origin == *origin);
         self.heard.retain(|origin, _| named(origin));
         self.fenced.retain(|origin| named(origin));
+    }
+
+    /// Whether a worker can have ended this tick, as far as is known without a shard.
+    pub(super) fn believes(&self, origin: Origin, tick: Tick) -> bool {
+        let mut members = self.record.members.iter();
+        let member = members.find(|member| member.origin == origin);
+        member.is_some_and(|member| {
+            let heard = self.heard.get(&origin).copied().unwrap_or_default();
+            let last = heard.max(member.start.back(1));
+            tick.0 <= last.0.saturating_add(limits::TICKS_PENDING_MAX as u64)
+        })
     }
 
     /// Notes a tick that the shards believe.

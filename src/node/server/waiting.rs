@@ -67,7 +67,10 @@ impl Waiting {
     }
 
     pub(super) fn hold_read(&mut self, read: WaitingRead) {
-        self.reads.insert((read.header.origin, read.header.sequence), read);
+        let place = (read.header.origin, read.header.sequence);
+        let new = self.reads.insert(place, read).is_none() && self.looked_at != Some(place);
+        // One that comes while others are looked at takes nobody's turn.
+        self.marked += usize::from(new && self.marked > 0);
     }
 
     /// Marks all reads to be tried again.

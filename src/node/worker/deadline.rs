@@ -21,8 +21,9 @@ impl RemoteWorker {
     /// which says what it waited for, or, in the middle of a push, [`WaitError::Interrupted`].
     ///
     /// The worker goes on as if the call had not been made, except that what an interrupted push
-    /// names as applied stays: call again, through this worker or another such handle (law 2). A
-    /// handle keeps the worker in its group like the worker itself.
+    /// names as applied stays: call again, through this worker or another such handle (law 2).
+    /// Only [`exchange`](super::Worker::exchange) is three calls in one: when the tick has ended,
+    /// repeat its pull alone. A handle keeps the worker in its group like the worker itself.
     #[must_use]
     pub fn with_deadline(&self, within: Duration) -> Self {
         let since = self.session.time();

@@ -64,7 +64,9 @@ impl ServerNode {
             CatalogRefusal::Described(SpecError::TooEarly { table, earliest, found })
         })?;
         let group = self.tables.get(&table.id()).and_then(|held| held.shard.writer());
-        let (from, before) = (terms.from, table.terms_at(terms.from));
+        let from = terms.from;
+        let settled = self.catalog.as_ref().is_some_and(|it| !it.is_changing(table.id()));
+        let before = settled.then(|| table.terms_at(from));
         let pending = Pending { table: table.id(), group, terms, before };
         Ok((self.begin_change(Some(by), pending)?, from))
     }
@@ -145,11 +147,18 @@ impl ServerNode {
             }
             let held = self.plan.table(pending.table).map(|planned| &planned.table);
             let from = pending.terms.from;
-            if held.is_some_and(|table| table.terms_at(from) == pending.terms) {
-                let terms = Terms { from, ..pending.before.clone() };
-                let before = terms.clone();
-                // Every server has held these terms before.
-                let _held = self.begin_change(None, Pending { terms, before, ..pending });
+            let Some(table) = held.filter(|table| table.terms_at(from) == pending.terms) else {
+                continue;
+            };
+            // Those made before it have been taken back by now where they failed.
+            let before = || table.terms_at(from.back(1));
+            let terms = Terms { from, ..pending.before.clone().unwrap_or_else(before) };
+            if terms == pending.terms {
+                continue;
+            }
+            let before = Some(terms.clone());
+            if let Err(refusal) = self.begin_change(None, Pending { terms, before, ..pending }) {
+                tracing::error!(?refusal, "a change that a server cannot hold stays");
             }
         }
         let withheld = std::mem::take(&mut self.withheld);

@@ -183,6 +183,7 @@ impl ServerNode {
     pub(super) fn promise(&mut self, by: (Peer, u64), version: CatalogVersion, asked: Asked) {
         if let Some(catalog) = &mut self.catalog {
             catalog.wait(by, version, asked);
+            catalog.made(by, version);
         }
         self.settle_entries();
     }
