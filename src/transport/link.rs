@@ -144,11 +144,7 @@ impl Link {
             },
         };
         self.frames.add(stream, outbox::bytes_of(&frame));
-        let place = match stream {
-            Stream::Control => 0,
-            Stream::Data(number) => 1 + (number % DATA_STREAMS) as usize,
-        };
-        let queued = self.outbox.queue(place, frame);
+        let queued = self.outbox.queue(usize::from(stream::number_of(stream)), frame);
         if queued == Queued::Over {
             self.close(Close::Broken, "reads more slowly than it asks");
         }
@@ -164,7 +160,8 @@ impl Link {
     /// are always heard: two processes that hold each other back would wait for ever.
     async fn held_back(&self, message: &Message) {
         let asks = is_data(message) || matches!(message, Message::ListTables { .. });
-        if asks && matches!(self.peer, Peer::Worker(_)) {
+        // Most are not full: nothing is set up to wait for then.
+        if asks && matches!(self.peer, Peer::Worker(_)) && self.is_full() {
             tokio::select! {
                 () = self.outbox.level().room() => {},
                 _ = self.closed() => {},

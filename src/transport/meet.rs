@@ -79,7 +79,7 @@ pub(super) async fn answer_call(
         problem,
     };
     let until = Instant::now() + limits::HANDSHAKE_MAX;
-    let connection = match timeout_at(until, async { incoming.await }).await {
+    let connection = match timeout_at(until, incoming).await {
         Err(_elapsed) => return Err(unreachable("the handshake has not ended in time".into())),
         Ok(connected) => connected.map_err(|error| unreachable(error.to_string()))?,
     };

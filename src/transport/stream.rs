@@ -118,7 +118,8 @@ fn broken(error: &ReadError) -> Broken {
     }
 }
 
-fn number_of(stream: Stream) -> u8 {
+/// The byte that names a stream; also its place among the queues of a link.
+pub(super) fn number_of(stream: Stream) -> u8 {
     match stream {
         Stream::Control => 0,
         Stream::Data(number) => 1 + (number % DATA_STREAMS) as u8,

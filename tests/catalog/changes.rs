@@ -35,6 +35,14 @@ fn course() -> [TableChange; 4] {
     ]
 }
 
+/// A cluster whose size and links follow from the seed, and whose faults end.
+fn calming<'a, R: 'a>(seed: u64) -> Cluster<'a, R> {
+    let links = if seed.is_multiple_of(2) { LinkProfile::normal() } else { LinkProfile::hostile() };
+    let builder = Cluster::builder(seed).servers(1 + seed as u32 % 4).links(links);
+    let builder = builder.fault(Duration::from_secs(3), Fault::Calm);
+    builder.wait_max(Duration::from_secs(60)).build().unwrap()
+}
+
 fn judge(history: &History, seed: u64) {
     let found = check_all(history, &Expected::default());
     let shown: Vec<_> = found.iter().take(5).map(ToString::to_string).collect();
@@ -101,10 +109,7 @@ fn a_shard_that_changes_a_tick_late_is_noticed() {
 #[test]
 fn a_change_in_the_middle_begins_where_nobody_can_be_and_is_found_when_asked_again() {
     for seed in 0..20 {
-        let links = if seed % 2 == 0 { LinkProfile::normal() } else { LinkProfile::hostile() };
-        let builder = Cluster::builder(seed).servers(1 + seed as u32 % 4).links(links);
-        let builder = builder.fault(Duration::from_secs(3), Fault::Calm);
-        let mut cluster = builder.wait_max(Duration::from_secs(60)).build().unwrap();
+        let mut cluster = calming(seed);
         for worker in 0..WORKERS {
             cluster.spawn_session(Duration::ZERO, async move |session| {
                 // A push is worth its rate: what is read tells at which ticks which rate held.
@@ -159,10 +164,7 @@ fn a_change_in_the_middle_begins_where_nobody_can_be_and_is_found_when_asked_aga
 #[test]
 fn a_dropped_table_is_refused_by_name_and_its_name_is_free() {
     for seed in 0..16 {
-        let links = if seed % 2 == 0 { LinkProfile::normal() } else { LinkProfile::hostile() };
-        let builder = Cluster::builder(seed).servers(1 + seed as u32 % 4).links(links);
-        let builder = builder.fault(Duration::from_secs(3), Fault::Calm);
-        let mut cluster = builder.wait_max(Duration::from_secs(60)).build().unwrap();
+        let mut cluster = calming(seed);
         for worker in 0..WORKERS {
             cluster.spawn_session(Duration::ZERO, async move |session| {
                 let ensure = async |session: &archipelago::node::worker::Session| {

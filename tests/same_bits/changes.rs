@@ -12,7 +12,7 @@ use archipelago::sim::{Cluster, LinkProfile};
 use archipelago::time::Duration;
 use archipelago::{Bsp, Hyper, Schedule, Store, TableChange, TablePolicy, Tick};
 
-use crate::{TICKS, WORKERS, training};
+use crate::{TICKS, WORKERS, same_everywhere, training};
 
 /// What changes before anybody trains, and what changes while they do.
 fn changes() -> [TableChange; 3] {
@@ -79,16 +79,7 @@ fn simulated(servers: u32, links: LinkProfile, seed: u64, switch: Switch) -> Vec
 
 #[test]
 fn a_change_at_a_tick_gives_the_same_bits_everywhere() {
-    let one = embedded(1);
-    for count in [1, 2, 3, 5] {
-        assert_eq!(embedded(count), one, "{count} shards");
-        let normal = simulated(count, LinkProfile::normal(), 1, Switch::NONE);
-        assert_eq!(normal, one, "{count} servers, normal links");
-        for seed in 0..3 {
-            let hostile = simulated(count, LinkProfile::hostile(), seed, Switch::NONE);
-            assert_eq!(hostile, one, "{count} servers, hostile links, seed {seed}");
-        }
-    }
+    same_everywhere(embedded, |servers, links, seed| simulated(servers, links, seed, Switch::NONE));
 }
 
 #[test]
