@@ -84,6 +84,9 @@ pub const HANDSHAKES_MAX: usize = 256;
 pub const HANDSHAKES_PER_SECOND_MAX: u32 = 256;
 /// Peers connected to one process.
 pub const PEERS_MAX: usize = 8_192;
+/// Links that one connection carries: nodes of one process. A process with more has more
+/// connections. Also the links that a connection begins in a second, beyond as many in a burst.
+pub const CONNECTION_LINKS_MAX: usize = 64;
 /// Bytes that all peers of a process may take together, as long as they are few enough for
 /// `PEER_SHARE_BYTES_MIN`: received and not read, sent and not acknowledged, waiting to be sent.
 pub const PEERS_BYTES_MAX: usize = 1 << 30;

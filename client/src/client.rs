@@ -2,6 +2,7 @@
 
 use archipelago::node::worker::{Park, Session};
 use archipelago::sync::{Arc, Mutex};
+use archipelago::transport::WorkerProcess;
 
 use crate::{
     Blocking, ClientConfig, GroupId, Hyper, RemoteWorker, Result, Table, TablePolicy, TableSpec,
@@ -12,12 +13,14 @@ use crate::{
 /// Every method takes `&self` and may be called from several threads at once.
 ///
 /// Methods that end in `_blocking` are for plain threads; the others may be awaited in any async
-/// program. Both connect over threads of the library's own. Names of servers are looked up, and
-/// files of credentials read, on the calling thread, whenever a connection is opened.
+/// program. One thread of the library's own and one connection to each server serve all workers of
+/// a client. Names of servers are looked up when it connects; files of credentials are read then
+/// and again for every worker, so that one that was renewed is in use for the next connection.
 #[derive(Debug)]
 pub struct Client {
     config: ClientConfig,
-    /// Connections that no worker uses.
+    process: WorkerProcess,
+    /// A session that no worker has.
     spare: Mutex<Option<Arc<Session>>>,
 }
 
@@ -28,8 +31,9 @@ impl Client {
     /// A server refuses this process or cannot be reached in time; a name does not resolve; the
     /// credentials cannot be read, or are neither a worker's nor an operator's.
     pub async fn connect(config: ClientConfig) -> Result<Self> {
-        let session = config.open().await?;
-        Ok(Self { config, spare: Mutex::new(Some(Arc::new(session))) })
+        let process = config.start()?;
+        let spare = Mutex::new(Some(Arc::new(process.session().await?)));
+        Ok(Self { config, process, spare })
     }
 
     /// As [`connect`](Self::connect), for plain threaded code.
@@ -110,8 +114,7 @@ impl Client {
     /// Takes a place in a group; waits until every server knows of the newcomer. The worker knows
     /// all tables that exist then.
     ///
-    /// It takes over this client's connections when no other worker has, otherwise it opens some
-    /// of its own. They last as long as the worker, also when this client is gone.
+    /// It lives on when this client is gone.
     ///
     /// # Errors
     /// The group is full or unknown, the credentials are an operator's; the deadline came first;
@@ -121,7 +124,7 @@ impl Client {
         let spare = self.spare.lock().take().and_then(Arc::into_inner);
         let session = match spare {
             Some(session) => session,
-            None => self.config.open().await?,
+            None => self.open().await?,
         };
         session.tables().await?;
         session.join(group).await
@@ -135,14 +138,19 @@ impl Client {
         Ok(Blocking::new(ThreadPark.block_on(self.join(group))?, ThreadPark))
     }
 
-    /// Connections to ask over, opened when there are none.
+    /// A session to ask over, opened when there is none.
     async fn session(&self) -> Result<Arc<Session>> {
         let held = self.spare.lock().clone();
         if let Some(session) = held {
             return Ok(session);
         }
-        let opened = Arc::new(self.config.open().await?);
+        let opened = Arc::new(self.open().await?);
         // Whoever was faster has left one already.
         Ok(Arc::clone(self.spare.lock().get_or_insert(opened)))
+    }
+
+    async fn open(&self) -> Result<Session> {
+        self.process.renew(&self.config.credentials()?)?;
+        self.process.session().await
     }
 }

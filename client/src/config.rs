@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use archipelago::error::TransportError;
 use archipelago::limits;
-use archipelago::node::worker::{Session, WorkerOptions};
-use archipelago::transport::{self, WorkerConfig};
+use archipelago::node::worker::WorkerOptions;
+use archipelago::transport::{Credentials, WorkerConfig, WorkerProcess};
 
 use crate::{Pem, Registry, Result, Servers, ServersError};
 
@@ -68,18 +68,22 @@ impl ClientConfig {
         self
     }
 
-    /// Connects to every server.
-    pub(crate) async fn open(&self) -> Result<Session> {
+    /// The process that connects so; names are looked up and files read now.
+    pub(crate) fn start(&self) -> Result<WorkerProcess> {
         let servers = self.servers.resolve().map_err(unresolved)?;
         let options = WorkerOptions { wait_max: self.wait_deadline, ..WorkerOptions::default() };
-        let session = transport::connect(WorkerConfig {
+        WorkerProcess::start(WorkerConfig {
             servers,
             registry: self.registry.clone(),
             credentials: self.credentials.load()?,
             options,
             connect_max: self.connect_deadline,
-        });
-        session.await
+        })
+    }
+
+    /// What the files of credentials hold now.
+    pub(crate) fn credentials(&self) -> Result<Credentials> {
+        Ok(self.credentials.load()?)
     }
 }
 

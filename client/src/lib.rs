@@ -75,9 +75,10 @@
 //!
 //! # Connections
 //!
-//! One [`Client`] is one thread, one socket and one connection to each server: it asks for tables
-//! and groups over them, and the first worker that it joins takes them over. A further worker of
-//! the same client, and what is asked for after the join, opens the like again.
+//! One [`Client`] is one thread, one socket and one connection to each server, for all workers that
+//! it joins and all that it asks; from 64 of them on there is another connection for every 64. What
+//! one worker leaves unread slows the others of its client down: a process that wants them apart
+//! makes several clients.
 
 mod client;
 mod config;

@@ -143,7 +143,7 @@ async fn ask_for_everything(
     let Message::Joined { result: Ok(grant), .. } = hear(&mut answers).await else {
         unreachable!("there is a place");
     };
-    let mut data = stream(&connection, 1).await;
+    let mut data = stream(&connection, (token, 1)).await;
     let (table, grid) = table;
     for number in 0..limits::INFLIGHT_MAX as u64 {
         let slot = grid.slots().nth(number as usize % grid.slots().count()).unwrap();
@@ -206,7 +206,7 @@ fn those_who_say_nothing_are_shown_out_and_those_who_say_too_little_cost_nobody_
         for _ in 0..7 {
             streams.push(idle.open_uni().await.unwrap());
         }
-        let mut half = stream(&idle, 1).await;
+        let mut half = stream(&idle, (1, 1)).await;
         let mut frame = Vec::new();
         let message = Message::Join { group: GroupId(0), token: 1 };
         archipelago::wire::encode(&message, &mut frame).unwrap();
@@ -228,7 +228,7 @@ fn what_no_honest_peer_says_costs_its_connection_and_is_told() {
         for (token, (bytes, words)) in (0..).zip(broken()) {
             let connection = connect(&endpoint, address).await;
             let _control = greet(&connection, token).await;
-            let mut sender = stream(&connection, 1).await;
+            let mut sender = stream(&connection, (token, 1)).await;
             sender.write_all(&bytes).await.unwrap();
             if bytes.is_empty() {
                 sender.finish().unwrap();
@@ -247,7 +247,7 @@ fn what_no_honest_peer_says_costs_its_connection_and_is_told() {
         // A stream that is given up.
         let connection = connect(&endpoint, address).await;
         let _control = greet(&connection, 98).await;
-        let mut sender = stream(&connection, 1).await;
+        let mut sender = stream(&connection, (98, 1)).await;
         sender.write_all(b"x").await.unwrap();
         sender.reset(7_u32.into()).unwrap();
         let reason = farewell(&connection).await;
@@ -255,7 +255,7 @@ fn what_no_honest_peer_says_costs_its_connection_and_is_told() {
         // A stream of a number that there is not.
         let connection = connect(&endpoint, address).await;
         let _control = greet(&connection, 99).await;
-        let _sender = stream(&connection, 200).await;
+        let _sender = stream(&connection, (99, 200)).await;
         let reason = farewell(&connection).await;
         assert!(reason.contains("stream"), "{reason:?}");
     });

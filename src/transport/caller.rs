@@ -1,21 +1,18 @@
-//! Keeps a connection to a server: calls, and calls again when it is gone.
-
-use std::net::SocketAddr;
+//! Keeps a node linked to a server: calls, and calls again when the link is gone.
 
 use quinn::ConnectionError;
 
-use super::link::Inbox;
-use super::meet::{Myself, call, failed};
+use super::dialer::Dialer;
+use super::link::{End, Inbox, Link};
+use super::meet::{Myself, failed, introduce};
 use crate::error::TransportError;
 use crate::limits;
-use crate::node::Peer;
+use crate::sync::Arc;
 
-/// One server to call.
+/// One node, and one server to call.
 #[derive(Debug)]
 pub(super) struct Caller {
-    pub(super) endpoint: quinn::Endpoint,
-    pub(super) address: SocketAddr,
-    pub(super) peer: Peer,
+    pub(super) dialer: Arc<Dialer>,
     pub(super) myself: Myself,
     pub(super) inbox: Inbox,
 }
@@ -23,29 +20,15 @@ pub(super) struct Caller {
 impl Caller {
     /// Calls until nobody listens to the inbox any more; tells `outcome` how each call went. The
     /// wait after a failure doubles, so that a server that comes back is not stormed.
-    pub(super) async fn run(self, outcome: impl FnMut(Result<(), TransportError>)) {
-        self.run_prepared(|_| {}, outcome).await;
-    }
-
-    /// As `run`; `prepare` sees the endpoint before every call.
-    pub(super) async fn run_prepared(
-        self,
-        prepare: impl Fn(&mut quinn::Endpoint),
-        mut outcome: impl FnMut(Result<(), TransportError>),
-    ) {
-        let Self { mut endpoint, address, peer, myself, inbox } = self;
+    pub(super) async fn run(self, mut outcome: impl FnMut(Result<(), TransportError>)) {
         let mut wait = limits::CALL_AGAIN_MIN;
-        while !inbox.is_closed() {
-            prepare(&mut endpoint);
-            match call(&endpoint, address, peer, &myself, &inbox).await {
+        while !self.inbox.is_closed() {
+            match self.call().await {
                 Ok(link) => {
                     outcome(Ok(()));
-                    let why = link.closed().await;
-                    match failed(peer, address, &why) {
-                        refused @ TransportError::Refused { .. } => outcome(Err(refused)),
-                        // This side has refused the other.
-                        _ if why == ConnectionError::LocallyClosed => {},
-                        _ => wait = limits::CALL_AGAIN_MIN,
+                    match self.ended(&link.gone().await) {
+                        Some(error) => outcome(Err(error)),
+                        None => wait = limits::CALL_AGAIN_MIN,
                     }
                 },
                 Err(error) => {
@@ -55,6 +38,28 @@ impl Caller {
             }
             tokio::time::sleep(wait).await;
             wait = limits::CALL_AGAIN_MAX.min(wait * 2);
+        }
+    }
+
+    async fn call(&self) -> Result<Arc<Link>, TransportError> {
+        let attached = self.dialer.attach(self.myself.hello.peer).await?;
+        introduce(attached, self.dialer.peer(), &self.myself, &self.inbox).await
+    }
+
+    /// What the end of a link means; `None` when calling again at once may help.
+    fn ended(&self, end: &End) -> Option<TransportError> {
+        let (peer, address) = (self.dialer.peer(), self.dialer.address());
+        match end {
+            End::Connection(why) => match failed(peer, address, why) {
+                refused @ TransportError::Refused { .. } => Some(refused),
+                // This side has refused the other.
+                gone if *why == ConnectionError::LocallyClosed => Some(gone),
+                _ => None,
+            },
+            End::Link(_) => {
+                let (peer, address) = (peer.to_string(), address.to_string());
+                Some(TransportError::Unreachable { peer, address, problem: end.to_string() })
+            },
         }
     }
 }

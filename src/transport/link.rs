@@ -1,10 +1,19 @@
-//! A connection whose peer has said who it is: streams in both directions.
+//! Two nodes that have said hello to each other: streams in both directions, over a connection
+//! that other nodes of their processes use too.
+//!
+//! A link ends with its connection, or alone: its streams are reset with a code that says why. The
+//! other side answers in kind; until then the side that has ended it reads on.
 
-use quinn::{Connection, VarInt};
+use std::fmt;
+use std::pin::pin;
+
+use quinn::{RecvStream, SendStream, VarInt};
 use rustls::pki_types::CertificateDer;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use super::carrier::{Arrived, Attached, Carrier};
 use super::hello::Hello;
 use super::identity::Role;
 use super::outbox::{self, Ended, Outbox, Outgoing, Queued};
@@ -16,10 +25,10 @@ use super::{meet, share};
 use crate::error::FrameError;
 use crate::limits;
 use crate::node::{DATA_STREAMS, Peer, Stream};
-use crate::sync::Arc;
+use crate::sync::{Arc, Mutex};
 use crate::wire::{self, Message, Pool};
 
-/// Why a connection was closed on purpose.
+/// Why a connection was closed, or a link ended, on purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Close {
     /// The process ends in good order.
@@ -47,6 +56,22 @@ impl Close {
     pub(super) fn of(code: VarInt) -> Option<Self> {
         Self::ALL.into_iter().find(|close| close.code() == code)
     }
+
+    /// Whether it may end a link alone. What else there is concerns the whole process.
+    pub(super) fn ends_link(self) -> bool {
+        matches!(self, Self::Finished | Self::Gone | Self::Busy)
+    }
+
+    fn words(self) -> &'static str {
+        match self {
+            Self::Finished => "it has finished",
+            Self::Gone => "it was dropped without finish",
+            Self::Refused => "it is not who it should be",
+            Self::Broken => "it broke the protocol",
+            Self::Replaced => "a newer connection took its place",
+            Self::Busy => "the process has as many peers as it may",
+        }
+    }
 }
 
 /// What happens on connections, in the order in which the node should hear of it.
@@ -55,7 +80,7 @@ pub(super) enum Event {
     /// A peer is there, on this link.
     Up(Arc<Link>),
     /// The link is gone.
-    Down(Arc<Link>, quinn::ConnectionError),
+    Down(Arc<Link>, End),
     /// A message has arrived.
     Message(Arc<Link>, Message),
     /// The link was full, and has room again.
@@ -91,37 +116,69 @@ impl Inbox {
     }
 }
 
-/// A connection to one peer.
+/// What joins a node of this process to one of another: streams in both directions.
 #[derive(Debug)]
 pub(super) struct Link {
     peer: Peer,
     life: u64,
     /// What its certificate allows.
     role: Role,
-    connection: Connection,
+    /// Names its streams.
+    number: u64,
+    carrier: Arc<Carrier>,
     outbox: Outbox,
     frames: FrameCounts,
+    /// Why it has ended, when its connection has not.
+    ended: Mutex<Option<Close>>,
+    /// Whether nothing of it is left.
+    gone: watch::Sender<bool>,
+    /// What reads and writes, except the reader of control.
+    tasks: Mutex<JoinSet<()>>,
+}
+
+/// The streams of a new link: control in both directions, and what has come before its hello.
+#[derive(Debug)]
+pub(super) struct Begun {
+    pub(super) control: (SendStream, RecvStream),
+    pub(super) early: Vec<Arrived>,
 }
 
 impl Link {
-    /// Takes over a connection on which both sides have said hello, with its control streams;
-    /// starts the tasks that read and write. They end with the connection.
+    /// Takes over a place in a connection on which both sides have said hello; starts the tasks
+    /// that read and write. They end with the link.
     pub(super) fn start(
         (hello, role): (Hello, Role),
-        connection: Connection,
-        control: (quinn::SendStream, quinn::RecvStream),
+        attached: Attached,
+        begun: Begun,
         inbox: &Inbox,
     ) -> Arc<Self> {
         let (outbox, to_control, to_data) = Outbox::new(DATA_STREAMS, share::share_of(1));
-        let (peer, life, frames) = (hello.peer, hello.life, FrameCounts::default());
-        let link = Arc::new(Self { peer, life, role, connection, outbox, frames });
-        let (sender, receiver) = control;
-        tokio::spawn(write(Arc::clone(&link), sender, to_control, inbox.clone()));
+        let link = Arc::new(Self {
+            peer: hello.peer,
+            life: hello.life,
+            role,
+            number: attached.number,
+            carrier: Arc::clone(&attached.carrier),
+            outbox,
+            frames: FrameCounts::default(),
+            ended: Mutex::default(),
+            gone: watch::Sender::new(false),
+            tasks: Mutex::default(),
+        });
+        let Begun { control: (sender, receiver), early } = begun;
+        link.spawn(write(Sending::of(&link, sender), to_control, inbox.clone()));
         for (number, frames) in (0..).zip(to_data) {
-            tokio::spawn(open(Arc::clone(&link), Stream::Data(number), frames, inbox.clone()));
+            link.spawn(open(Arc::clone(&link), Stream::Data(number), frames, inbox.clone()));
         }
-        tokio::spawn(follow(Arc::clone(&link), receiver, inbox.clone()));
+        let follow = follow(Arc::clone(&link), receiver, (early, attached), inbox.clone());
+        tokio::spawn(follow);
         link
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let mut tasks = self.tasks.lock();
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(task);
     }
 
     pub(super) fn peer(&self) -> Peer {
@@ -131,6 +188,11 @@ impl Link {
     /// Which life of the peer it is.
     pub(super) fn life(&self) -> u64 {
         self.life
+    }
+
+    /// Which connection carries it.
+    pub(super) fn carrier(&self) -> &Arc<Carrier> {
+        &self.carrier
     }
 
     /// Queues a message; whether the link has become full by it. A peer that lets too much wait
@@ -143,10 +205,12 @@ impl Link {
                 return false;
             },
         };
-        self.frames.add(stream, outbox::bytes_of(&frame));
+        let bytes = outbox::bytes_of(&frame);
+        self.frames.add(stream, bytes);
+        self.carrier.frames().add(stream, bytes);
         let queued = self.outbox.queue(usize::from(stream::number_of(stream)), frame);
         if queued == Queued::Over {
-            self.close(Close::Broken, "reads more slowly than it asks");
+            self.carrier.close(Close::Broken, "reads more slowly than it asks");
         }
         queued == Queued::Full
     }
@@ -158,33 +222,42 @@ impl Link {
 
     /// Waits while a worker that has asked for much does not read it, or until it is gone. Servers
     /// are always heard: two processes that hold each other back would wait for ever.
-    async fn held_back(&self, message: &Message) {
+    async fn held_back(&self, receiver: &mut RecvStream, message: &Message) -> Result<(), Broken> {
         let asks = is_data(message) || matches!(message, Message::ListTables { .. });
         // Most are not full: nothing is set up to wait for then.
-        if asks && matches!(self.peer, Peer::Worker(_)) && self.is_full() {
-            tokio::select! {
-                () = self.outbox.level().room() => {},
-                _ = self.closed() => {},
-            }
+        if !asks || !matches!(self.peer, Peer::Worker(_)) || !self.is_full() {
+            return Ok(());
+        }
+        tokio::select! {
+            () = self.outbox.level().room() => Ok(()),
+            // While nothing is read, this is how a worker is heard that goes.
+            ended = receiver.received_reset() => match ended {
+                Ok(Some(code)) => Err(stream::reset(code)),
+                Ok(None) => Ok(()),
+                Err(_gone) => Err(Broken::Connection),
+            },
         }
     }
 
-    /// Holds the peer to its share of this process's memory.
-    pub(super) fn limit(&self, bytes: usize) {
-        self.outbox.level().set_mark(bytes);
-        share::limit(&self.connection, bytes);
+    /// Holds the peer to a share of this process's memory: of what waits for it, and of what its
+    /// connection receives and sends.
+    pub(super) fn limit(&self, waiting_bytes: usize, window_bytes: usize) {
+        self.outbox.level().set_mark(waiting_bytes);
+        share::limit(self.carrier.connection(), window_bytes);
     }
 
     /// The certificates that the peer has shown, its own first.
     pub(super) fn certificates(&self) -> Vec<CertificateDer<'static>> {
-        meet::certificates(&self.connection)
+        meet::certificates(self.carrier.connection())
     }
 
-    /// What the connection has counted.
+    /// What the link and its connection have counted.
     pub(super) fn status(&self) -> LinkStatus {
-        let stats = self.connection.stats();
+        let connection = self.carrier.connection();
+        let stats = connection.stats();
         LinkStatus {
             peer: self.peer,
+            connection: connection.stable_id(),
             traffic: self.frames.traffic(stats.udp_tx.bytes, stats.udp_rx.bytes),
             queued_bytes: self.outbox.level().bytes(),
             round_trip: stats.path.rtt,
@@ -193,81 +266,139 @@ impl Link {
         }
     }
 
-    /// Waits for the connection's end; why it ended.
-    pub(super) async fn closed(&self) -> quinn::ConnectionError {
-        self.connection.closed().await
+    /// Ends the link, and not its connection; the peer is told why.
+    pub(super) fn end(&self, why: Close) {
+        self.ended.lock().get_or_insert(why);
+        self.tasks.lock().abort_all();
     }
 
-    /// Ends the connection; the peer is told why.
-    pub(super) fn close(&self, why: Close, reason: &str) {
-        self.connection.close(why.code(), reason.as_bytes());
+    /// Waits until both sides have ended the link, or its connection; why.
+    pub(super) async fn gone(&self) -> End {
+        // The sender is this value's own.
+        drop(self.gone.subscribe().wait_for(|gone| *gone).await);
+        let ended = *self.ended.lock();
+        match ended {
+            Some(why) => End::Link(why),
+            None => End::Connection(self.carrier.connection().closed().await),
+        }
+    }
+}
+
+/// How a link has ended.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum End {
+    /// Alone.
+    Link(Close),
+    /// With its connection.
+    Connection(quinn::ConnectionError),
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Link(why) => f.write_str(why.words()),
+            Self::Connection(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+/// A stream to the peer. When it is dropped because its link ends, the peer is told why.
+struct Sending {
+    link: Arc<Link>,
+    stream: SendStream,
+}
+
+impl Sending {
+    fn of(link: &Arc<Link>, stream: SendStream) -> Self {
+        Self { link: Arc::clone(link), stream }
+    }
+}
+
+impl Drop for Sending {
+    fn drop(&mut self) {
+        let ended = *self.link.ended.lock();
+        if let Some(why) = ended {
+            // A stream that has ended needs no reason.
+            let _ = self.stream.reset(why.code());
+        }
     }
 }
 
 /// Opens a data stream and writes its frames.
 async fn open(link: Arc<Link>, stream: Stream, frames: Outgoing, inbox: Inbox) {
-    let Ok(opened) = timeout(limits::PEER_STALL_MAX, link.connection.open_uni()).await else {
-        return link.close(Close::Broken, "has no room for the streams of a connection");
+    let opened = timeout(limits::PEER_STALL_MAX, link.carrier.connection().open_uni()).await;
+    let Ok(opened) = opened else {
+        return link.carrier.close(Close::Broken, "has no room for the streams of a connection");
     };
-    let Ok(mut sender) = opened else { return };
-    if stream::begin(&mut sender, stream).await.is_ok() {
-        write(link, sender, frames, inbox).await;
+    let Ok(sender) = opened else { return };
+    let mut sending = Sending::of(&link, sender);
+    if stream::begin(&mut sending.stream, (link.number, stream)).await.is_ok() {
+        write(sending, frames, inbox).await;
     }
 }
 
-/// Writes the frames of one stream until the connection ends.
-async fn write(link: Arc<Link>, sender: quinn::SendStream, frames: Outgoing, inbox: Inbox) {
-    let ended = tokio::select! {
-        ended = write_all(&link, sender, frames, &inbox) => ended,
-        _ = link.closed() => Ended::Gone,
-    };
-    if ended == Ended::Stalled {
-        tracing::warn!(peer = %link.peer, "closing the connection: nothing is read");
-        link.close(Close::Broken, "reads nothing of what it has asked for");
-    }
-}
-
-async fn write_all(
-    link: &Arc<Link>,
-    mut sender: quinn::SendStream,
-    mut frames: Outgoing,
-    inbox: &Inbox,
-) -> Ended {
+/// Writes the frames of one stream until the link ends.
+async fn write(mut sending: Sending, mut frames: Outgoing, inbox: Inbox) {
+    let link = Arc::clone(&sending.link);
     while let Some(mut frame) = frames.next().await {
         let bytes = outbox::bytes_of(&frame);
-        let ended = outbox::write_frame(&mut sender, &mut frame).await;
+        let ended = outbox::write_frame(&mut sending.stream, &mut frame).await;
         if frames.settle(bytes) {
             // When nobody takes events any more the process ends.
-            inbox.deliver(Stream::Control, Event::Room(Arc::clone(link))).await;
+            inbox.deliver(Stream::Control, Event::Room(Arc::clone(&link))).await;
         }
-        if let Some(ended) = ended {
-            return ended;
+        match ended {
+            None => {},
+            Some(Ended::Gone) => return,
+            Some(Ended::Stalled) => {
+                tracing::warn!(peer = %link.peer, "closing the connection: nothing is read");
+                let reason = "reads nothing of what it has asked for";
+                return link.carrier.close(Close::Broken, reason);
+            },
         }
     }
-    Ended::Gone
 }
 
-/// Reads all streams of a link until its connection ends.
-async fn follow(link: Arc<Link>, control: quinn::RecvStream, inbox: Inbox) {
-    if !inbox.deliver(Stream::Control, Event::Up(Arc::clone(&link))).await {
-        return;
-    }
-    tokio::spawn(listen(Arc::clone(&link), Stream::Control, control, inbox.clone()));
-    let why = loop {
-        match link.connection.accept_uni().await {
-            Ok(mut receiver) => {
-                let (link, inbox) = (Arc::clone(&link), inbox.clone());
-                tokio::spawn(async move {
-                    match stream::begun(&mut receiver).await {
-                        Ok(stream) => listen(link, stream, receiver, inbox).await,
-                        Err(broken) => give_up(&link, &broken),
-                    }
-                });
-            },
-            Err(why) => break why,
+/// Reads all streams of a link until it ends.
+async fn follow(
+    link: Arc<Link>,
+    control: RecvStream,
+    (early, mut attached): (Vec<Arrived>, Attached),
+    inbox: Inbox,
+) {
+    // When nobody takes it any more, the node is gone, and the link ends below.
+    inbox.deliver(Stream::Control, Event::Up(Arc::clone(&link))).await;
+    early.into_iter().for_each(|arrived| hear(&link, arrived, &inbox));
+    let more = async {
+        while let Some(arrived) = attached.streams.recv().await {
+            hear(&link, arrived, &inbox);
         }
+        // The connection is gone, and control ends with it.
+        std::future::pending().await
     };
-    inbox.deliver(Stream::Control, Event::Down(link, why)).await;
+    let mut listening = pin!(listen(Arc::clone(&link), Stream::Control, control, inbox.clone()));
+    tokio::select! {
+        () = &mut listening => {},
+        () = more => {},
+        () = inbox.control.closed() => {
+            // Its node has ended it, unless it came too late for that.
+            link.end(Close::Gone);
+            listening.await;
+        },
+    }
+    link.tasks.lock().abort_all();
+    drop(attached);
+    link.gone.send_replace(true);
+    inbox.deliver(Stream::Control, Event::Down(Arc::clone(&link), link.gone().await)).await;
+}
+
+/// Starts to read a stream that the peer has opened.
+fn hear(link: &Arc<Link>, (stream, receiver): Arrived, inbox: &Inbox) {
+    if stream == Stream::Control {
+        let field = "second stream of control of a link";
+        return give_up(link, &FrameError::Malformed { field, found: link.number }.into());
+    }
+    link.spawn(listen(Arc::clone(link), stream, receiver, inbox.clone()));
 }
 
 /// Whether a role may say this. What is a worker's and what a server's to say the node knows.
@@ -289,22 +420,24 @@ fn is_data(message: &Message) -> bool {
 }
 
 /// Delivers the messages of one stream.
-async fn listen(link: Arc<Link>, stream: Stream, mut receiver: quinn::RecvStream, inbox: Inbox) {
+async fn listen(link: Arc<Link>, stream: Stream, mut receiver: RecvStream, inbox: Inbox) {
     loop {
         match stream::message(&mut receiver, &inbox.pool).await {
             Ok(Some(message)) if !allows(link.role, &message) => {
-                return link
-                    .close(Close::Refused, "an operator only creates, changes, drops and lists");
+                let reason = "an operator only creates, changes, drops and lists";
+                return link.carrier.close(Close::Refused, reason);
             },
             Ok(Some(message)) if is_data(&message) && stream == Stream::Control => {
                 let field = "pull or push on the stream of control";
                 return give_up(&link, &FrameError::Malformed { field, found: 0 }.into());
             },
             Ok(Some(message)) => {
-                link.held_back(&message).await;
+                if let Err(broken) = link.held_back(&mut receiver, &message).await {
+                    return give_up(&link, &broken);
+                }
                 let event = Event::Message(Arc::clone(&link), message);
                 if !inbox.deliver(stream, event).await {
-                    return;
+                    return until_end(&mut receiver).await;
                 }
             },
             Ok(None) => {
@@ -316,10 +449,19 @@ async fn listen(link: Arc<Link>, stream: Stream, mut receiver: quinn::RecvStream
     }
 }
 
+/// Reads on for nobody: the end of the stream says that the peer has heard of that of the link.
+async fn until_end(receiver: &mut RecvStream) {
+    while let Ok(Some(_)) = receiver.read_chunk(limits::FRAME_BYTES_MAX, true).await {}
+}
+
 fn give_up(link: &Link, broken: &Broken) {
-    if let Broken::Peer(error) = broken {
-        tracing::warn!(peer = %link.peer, %error, "closing the connection");
-        link.close(Close::Broken, &error.to_string());
+    match broken {
+        Broken::Connection => {},
+        Broken::Farewell(why) => link.end(*why),
+        Broken::Peer(error) => {
+            tracing::warn!(peer = %link.peer, %error, "closing the connection");
+            link.carrier.close(Close::Broken, &error.to_string());
+        },
     }
 }
 

@@ -6,12 +6,15 @@ use quinn::{Connection, ConnectionError, RecvStream, SendStream};
 use rustls::pki_types::CertificateDer;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::carrier::{Attached, Carrier, number_of};
 use super::hello::Hello;
 use super::identity::{Identity, Role, role_name};
-use super::link::{Close, Inbox, Link};
+use super::link::{Begun, Close, Inbox, Link};
+use super::refusals::Refusals;
 use super::stream::{self, Broken};
+use super::tally::Tally;
 use crate::error::TransportError;
-use crate::limits;
+use crate::limits::HANDSHAKE_MAX;
 use crate::node::{Peer, Stream};
 use crate::sync::Arc;
 
@@ -22,118 +25,148 @@ pub(super) struct Myself {
     pub(super) dc: String,
 }
 
-/// Calls a server and says hello.
+/// What receives those who call.
+#[derive(Debug)]
+pub(super) struct Host {
+    pub(super) myself: Myself,
+    pub(super) inbox: Inbox,
+    pub(super) refusals: Arc<Refusals>,
+    pub(super) tally: Arc<Tally>,
+}
+
+/// Calls a server.
 pub(super) async fn call(
     endpoint: &quinn::Endpoint,
-    address: SocketAddr,
+    config: quinn::ClientConfig,
+    (expected, address): (Peer, SocketAddr),
+) -> Result<Connection, TransportError> {
+    let connecting = endpoint.connect_with(config, address, &role_name(Role::Server));
+    let connecting =
+        connecting.map_err(|error| unreachable(expected, address, &error.to_string()))?;
+    match timeout(HANDSHAKE_MAX, connecting).await {
+        Err(_elapsed) => Err(unreachable(expected, address, NO_ANSWER)),
+        Ok(Err(error)) => Err(failed(expected, address, &error)),
+        Ok(Ok(connection)) => Ok(connection),
+    }
+}
+
+/// Says hello to a server over a connection to it, for one node of this process.
+pub(super) async fn introduce(
+    mut attached: Attached,
     expected: Peer,
     myself: &Myself,
     inbox: &Inbox,
 ) -> Result<Arc<Link>, TransportError> {
-    let unreachable = |problem: String| TransportError::Unreachable {
-        peer: expected.to_string(),
-        address: address.to_string(),
-        problem,
-    };
-    let connecting = endpoint.connect(address, &role_name(Role::Server));
-    let connecting = connecting.map_err(|error| unreachable(error.to_string()))?;
-    let met = timeout(limits::HANDSHAKE_MAX, async {
-        let connection = connecting.await?;
+    let carrier = Arc::clone(&attached.carrier);
+    let connection = carrier.connection();
+    let address = connection.remote_address();
+    let met = timeout(HANDSHAKE_MAX, async {
         let mut sender = connection.open_uni().await?;
-        if greet(&mut sender, myself).await.is_err() {
+        if greet(&mut sender, attached.number, myself).await.is_err() {
             return Err(connection.closed().await);
         }
-        let answer = answer(&connection).await?;
-        Ok((connection, sender, answer))
+        Ok((sender, answer(connection, &mut attached).await?))
     });
-    let (connection, sender, answer) = match met.await {
-        Err(_elapsed) => return Err(unreachable("no answer to the handshake".into())),
+    let (sender, answer) = match met.await {
+        Err(_elapsed) => return Err(unreachable(expected, address, NO_ANSWER)),
         Ok(Err(error)) => return Err(failed(expected, address, &error)),
         Ok(Ok(met)) => met,
     };
-    let refuse = |reason| refuse(&connection, expected.to_string(), reason);
-    let (hello, receiver) = answer.map_err(|broken| refuse(reason_of(&broken)))?;
-    let checked = check(&connection, myself, hello).and_then(|role| {
-        let (found, expected) = (hello.peer, expected);
-        (found == expected)
-            .then_some(role)
-            .ok_or_else(|| format!("expected {expected}, found {found}"))
-    });
-    match checked {
-        Ok(role) => Ok(Link::start((hello, role), connection, (sender, receiver), inbox)),
-        Err(reason) => Err(refuse(reason)),
+    let refuse = |reason| refuse(connection, expected.to_string(), reason);
+    let (hello, receiver, early) = answer.map_err(|broken| refuse(reason_of(&broken)))?;
+    let role = check(connection, myself, hello).map_err(refuse)?;
+    if hello.peer != expected {
+        return Err(refuse(format!("expected {expected}, found {}", hello.peer)));
     }
+    let begun = Begun { control: (sender, receiver), early };
+    Ok(Link::start((hello, role), attached, begun, inbox))
 }
 
-/// Answers a call.
-pub(super) async fn answer_call(
-    incoming: quinn::Incoming,
-    myself: &Myself,
-    inbox: &Inbox,
-) -> Result<Arc<Link>, TransportError> {
+/// Answers a call; returns when somebody has said hello, or that time is over.
+pub(super) async fn answer_call(incoming: quinn::Incoming, host: &Arc<Host>) {
     let address = incoming.remote_address();
-    let stranger = || format!("somebody at {address}");
     let unreachable = |problem: String| TransportError::Unreachable {
         peer: "somebody".into(),
         address: address.to_string(),
         problem,
     };
-    let until = Instant::now() + limits::HANDSHAKE_MAX;
-    let connection = match timeout_at(until, incoming).await {
-        Err(_elapsed) => return Err(unreachable("the handshake has not ended in time".into())),
-        Ok(connected) => connected.map_err(|error| unreachable(error.to_string()))?,
-    };
-    let (hello, receiver) = match timeout_at(until, answer(&connection)).await {
-        Err(_elapsed) => return Err(refuse(&connection, stranger(), "no hello in time".into())),
-        Ok(Err(error)) => return Err(unreachable(error.to_string())),
-        Ok(Ok(Err(broken))) => return Err(refuse(&connection, stranger(), reason_of(&broken))),
-        Ok(Ok(Ok(said))) => said,
-    };
-    let role = match check(&connection, myself, hello) {
-        Ok(role) => role,
-        Err(reason) => {
-            return Err(refuse(&connection, format!("{} at {address}", hello.peer), reason));
-        },
-    };
-    let greeted = async {
-        let mut sender = connection.open_uni().await.map_err(|error| error.to_string())?;
-        greet(&mut sender, myself).await.map_err(|error| error.to_string())?;
-        Ok::<_, String>(sender)
-    };
-    let sender = match timeout_at(until, greeted).await {
+    match timeout(HANDSHAKE_MAX, incoming).await {
+        Ok(Ok(connection)) => Carrier::called(connection, Arc::clone(host)).used().await,
+        Ok(Err(error)) => host.refusals.tell(&unreachable(error.to_string())),
         Err(_elapsed) => {
-            return Err(refuse(&connection, stranger(), "no room for a hello in time".into()));
+            host.refusals.tell(&unreachable("the handshake has not ended in time".into()));
         },
-        Ok(greeted) => greeted.map_err(unreachable)?,
+    }
+}
+
+/// Hears the hello of a node of a process that has called, and answers it.
+pub(super) async fn welcome(
+    carrier: &Arc<Carrier>,
+    number: u64,
+    mut receiver: RecvStream,
+    host: &Host,
+) -> Result<(), TransportError> {
+    let connection = carrier.connection();
+    let address = connection.remote_address();
+    let refuse_as = |who: String, reason| refuse(connection, format!("{who} at {address}"), reason);
+    let refuse_stranger = |reason: &str| refuse_as("somebody".into(), reason.into());
+    let until = Instant::now() + HANDSHAKE_MAX;
+    let hello = match timeout_at(until, stream::hello(&mut receiver)).await {
+        Err(_elapsed) => return Err(refuse_stranger("no hello in time")),
+        Ok(Err(broken)) => return Err(refuse_stranger(&reason_of(&broken))),
+        Ok(Ok(hello)) => hello,
     };
-    Ok(Link::start((hello, role), connection, (sender, receiver), inbox))
+    let refuse = |reason| refuse_as(hello.peer.to_string(), reason);
+    let role = check(connection, &host.myself, hello).map_err(refuse)?;
+    if number != number_of(hello.peer) {
+        return Err(refuse("its stream of control is another link's".into()));
+    }
+    let greeted = timeout_at(until, async {
+        let mut sender = connection.open_uni().await.map_err(|error| error.to_string())?;
+        greet(&mut sender, number, &host.myself).await.map_err(|error| error.to_string())?;
+        Ok::<_, String>(sender)
+    });
+    let sender = match greeted.await {
+        Err(_elapsed) => return Err(refuse("no room for a hello in time".into())),
+        Ok(greeted) => greeted.map_err(refuse)?,
+    };
+    let attached = carrier.attach(number, hello.peer);
+    let attached =
+        attached.ok_or_else(|| refuse("more links than a connection may have".into()))?;
+    let begun = Begun { control: (sender, receiver), early: Vec::new() };
+    Link::start((hello, role), attached, begun, &host.inbox);
+    Ok(())
 }
 
 /// Opens this side's control stream.
-async fn greet(sender: &mut SendStream, myself: &Myself) -> Result<(), quinn::WriteError> {
-    stream::begin(sender, Stream::Control).await?;
+async fn greet(
+    sender: &mut SendStream,
+    number: u64,
+    myself: &Myself,
+) -> Result<(), quinn::WriteError> {
+    stream::begin(sender, (number, Stream::Control)).await?;
     sender.write_all(&myself.hello.encode()).await
 }
 
-type Answered = Result<(Hello, RecvStream), Broken>;
+type Answered = Result<(Hello, RecvStream, Vec<(Stream, RecvStream)>), Broken>;
 
-/// The other side's control stream and its hello.
-async fn answer(connection: &Connection) -> Result<Answered, ConnectionError> {
-    let mut receiver = connection.accept_uni().await?;
-    let hello = async {
-        let stream = stream::begun(&mut receiver).await?;
-        if stream != Stream::Control {
-            return Err(Broken::Peer(crate::error::FrameError::Malformed {
-                field: "first stream of a connection",
-                found: 1,
-            }));
+/// The other side's control stream and its hello, and the streams of data that came before it.
+async fn answer(
+    connection: &Connection,
+    attached: &mut Attached,
+) -> Result<Answered, ConnectionError> {
+    let mut early = Vec::new();
+    let mut receiver = loop {
+        match attached.streams.recv().await {
+            Some((Stream::Control, receiver)) => break receiver,
+            Some(data) => early.push(data),
+            None => return Err(connection.closed().await),
         }
-        stream::hello(&mut receiver).await
     };
-    match hello.await {
+    match stream::hello(&mut receiver).await {
         Err(Broken::Connection) => Err(connection.closed().await),
         Err(broken) => Ok(Err(broken)),
-        Ok(hello) => Ok(Ok((hello, receiver))),
+        Ok(hello) => Ok(Ok((hello, receiver, early))),
     }
 }
 
@@ -182,9 +215,17 @@ fn refuse(connection: &Connection, peer: String, reason: String) -> TransportErr
     TransportError::Refused { peer, reason }
 }
 
+fn unreachable(peer: Peer, address: SocketAddr, problem: &str) -> TransportError {
+    let (peer, address, problem) = (peer.to_string(), address.to_string(), problem.into());
+    TransportError::Unreachable { peer, address, problem }
+}
+
+const NO_ANSWER: &str = "no answer to the handshake";
+
 fn reason_of(broken: &Broken) -> String {
     match broken {
         Broken::Connection => "the connection ended".into(),
+        Broken::Farewell(_) => "the link ended".into(),
         Broken::Peer(error) => error.to_string(),
     }
 }
@@ -204,11 +245,7 @@ pub(super) fn failed(peer: Peer, address: SocketAddr, error: &ConnectionError) -
         ConnectionError::ConnectionClosed(close) if is_crypto(u64::from(close.error_code)) => {
             refused(error.to_string())
         },
-        _ => TransportError::Unreachable {
-            peer: peer.to_string(),
-            address: address.to_string(),
-            problem: error.to_string(),
-        },
+        _ => unreachable(peer, address, &error.to_string()),
     }
 }
 

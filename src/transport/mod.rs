@@ -1,12 +1,13 @@
 //! Driver 2: servers and workers in processes of their own, over QUIC with mutual TLS.
 //!
-//! A server is [`Server::start`], a worker process [`connect`]: it creates tables and groups over
-//! its session and joins one. All processes are given the same list of servers. The machines are
+//! A server is [`Server::start`], a worker [`connect`]: it creates tables and groups over its
+//! session and joins one. A process of several workers is a [`WorkerProcess`]. All processes are given the same list of servers. The machines are
 //! those of [`node`](crate::node), as in the simulator: this room only moves their messages. It
 //! knows neither policies nor values.
 //!
-//! One connection per pair of processes; every message travels on a stream of its kind (control
-//! ahead of data). Each process has one thread for its socket and its node.
+//! One connection per pair of processes carries a link for every pair of their nodes; every message
+//! travels on a stream of its link and kind (control ahead of data). Each process has one thread
+//! for its socket and its nodes.
 //!
 //! Invariants: I1 nothing is read from a peer before TLS has proved its certificate, and no
 //! message is taken before its role, data centre and list of servers were checked; I2 a
@@ -16,6 +17,8 @@
 //! nothing else happens; I5 no kind of message, and no flood of calls, starves the others.
 
 mod caller;
+mod carrier;
+mod dialer;
 mod hello;
 mod identity;
 mod link;
@@ -30,6 +33,7 @@ mod settings;
 mod share;
 mod status;
 mod stream;
+mod tally;
 mod tls;
 mod worker;
 
@@ -38,7 +42,7 @@ pub use identity::{Identity, Role};
 pub use server::{Server, ServerConfig, ServerHandle};
 pub use status::{Handshakes, KindTraffic, LinkStatus, ServerStatus, TableStatus, Traffic};
 pub use tls::Credentials;
-pub use worker::{Carried, WorkerConfig, connect, connect_counted};
+pub use worker::{WorkerConfig, WorkerProcess, connect};
 
 use crate::error::{Error, Result, TransportError};
 

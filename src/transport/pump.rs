@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use quinn::ConnectionError;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant as Deadline, sleep_until};
 
-use super::link::{Close, Event, Inbox, Link};
+use super::link::{Close, End, Event, Inbox, Link};
 use super::lives::{Lives, Met};
 use super::share::share_of;
-use super::status::{KindTraffic, LinkStatus, TableStatus, Traffic};
+use super::status::{LinkStatus, TableStatus};
 use super::tls::Judge;
 use crate::error::TransportError;
 use crate::id::ServerId;
@@ -31,7 +32,7 @@ pub(super) trait Node {
     /// The next thing to do.
     fn poll(&mut self) -> Output;
     /// Whether the loop should end, and what peers are told then.
-    fn end(&self) -> Option<(Close, &'static str)>;
+    fn end(&self) -> Option<Close>;
     /// Whether it knows of tables, which a server that is started again has lost.
     fn holds(&self) -> bool;
     /// A server was started again.
@@ -46,7 +47,7 @@ pub(super) trait Node {
     }
 }
 
-/// What a loop, its node and its links have counted.
+/// What a loop, its node and its links have counted so far.
 #[derive(Debug)]
 pub(super) struct Counted {
     pub(super) uptime: Duration,
@@ -54,7 +55,6 @@ pub(super) struct Counted {
     pub(super) waiting: usize,
     pub(super) links: Vec<LinkStatus>,
     pub(super) standing: Standing,
-    pub(super) traffic: KindTraffic,
 }
 
 /// A node, its peers, and what waits for it.
@@ -63,14 +63,14 @@ pub(super) struct Pump<N> {
     node: N,
     clock: Clock,
     links: BTreeMap<Peer, Arc<Link>>,
+    /// How many of them each connection carries.
+    carriers: BTreeMap<usize, usize>,
     lives: Lives,
-    /// What each of them may take of this process's memory.
-    share: usize,
+    /// What each of the links, and of the connections, may take of this process's memory.
+    shares: [usize; 2],
     control: mpsc::Receiver<Event>,
     data: mpsc::Receiver<Event>,
     wake_at: Option<Instant>,
-    /// What links have carried that are gone.
-    carried: KindTraffic,
     /// Who is let in; `None` where nobody calls.
     judge: Option<Judge>,
     /// Told when somebody else has left outputs in the node, or when the loop should end.
@@ -82,20 +82,17 @@ impl<N: Node> Pump<N> {
     pub(super) fn new(node: N, clock: Clock, notify: Arc<Notify>) -> (Self, Inbox) {
         let (to_control, control) = mpsc::channel(INBOX_MESSAGES_MAX);
         let (to_data, data) = mpsc::channel(INBOX_MESSAGES_MAX);
-        let (links, lives) = (BTreeMap::new(), Lives::default());
-        let (share, wake_at) = (share_of(0), None);
-        let (carried, judge) = (KindTraffic::default(), None);
         let pump = Self {
             node,
             clock,
-            links,
-            lives,
-            share,
+            links: BTreeMap::new(),
+            carriers: BTreeMap::new(),
+            lives: Lives::default(),
+            shares: [share_of(0); 2],
             control,
             data,
-            wake_at,
-            carried,
-            judge,
+            wake_at: None,
+            judge: None,
             notify,
         };
         (pump, Inbox { control: to_control, data: to_data, pool: Pool::default() })
@@ -107,24 +104,19 @@ impl<N: Node> Pump<N> {
         self
     }
 
-    /// Runs until the node is closed or nobody feeds it any more; the node, and what its links
-    /// have carried.
-    pub(super) async fn run(mut self) -> (N, Traffic) {
+    /// Runs until the node is closed or nobody feeds it any more; the node, and its links, which
+    /// have been told.
+    pub(super) async fn run(mut self) -> (N, Vec<Arc<Link>>) {
         self.run_on().await;
-        let Self { node, links, mut carried, .. } = self;
-        links.values().for_each(|link| carried.add(&link.status()));
-        (node, carried.total())
+        (self.node, self.links.into_values().collect())
     }
 
     async fn run_on(&mut self) {
         let mut in_a_row = 0;
         loop {
             self.carry_out().await;
-            if let Some((why, reason)) = self.node.end() {
-                for link in self.links.values() {
-                    link.close(why, reason);
-                }
-                return;
+            if let Some(why) = self.node.end() {
+                return self.links.values().for_each(|link| link.end(why));
             }
             if in_a_row == CONTROL_IN_A_ROW_MAX {
                 in_a_row = 0;
@@ -187,26 +179,45 @@ impl<N: Node> Pump<N> {
         let peer = link.peer();
         // Its handshake may have begun before the last change.
         if let Some(Err(reason)) = self.judge.as_ref().map(|judge| judge.hear(&link)) {
-            return link.close(Close::Refused, &reason);
+            return link.carrier().close(Close::Refused, &reason);
         }
         if let Err(reason) = self.meet(&link) {
             tracing::warn!(%peer, %reason, "a connection ends");
-            return link.close(Close::Refused, &reason);
+            return link.carrier().close(Close::Refused, &reason);
         }
         if self.links.len() >= PEERS_MAX && !self.links.contains_key(&peer) {
-            return link.close(Close::Busy, "this process has as many peers as it may");
+            return link.end(Close::Busy);
         }
         tracing::info!(%peer, "connected");
         if self.judge.as_ref().is_some_and(|judge| judge.sees_expiry(&link)) {
             tracing::warn!(%peer, "its certificate expires within 7 days: give it a new one");
         }
-        link.limit(self.share);
-        if let Some(older) = self.links.insert(peer, link) {
-            self.carried.add(&older.status());
-            older.close(Close::Replaced, "a newer connection took its place");
-        }
+        self.replace(peer);
+        *self.carriers.entry(carrier_of(&link)).or_default() += 1;
+        let [waiting_bytes, window_bytes] = self.shares;
+        link.limit(waiting_bytes, window_bytes);
+        self.links.insert(peer, link);
         self.share_out();
         self.node.handle(now, Input::PeerUp(peer));
+    }
+
+    /// Takes a link out of those that there are. What is left of it ends with its connection: the
+    /// peer has a newer one.
+    fn replace(&mut self, peer: Peer) {
+        if let Some(older) = self.take(peer) {
+            older.carrier().close(Close::Replaced, "a newer connection took its place");
+        }
+    }
+
+    fn take(&mut self, peer: Peer) -> Option<Arc<Link>> {
+        let link = self.links.remove(&peer)?;
+        let id = carrier_of(&link);
+        let left = self.carriers.get(&id).map_or(0, |links| links - 1);
+        match left {
+            0 => self.carriers.remove(&id),
+            left => self.carriers.insert(id, left),
+        };
+        Some(link)
     }
 
     /// Whether a peer is who it was; the reason why it cannot be let in.
@@ -228,15 +239,14 @@ impl<N: Node> Pump<N> {
         }
     }
 
-    fn on_down(&mut self, now: Instant, link: &Arc<Link>, why: &quinn::ConnectionError) {
+    fn on_down(&mut self, now: Instant, link: &Arc<Link>, why: &End) {
         let peer = link.peer();
         if !self.is_current(link) {
             return;
         }
         tracing::info!(%peer, %why, "disconnected");
-        self.links.remove(&peer);
+        self.take(peer);
         self.share_out();
-        self.carried.add(&link.status());
         // What waits for it costs nothing any more: it goes nowhere.
         self.node.handle(now, Input::PeerRoom(peer));
         // A cut connection is not a lost process: who is silent for too long is.
@@ -245,12 +255,13 @@ impl<N: Node> Pump<N> {
         }
     }
 
-    /// Gives every link its share when their number has changed that.
+    /// Gives every link and connection its share when their number has changed that.
     fn share_out(&mut self) {
-        let share = share_of(self.links.len());
-        if share != self.share {
-            self.share = share;
-            self.links.values().for_each(|link| link.limit(share));
+        let shares = [self.links.len(), self.carriers.len()].map(share_of);
+        if shares != self.shares {
+            self.shares = shares;
+            let [waiting_bytes, window_bytes] = shares;
+            self.links.values().for_each(|link| link.limit(waiting_bytes, window_bytes));
         }
     }
 
@@ -263,9 +274,8 @@ impl<N: Node> Pump<N> {
         for (link, reason) in refused {
             let peer = link.peer();
             tracing::warn!(%peer, %reason, "a connection ends");
-            link.close(Close::Refused, &reason);
-            self.links.remove(&peer);
-            self.carried.add(&link.status());
+            link.carrier().close(Close::Refused, &reason);
+            self.take(peer);
             self.node.handle(now, Input::PeerDown(peer));
         }
         self.judge = Some(judge);
@@ -273,11 +283,9 @@ impl<N: Node> Pump<N> {
 
     fn counted(&self, now: Instant) -> Counted {
         let links: Vec<_> = self.links.values().map(|link| link.status()).collect();
-        let mut traffic = self.carried;
-        links.iter().for_each(|link| traffic.add(link));
         let (tables, waiting) = self.node.tables();
         let (uptime, standing) = (now.since(Instant::EPOCH), self.node.standing(now));
-        Counted { uptime, tables, waiting, links, standing, traffic }
+        Counted { uptime, tables, waiting, links, standing }
     }
 
     fn is_current(&self, link: &Arc<Link>) -> bool {
@@ -315,11 +323,16 @@ fn started_again(server: ServerId) -> String {
 }
 
 /// Whether the peer has said that it will not come back.
-fn is_farewell(why: &quinn::ConnectionError) -> bool {
+fn is_farewell(why: &End) -> bool {
     match why {
-        quinn::ConnectionError::ApplicationClosed(close) => {
+        End::Link(why) => *why == Close::Gone,
+        End::Connection(ConnectionError::ApplicationClosed(close)) => {
             Close::of(close.error_code) == Some(Close::Gone)
         },
-        _ => false,
+        End::Connection(_) => false,
     }
+}
+
+fn carrier_of(link: &Link) -> usize {
+    link.carrier().connection().stable_id()
 }

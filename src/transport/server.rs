@@ -7,14 +7,15 @@ use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::caller::Caller;
+use super::dialer::{Dialer, Dialing};
 use super::hello::Hello;
 use super::identity::{Identity, Role};
-use super::link::{Close, Event, Inbox};
-use super::meet::{Myself, answer_call};
+use super::link::{Close, Event};
+use super::meet::{Host, Myself, answer_call};
 use super::pace::Pace;
 use super::pump::{Node, Pump};
-use super::refusals::Refusals;
 use super::status::{Handshakes, ServerStatus, TableStatus};
+use super::tally::Tally;
 use super::tls::{Credentials, Judge, random};
 use super::{runtime, settings, start_failed};
 use crate::error::{Result, SpecError, TransportError};
@@ -115,10 +116,8 @@ pub struct ServerHandle {
     orders: mpsc::Sender<Event>,
     endpoint: quinn::Endpoint,
     dialing: Dialing,
+    tally: Arc<Tally>,
 }
-
-/// How the next call is made.
-type Dialing = Arc<Mutex<quinn::ClientConfig>>;
 
 impl ServerHandle {
     /// How the server stands, from between two steps of its node; `None` when it has ended.
@@ -133,7 +132,7 @@ impl ServerHandle {
             waiting: counted.waiting,
             standing: counted.standing,
             links: counted.links,
-            traffic: counted.traffic,
+            traffic: self.tally.traffic(),
             handshakes: Handshakes {
                 accepted: calls.accepted_handshakes,
                 refused: calls.refused_handshakes,
@@ -178,9 +177,8 @@ impl Node for Serving {
         self.node.poll()
     }
 
-    fn end(&self) -> Option<(Close, &'static str)> {
-        let asked = self.stop.asked.load(Ordering::Acquire);
-        asked.then_some((Close::Finished, "the server stops"))
+    fn end(&self) -> Option<Close> {
+        self.stop.asked.load(Ordering::Acquire).then_some(Close::Finished)
     }
 
     fn holds(&self) -> bool {
@@ -272,39 +270,39 @@ impl Prepared {
         let Self { node, endpoint, address, clock, identity, judge, dialing, myself, peers } = self;
         let notify = Arc::clone(&stop.notify);
         let (pump, inbox) = Pump::new(Serving { node, stop }, clock, notify);
+        let tally = Arc::<Tally>::default();
         let handle = ServerHandle {
             identity,
             orders: inbox.control.clone(),
             endpoint: endpoint.clone(),
             dialing: Arc::clone(&dialing),
+            tally: Arc::clone(&tally),
         };
         // Whoever started the server may be gone; then it stops at once.
         drop(started.send(Ok((address, handle))));
         for (server, address) in peers {
-            let (endpoint, myself, inbox) = (endpoint.clone(), myself.clone(), inbox.clone());
-            let caller = Caller { endpoint, address, peer: Peer::Server(server), myself, inbox };
-            let dialing = Arc::clone(&dialing);
-            let prepare = move |endpoint: &mut quinn::Endpoint| {
-                endpoint.set_default_client_config(dialing.lock().clone());
-            };
-            tokio::spawn(caller.run_prepared(prepare, |_| {}));
+            let dialer = Dialer::new(&endpoint, &dialing, (Peer::Server(server), address), &tally);
+            let (myself, inbox) = (myself.clone(), inbox.clone());
+            let caller = Caller { dialer: Arc::new(dialer), myself, inbox };
+            tokio::spawn(caller.run(|_| {}));
         }
-        tokio::spawn(answer_calls(endpoint.clone(), myself, inbox));
+        let refusals = Arc::default();
+        let host = Arc::new(Host { myself, inbox, refusals, tally });
+        tokio::spawn(answer_calls(endpoint.clone(), host));
         // As a task: the future that a runtime blocks on is polled by way of its sockets.
         let serving = tokio::spawn(pump.judged(judge).run()).await;
         endpoint.close(Close::Finished.code(), b"the server stops");
         // Long enough for the farewell to leave; a peer that is gone is not waited for.
         let _ = timeout(limits::FAREWELL_MAX, endpoint.wait_idle()).await;
-        serving.ok().map(|(serving, _carried)| serving.node)
+        serving.ok().map(|(serving, _links)| serving.node)
     }
 }
 
 /// Answers calls, as many at a time and as fast as is fair to those who are connected. What comes
 /// faster waits where it costs little, and is refused where there is no room: a caller tries again.
-async fn answer_calls(endpoint: quinn::Endpoint, myself: Myself, inbox: Inbox) {
+async fn answer_calls(endpoint: quinn::Endpoint, host: Arc<Host>) {
     let meetings = Arc::new(Semaphore::new(limits::HANDSHAKES_MAX));
     let mut pace = Pace::new(limits::HANDSHAKES_PER_SECOND_MAX);
-    let refusals = Arc::new(Refusals::default());
     while let Some(incoming) = endpoint.accept().await {
         pace.step().await;
         let Ok(place) = Arc::clone(&meetings).acquire_owned().await else { return };
@@ -315,11 +313,9 @@ async fn answer_calls(endpoint: quinn::Endpoint, myself: Myself, inbox: Inbox) {
             drop(incoming.retry());
             continue;
         }
-        let (myself, inbox, refusals) = (myself.clone(), inbox.clone(), Arc::clone(&refusals));
+        let host = Arc::clone(&host);
         tokio::spawn(async move {
-            if let Err(error) = answer_call(incoming, &myself, &inbox).await {
-                refusals.tell(&error);
-            }
+            answer_call(incoming, &host).await;
             drop(place);
         });
     }

@@ -30,6 +30,8 @@ const DATAGRAM_BYTES_MAX: u16 = 6_500;
 const DATAGRAM_BYTES_MIN: u32 = 1_200;
 /// Pieces of one stream at which quinn closes the connection.
 const STREAM_PIECES_MAX: u32 = 1_024;
+/// Streams that a peer may open: those of all links of its connection.
+const STREAMS_MAX: u32 = limits::CONNECTION_LINKS_MAX as u32 * (1 + DATA_STREAMS);
 /// The kernel's default of 208 KiB loses packets even on loopback.
 const SOCKET_BUFFER_BYTES: usize = 4 << 20;
 /// A peer that is silent for this long is gone. Well below `worker_silence_max`, so that a
@@ -51,20 +53,16 @@ pub(super) fn listen(
     bind: SocketAddr,
     credentials: &Credentials,
 ) -> Result<quinn::Endpoint, TransportError> {
-    endpoint(bind, credentials, Some(server(credentials)?))
+    endpoint(bind, Some(server(credentials)?))
 }
 
 /// A socket that only calls.
-pub(super) fn call_only(
-    bind: SocketAddr,
-    credentials: &Credentials,
-) -> Result<quinn::Endpoint, TransportError> {
-    endpoint(bind, credentials, None)
+pub(super) fn call_only(bind: SocketAddr) -> Result<quinn::Endpoint, TransportError> {
+    endpoint(bind, None)
 }
 
 fn endpoint(
     bind: SocketAddr,
-    credentials: &Credentials,
     server: Option<quinn::ServerConfig>,
 ) -> Result<quinn::Endpoint, TransportError> {
     let mut config = EndpointConfig::default();
@@ -76,9 +74,7 @@ fn endpoint(
         address: bind.to_string(),
         problem: error.to_string(),
     };
-    let mut endpoint = endpoint.map_err(failed)?;
-    endpoint.set_default_client_config(client(credentials)?);
-    Ok(endpoint)
+    endpoint.map_err(failed)
 }
 
 /// How this process answers calls.
@@ -139,7 +135,7 @@ fn connection() -> TransportConfig {
         .stream_receive_window(VarInt::from_u32(STREAM_WINDOW_BYTES))
         .receive_window(VarInt::from_u32(CONNECTION_WINDOW_BYTES))
         .send_window(u64::from(CONNECTION_WINDOW_BYTES))
-        .max_concurrent_uni_streams(VarInt::from_u32(1 + DATA_STREAMS))
+        .max_concurrent_uni_streams(VarInt::from_u32(STREAMS_MAX))
         .max_concurrent_bidi_streams(VarInt::from_u32(0))
         .max_idle_timeout(IdleTimeout::try_from(IDLE_MAX).ok())
         .keep_alive_interval(Some(KEEP_ALIVE))

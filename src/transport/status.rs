@@ -41,12 +41,16 @@ pub struct TableStatus {
     pub rounds: RoundTimes,
 }
 
-/// A connection to one peer.
+/// A link with one peer, and the connection that carries it. Workers of one process have one
+/// connection between them: what was counted at the socket, and the way to the peer, is theirs
+/// together.
 #[derive(Clone, Copy, Debug)]
 pub struct LinkStatus {
     /// Who.
     pub peer: Peer,
-    /// What it has carried so far.
+    /// Links of the same number share a connection.
+    pub connection: usize,
+    /// What it has carried so far: frames of the link, datagrams of its connection.
     pub traffic: Traffic,
     /// Bytes of frames that wait to be sent.
     pub queued_bytes: usize,
@@ -97,15 +101,15 @@ impl KindTraffic {
         total
     }
 
-    pub(super) fn add(&mut self, link: &LinkStatus) {
-        match link.peer {
-            Peer::Server(_) => self.servers.add(link.traffic),
-            Peer::Worker(_) => self.workers.add(link.traffic),
+    pub(super) fn add(&mut self, peer: Peer, traffic: Traffic) {
+        match peer {
+            Peer::Server(_) => self.servers.add(traffic),
+            Peer::Worker(_) => self.workers.add(traffic),
         }
     }
 }
 
-/// Bytes of frames that one link has been given.
+/// Bytes of frames that one link, or all of a connection, have been given.
 #[derive(Debug, Default)]
 pub(super) struct FrameCounts {
     control: AtomicU64,

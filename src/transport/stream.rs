@@ -1,11 +1,13 @@
 //! Frames over QUIC streams.
 //!
-//! Every stream is unidirectional and begins with one byte, its number: 0 for control, then the
-//! data streams. Control streams go on with a [`Hello`]; then come frames.
+//! Every stream is unidirectional and begins with its name: one byte for its number, 0 for control,
+//! then the data streams; and eight, little-endian, for its link: the worker's token, 0 between
+//! servers. Control streams go on with a [`Hello`]; then come frames.
 
-use quinn::{ReadError, RecvStream, SendStream};
+use quinn::{ReadError, RecvStream, SendStream, VarInt};
 
 use super::hello::{HELLO_BYTES, Hello};
+use super::link::Close;
 use crate::error::FrameError;
 use crate::node::{DATA_STREAMS, Stream};
 use crate::wire::{self, HEADER_BYTES, Message, Pool, ROOM_ALIGNMENT};
@@ -18,6 +20,8 @@ const CONTROL_PRIORITY: i32 = 1;
 pub(super) enum Broken {
     /// The connection is gone; its own error says why.
     Connection,
+    /// The peer has ended the link, not the connection.
+    Farewell(Close),
     /// The peer sends what no honest peer sends.
     Peer(FrameError),
 }
@@ -28,25 +32,31 @@ impl From<FrameError> for Broken {
     }
 }
 
-/// Names a new stream to the peer.
+/// Names a new stream of a link to the peer.
 pub(super) async fn begin(
     sender: &mut SendStream,
-    stream: Stream,
+    (link, stream): (u64, Stream),
 ) -> Result<(), quinn::WriteError> {
     if stream == Stream::Control {
         // A stream that has ended needs no priority.
         let _ = sender.set_priority(CONTROL_PRIORITY);
     }
-    sender.write_all(&[number_of(stream)]).await
+    let mut name = [0; NAME_BYTES];
+    name[0] = number_of(stream);
+    name[1..].copy_from_slice(&link.to_le_bytes());
+    sender.write_all(&name).await
 }
 
-/// The name of a stream that the peer has opened.
-pub(super) async fn begun(receiver: &mut RecvStream) -> Result<Stream, Broken> {
+/// The name of a stream that the peer has opened: its link, and which of it it is.
+pub(super) async fn begun(receiver: &mut RecvStream) -> Result<(u64, Stream), Broken> {
     let mut number = [0];
     read(receiver, &mut number).await?;
-    stream_of(number[0]).ok_or_else(|| {
+    let stream = stream_of(number[0]).ok_or_else(|| {
         Broken::Peer(FrameError::Malformed { field: "stream", found: u64::from(number[0]) })
-    })
+    })?;
+    let mut link = [0; NAME_BYTES - 1];
+    read(receiver, &mut link).await?;
+    Ok((u64::from_le_bytes(link), stream))
 }
 
 /// The peer's hello.
@@ -107,14 +117,23 @@ async fn read(receiver: &mut RecvStream, bytes: &mut [u8]) -> Result<(), Broken>
     Ok(())
 }
 
-/// A stream that its sender gives up while its connection goes on is a breach of the protocol.
-fn broken(error: &ReadError) -> Broken {
+/// What it means that a stream has ended before its time.
+pub(super) fn broken(error: &ReadError) -> Broken {
     match error {
-        ReadError::Reset(code) => {
+        ReadError::Reset(code) => reset(*code),
+        _ => Broken::Connection,
+    }
+}
+
+/// A stream that its sender gives up ends its link when it says so by its code. Otherwise it is a
+/// breach of the protocol.
+pub(super) fn reset(code: VarInt) -> Broken {
+    match Close::of(code).filter(|close| close.ends_link()) {
+        Some(close) => Broken::Farewell(close),
+        None => {
             let found = code.into_inner();
             FrameError::Malformed { field: "reset of a stream", found }.into()
         },
-        _ => Broken::Connection,
     }
 }
 
@@ -133,4 +152,6 @@ fn stream_of(number: u8) -> Option<Stream> {
     }
 }
 
+/// Bytes of the name of a stream.
+const NAME_BYTES: usize = 1 + 8;
 const _: () = assert!(DATA_STREAMS < 255);

@@ -1,19 +1,22 @@
-//! A worker process: its node, and the thread that carries its messages.
+//! A process of workers: their nodes, and the thread that carries their messages.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::task::Waker;
 use std::thread;
 
 use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::caller::Caller;
+use super::dialer::{Dialer, Dialing};
 use super::hello::Hello;
-use super::identity::Role;
+use super::identity::{Identity, Role};
 use super::link::Close;
 use super::meet::Myself;
 use super::pump::{Node, Pump};
 use super::status::Traffic;
+use super::tally::Tally;
 use super::tls::{Credentials, random};
 use super::{runtime, settings, start_failed};
 use crate::error::{Result, TransportError};
@@ -40,57 +43,114 @@ pub struct WorkerConfig {
     pub connect_max: Duration,
 }
 
-/// Connects to every server. The connections live on a thread of their own until the worker has
-/// finished or the session is dropped; cut ones are made again. An operator may create tables and
-/// groups, and joins none.
+/// Connects a worker to every server. Its connections are its own, and end when it has finished or
+/// the session is dropped: see [`WorkerProcess`] for several workers.
 ///
 /// # Errors
-/// A server refuses this process, or cannot be reached in time; the credentials are neither a
-/// worker's nor an operator's; no servers, or too many.
+/// Those of [`WorkerProcess::start`] and [`WorkerProcess::session`].
 pub async fn connect(config: WorkerConfig) -> Result<Session> {
-    Ok(connect_counted(config).await?.0)
+    WorkerProcess::start(config)?.session().await
 }
 
-/// As [`connect`]; also what the session's connections have carried, told when they have ended.
+/// A process of workers. All of them use one connection to each server, over one socket, on a
+/// thread of their own; cut connections are made again. They end when this handle and all sessions
+/// are gone.
 ///
-/// # Errors
-/// As there.
-pub async fn connect_counted(mut config: WorkerConfig) -> Result<(Session, Carried)> {
-    let identity = config.credentials.identity();
-    if !matches!(identity.role(), Role::Worker | Role::Operator) {
-        let expected = "a certificate of role worker or operator";
-        let found = identity.to_string();
-        return Err(TransportError::Identity { expected, found }.into());
-    }
-    config.options.joins &= identity.role() == Role::Worker;
-    let clock = Clock::start();
-    let token = random()?;
-    let servers: Vec<_> = config.servers.iter().map(|(server, _)| *server).collect();
-    let plan = Plan::new(&servers, Vec::new(), &[], &config.registry)?;
-    let hello = Hello { peer: Peer::Worker(token), life: token, servers: plan.digest() };
-    let node = WorkerNode::new(plan, token, clock.now(), config.options);
-    let node = Arc::new(Mutex::new(node));
-    let wake = Arc::new(Wake { notify: Arc::default(), clock });
-    let process = Process { node: Arc::clone(&node), wake: Arc::clone(&wake), clock, hello };
-    let (tell, told) = oneshot::channel();
-    let (total, carried) = oneshot::channel();
-    let body = move || process.live(config, tell, total);
-    thread::Builder::new().name("worker".into()).spawn(body).map_err(|e| start_failed(&e))?;
-    // From here on the session's end is the connections' end, also while they are made.
-    let session = Session::new(node, wake);
-    told.await.map_err(|gone| start_failed(&gone))??;
-    Ok((session, Carried(carried)))
+/// The sessions of an operator may create tables and groups, and join none.
+#[derive(Debug)]
+pub struct WorkerProcess {
+    shared: Shared,
+    dialing: Dialing,
+    seats: mpsc::UnboundedSender<Seat>,
+    carried: oneshot::Receiver<Traffic>,
 }
 
-/// What the connections of a session carry.
+/// What the workers of a process have in common.
 #[derive(Debug)]
-pub struct Carried(oneshot::Receiver<Traffic>);
+struct Shared {
+    servers: Vec<ServerId>,
+    registry: Registry,
+    options: WorkerOptions,
+    connect_max: Duration,
+    identity: Identity,
+    clock: Clock,
+}
 
-impl Carried {
-    /// Waits until the connections have ended, after the worker has finished or was dropped: the
-    /// servers have been told then, and the process may end. `None` when there was no connection.
-    pub async fn ended(self) -> Option<Traffic> {
-        self.0.await.ok()
+impl WorkerProcess {
+    /// Starts the thread. Servers are called when the first session wants them.
+    ///
+    /// # Errors
+    /// The credentials are of no use, or neither a worker's nor an operator's.
+    pub fn start(config: WorkerConfig) -> Result<Self> {
+        let WorkerConfig { servers, registry, credentials, mut options, connect_max } = config;
+        let identity = credentials.identity().clone();
+        if !matches!(identity.role(), Role::Worker | Role::Operator) {
+            let expected = "a certificate of role worker or operator";
+            let found = identity.to_string();
+            return Err(TransportError::Identity { expected, found }.into());
+        }
+        options.joins &= identity.role() == Role::Worker;
+        let dialing = Arc::new(Mutex::new(settings::client(&credentials)?));
+        let clock = Clock::start();
+        let numbers = servers.iter().map(|(server, _)| *server).collect();
+        let shared = Shared { servers: numbers, registry, options, connect_max, identity, clock };
+        let (seats, taken) = mpsc::unbounded_channel();
+        let (total, carried) = oneshot::channel();
+        let of_thread = Arc::clone(&dialing);
+        let body = move || live(&servers, &of_thread, taken, total);
+        thread::Builder::new().name("workers".into()).spawn(body).map_err(|e| start_failed(&e))?;
+        Ok(Self { shared, dialing, seats, carried })
+    }
+
+    /// Works by new credentials from the next connection on; those that there are go on.
+    ///
+    /// # Errors
+    /// They are of no use, or of another role or data centre. The old ones stay then.
+    pub fn renew(&self, credentials: &Credentials) -> Result<()> {
+        let (expected, found) = (&self.shared.identity, credentials.identity());
+        if expected != found {
+            let expected = "a certificate of the role and data centre that the process began with";
+            return Err(TransportError::Identity { expected, found: found.to_string() }.into());
+        }
+        *self.dialing.lock() = settings::client(credentials)?;
+        Ok(())
+    }
+
+    /// A session for one more worker, once every server has heard of it.
+    ///
+    /// # Errors
+    /// A server refuses this process, or cannot be reached in time; no socket; no servers, or too
+    /// many.
+    pub async fn session(&self) -> Result<Session> {
+        let Shared { servers, registry, options, connect_max, identity, clock } = &self.shared;
+        let token = random()?;
+        let plan = Plan::new(servers, Vec::new(), &[], registry)?;
+        let hello = Hello { peer: Peer::Worker(token), life: token, servers: plan.digest() };
+        let node = WorkerNode::new(plan, token, clock.now(), *options);
+        let node = Arc::new(Mutex::new(node));
+        let wake = Arc::new(Wake { notify: Arc::default(), clock: *clock });
+        let (tell, told) = oneshot::channel();
+        let seat = Seat {
+            node: Arc::clone(&node),
+            wake: Arc::clone(&wake),
+            myself: Myself { hello, dc: identity.dc().into() },
+            connect_max: *connect_max,
+            connected: tell,
+        };
+        self.seats.send(seat).map_err(|gone| start_failed(&gone))?;
+        // From here on the session's end is that of its links, also while they are made.
+        let session = Session::new(node, wake);
+        told.await.map_err(|gone| start_failed(&gone))??;
+        Ok(session)
+    }
+
+    /// Waits until all connections have ended, after every session has: the servers have been told
+    /// then, and the process may end. What the connections have carried.
+    pub async fn ended(self) -> Traffic {
+        let Self { seats, carried, .. } = self;
+        drop(seats);
+        // A thread that could not begin has carried nothing.
+        carried.await.unwrap_or_default()
     }
 }
 
@@ -111,88 +171,113 @@ impl OutputsWait for Wake {
     }
 }
 
-/// What the thread of a worker works with.
-struct Process {
+/// One worker of the process.
+#[derive(Debug)]
+struct Seat {
     node: Arc<Mutex<WorkerNode>>,
     wake: Arc<Wake>,
-    clock: Clock,
-    hello: Hello,
+    myself: Myself,
+    connect_max: Duration,
+    connected: oneshot::Sender<Result<()>>,
 }
 
-type Connected = oneshot::Sender<Result<()>>;
+type Seats = mpsc::UnboundedReceiver<Seat>;
 
-impl Process {
-    /// The thread's body.
-    fn live(self, config: WorkerConfig, connected: Connected, total: oneshot::Sender<Traffic>) {
-        let prepared = runtime().and_then(|runtime| {
-            let _inside = runtime.enter();
-            let bind = unspecified(&config.servers);
-            Ok((settings::call_only(bind, &config.credentials)?, runtime))
-        });
-        match prepared {
-            Ok((endpoint, runtime)) => {
-                let carried = runtime.block_on(self.run(config, endpoint, connected));
-                // Few want to know.
-                let _ = total.send(carried);
+/// The thread's body.
+fn live(
+    servers: &[(ServerId, SocketAddr)],
+    dialing: &Dialing,
+    mut seats: Seats,
+    total: oneshot::Sender<Traffic>,
+) {
+    let prepared = runtime().and_then(|runtime| {
+        let _inside = runtime.enter();
+        Ok((settings::call_only(unspecified(servers))?, runtime))
+    });
+    match prepared {
+        Ok((endpoint, runtime)) => {
+            let carried = runtime.block_on(run(servers, endpoint, dialing, seats));
+            // Few want to know.
+            let _ = total.send(carried);
+        },
+        Err(error) => {
+            while let Some(seat) = seats.blocking_recv() {
+                // Whoever asked may be gone.
+                drop(seat.connected.send(Err(error.clone())));
+            }
+        },
+    }
+}
+
+/// Serves all workers of the process until the last one is gone.
+async fn run(
+    servers: &[(ServerId, SocketAddr)],
+    endpoint: quinn::Endpoint,
+    dialing: &Dialing,
+    mut seats: Seats,
+) -> Traffic {
+    let tally = Arc::<Tally>::default();
+    let dialer = |(server, address): &(ServerId, SocketAddr)| {
+        Arc::new(Dialer::new(&endpoint, dialing, (Peer::Server(*server), *address), &tally))
+    };
+    let dialers: Vec<_> = servers.iter().map(dialer).collect();
+    let mut taken = JoinSet::new();
+    loop {
+        tokio::select! {
+            seat = seats.recv() => match seat {
+                Some(seat) => drop(taken.spawn(seat.live(dialers.clone()))),
+                None => break,
             },
-            Err(error) => {
-                // Whoever asked is gone.
-                drop(connected.send(Err(error)));
-            },
+            Some(_ended) = taken.join_next() => {},
         }
     }
+    while taken.join_next().await.is_some() {}
+    endpoint.close(Close::Finished.code(), b"the process of workers ends");
+    // Long enough for the farewell to leave.
+    let _ = timeout(limits::FAREWELL_MAX, endpoint.wait_idle()).await;
+    tally.traffic().total()
+}
 
-    async fn run(
-        self,
-        config: WorkerConfig,
-        endpoint: quinn::Endpoint,
-        connected: Connected,
-    ) -> Traffic {
-        let Self { node, wake, clock, hello } = self;
-        let myself = Myself { hello, dc: config.credentials.identity().dc().into() };
+impl Seat {
+    /// Links the node to every server, and drives it until it is closed.
+    async fn live(self, dialers: Vec<Arc<Dialer>>) {
+        let Self { node, wake, myself, connect_max, connected } = self;
         let living = Living(Arc::clone(&node));
-        let (pump, inbox) = Pump::new(living, clock, Arc::clone(&wake.notify));
+        let (pump, inbox) = Pump::new(living, wake.clock, Arc::clone(&wake.notify));
         let (outcome, mut outcomes) = mpsc::unbounded_channel();
-        for (server, address) in &config.servers {
-            let (endpoint, myself, inbox) = (endpoint.clone(), myself.clone(), inbox.clone());
-            let peer = Peer::Server(*server);
-            let caller = Caller { endpoint, address: *address, peer, myself, inbox };
-            let (outcome, server) = (outcome.clone(), *server);
-            tokio::spawn(caller.run(move |result| {
-                // Who listens ends with the runtime, perhaps first.
-                drop(outcome.send((server, result)));
+        let (servers, mut callers) = (dialers.len(), JoinSet::new());
+        for dialer in dialers {
+            let (peer, outcome) = (dialer.peer(), outcome.clone());
+            let caller = Caller { dialer, myself: myself.clone(), inbox: inbox.clone() };
+            callers.spawn(caller.run(move |result| {
+                // Who listens may have ended first.
+                drop(outcome.send((peer, result)));
             }));
         }
         // The pump keeps the inbox open through its callers; this one's copy must not.
-        drop(inbox);
-        let servers = config.servers.len();
-        let connected_to = Living(Arc::clone(&node));
-        let watch = async move {
-            let result = watch(&mut outcomes, servers, config.connect_max).await;
+        drop((inbox, outcome));
+        callers.spawn(async move {
+            let result = watch(&mut outcomes, servers, connect_max).await;
             if result.is_err() {
                 node.lock().close();
                 wake.notify.notify_one();
             }
             // Whoever asked may be gone: then the worker is dropped, and the pump ends by that.
             drop(connected.send(result));
-            // Ends with the runtime.
-            tokio::spawn(heed(outcomes, connected_to));
+            heed(outcomes, Living(node)).await;
+        });
+        let (_, links) = pump.run().await;
+        // Until the servers have answered the farewell, or for as long as that may take.
+        let parted = async {
+            for link in links {
+                link.gone().await;
+            }
         };
-        let pumped = async {
-            // As a task: the future that a runtime blocks on is polled by way of its sockets.
-            let pumped = tokio::spawn(pump.run()).await;
-            // A loop that has panicked takes its counters along.
-            let carried = pumped.map_or_else(|_panic| Traffic::default(), |(_, carried)| carried);
-            endpoint.close(Close::Finished.code(), b"the worker ends");
-            // Long enough for the farewell to leave.
-            let _ = timeout(limits::FAREWELL_MAX, endpoint.wait_idle()).await;
-            carried
-        };
-        tokio::join!(watch, pumped).1
+        let _ = timeout(limits::FAREWELL_MAX, parted).await;
     }
 }
 
-type Outcomes = mpsc::UnboundedReceiver<(ServerId, Result<(), TransportError>)>;
+type Outcomes = mpsc::UnboundedReceiver<(Peer, Result<(), TransportError>)>;
 
 /// Ends the worker's work when a server refuses it later.
 async fn heed(mut outcomes: Outcomes, node: Living) {
@@ -267,12 +352,9 @@ impl Node for Living {
         self.fail(TransportError::Restarted { server });
     }
 
-    fn end(&self) -> Option<(Close, &'static str)> {
+    fn end(&self) -> Option<Close> {
         let node = self.0.lock();
-        node.is_closed().then(|| match node.has_left() {
-            true => (Close::Finished, "the worker has finished"),
-            false => (Close::Gone, "the worker was dropped without finish"),
-        })
+        node.is_closed().then(|| if node.has_left() { Close::Finished } else { Close::Gone })
     }
 }
 

@@ -1,4 +1,4 @@
-//! Training against servers: every worker of this process has its own connections to all of them.
+//! Training against servers: the workers of this process share one connection to each of them.
 
 use std::io::Write;
 
@@ -9,7 +9,7 @@ use archipelago::id::{Incarnation, Rank};
 use archipelago::node::Registry;
 use archipelago::node::worker::{Blocking, Park, RemoteWorker, WorkerOptions};
 use archipelago::time::Duration;
-use archipelago::transport::{self, Carried};
+use archipelago::transport::WorkerProcess;
 use archipelago::{Table, Worker, limits};
 use archipelago_client::Servers;
 use archipelago_workloads::train::read_model;
@@ -62,7 +62,7 @@ pub(crate) struct Served {
     size: u32,
     /// The first worker of this process.
     first: Rank,
-    carried: Vec<Carried>,
+    process: Option<WorkerProcess>,
 }
 
 impl Served {
@@ -77,7 +77,7 @@ impl Served {
             run: String::new(),
             size: 0,
             first: Rank(0),
-            carried: Vec::new(),
+            process: None,
         })
     }
 
@@ -88,19 +88,22 @@ impl Served {
         group: &str,
         size: u32,
     ) -> anyhow::Result<(Vec<Table>, Member<Self>)> {
-        let config = self.connect.config(Registry::built_in(), self.options)?;
+        let process = match self.process.take() {
+            Some(process) => process,
+            None => WorkerProcess::start(self.connect.config(Registry::built_in(), self.options)?)?,
+        };
+        let process = self.process.insert(process);
         let joining = async {
-            let (session, carried) = transport::connect_counted(config).await?;
+            let session = process.session().await?;
             let mut tables = Vec::new();
             for (spec, policy, hyper) in job.tables() {
                 tables.push(session.ensure_table(spec, policy, hyper).await?);
             }
             let group = session.ensure_group(group, size).await?;
-            Ok((session.join(group).await?, tables, carried))
+            Ok((session.join(group).await?, tables))
         };
         let joined = ThreadPark.block_on(self.stop.or(joining))?;
-        let (me, tables, carried) = joined.map_err(|error| self.explained(error))?;
-        self.carried.push(carried);
+        let (me, tables) = joined.map_err(|error| self.explained(error))?;
         Ok((tables, Blocking::new(me, ThreadPark)))
     }
 
@@ -133,15 +136,12 @@ impl Served {
         writeln!(std::io::stderr(), "run {run:?} has {size} workers, here: {listed}")
     }
 
-    /// Waits until what has ended has told the servers; what it has carried.
+    /// Waits until the workers, which have ended, have told the servers; what they have carried.
     fn part(&mut self) -> Counted {
-        let mut counted = Counted::default();
-        for carried in self.carried.drain(..) {
-            let traffic = ThreadPark.block_on(carried.ended()).unwrap_or_default();
-            counted.bytes_up += traffic.sent_bytes;
-            counted.bytes_down += traffic.received_bytes;
-        }
-        counted
+        let Some(process) = self.process.take() else { return Counted::default() };
+        let traffic = ThreadPark.block_on(process.ended());
+        let (bytes_up, bytes_down) = (traffic.sent_bytes, traffic.received_bytes);
+        Counted { bytes_up, bytes_down, ..Counted::default() }
     }
 }
 

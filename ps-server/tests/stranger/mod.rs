@@ -22,6 +22,8 @@ use tokio::sync::oneshot;
 const SERVER_NAME: &str = "server.role.archipelago";
 const PROTOCOL: &[u8] = b"archipelago/1";
 const CONTROL: u8 = 0;
+/// Of a stream: its number, and its link.
+const NAME_BYTES: usize = 1 + 8;
 
 /// What a stranger shows and believes, as PEM texts.
 #[derive(Clone, Debug)]
@@ -62,17 +64,20 @@ pub(crate) async fn connect(endpoint: &Endpoint, to: SocketAddr) -> Connection {
 pub(crate) async fn greet(connection: &Connection, token: u64) -> (SendStream, RecvStream) {
     let plan = Plan::new(&[ServerId(0)], Vec::new(), &[], &Registry::built_in()).unwrap();
     let hello = Hello { peer: Peer::Worker(token), life: token, servers: plan.digest() };
-    let mut sender = stream(connection, CONTROL).await;
+    let mut sender = stream(connection, (token, CONTROL)).await;
     sender.write_all(&hello.encode()).await.unwrap();
     let mut receiver = connection.accept_uni().await.unwrap();
-    receiver.read_exact(&mut [0; 1 + HELLO_BYTES]).await.unwrap();
+    receiver.read_exact(&mut [0; NAME_BYTES + HELLO_BYTES]).await.unwrap();
     (sender, receiver)
 }
 
-/// A stream that names itself.
-pub(crate) async fn stream(connection: &Connection, number: u8) -> SendStream {
+/// A stream that names its link and itself.
+pub(crate) async fn stream(connection: &Connection, (link, number): (u64, u8)) -> SendStream {
     let mut sender = connection.open_uni().await.unwrap();
-    sender.write_all(&[number]).await.unwrap();
+    let mut name = vec![number];
+    name.extend_from_slice(&link.to_le_bytes());
+    assert_eq!(name.len(), NAME_BYTES);
+    sender.write_all(&name).await.unwrap();
     sender
 }
 

@@ -7,9 +7,8 @@ use anyhow::anyhow;
 use archipelago::embed::ThreadPark;
 use archipelago::node::worker::{Park, WorkerOptions};
 use archipelago::rng::Rng;
-use archipelago::{
-    Combine, Hyper, Result, Schedule, Table, TablePolicy, TableSpec, Worker, transport,
-};
+use archipelago::transport::WorkerProcess;
+use archipelago::{Combine, Hyper, Result, Schedule, Table, TablePolicy, TableSpec, Worker};
 use clap::Args;
 use ps_server::{App, ConnectArguments};
 
@@ -36,10 +35,12 @@ pub(crate) struct FitArguments {
 
 /// Trains, and says what the line is.
 pub(crate) fn run(arguments: &FitArguments, app: &App, out: &mut dyn Write) -> anyhow::Result<()> {
+    let config = arguments.connect.config(app.registry().clone(), WorkerOptions::default())?;
+    let process = WorkerProcess::start(config)?;
     let lines = thread::scope(|threads| {
-        let workers: Vec<_> = (0..arguments.workers)
-            .map(|number| threads.spawn(move || work(number, arguments, app)))
-            .collect();
+        let (process, of) = (&process, arguments.workers);
+        let workers: Vec<_> =
+            (0..of).map(|number| threads.spawn(move || work(process, number, of))).collect();
         let ends = workers
             .into_iter()
             .map(|worker| worker.join().map_err(|_panic| anyhow!("a worker has panicked"))?);
@@ -48,16 +49,17 @@ pub(crate) fn run(arguments: &FitArguments, app: &App, out: &mut dyn Write) -> a
     for (number, [slope, offset]) in lines.iter().enumerate() {
         writeln!(out, "worker {number} ends with y = {slope:.2} x + {offset:.2}")?;
     }
+    // The servers hear that its workers are gone before this process is.
+    ThreadPark.block_on(process.ended());
     Ok(())
 }
 
-/// One worker, from its connection to its last tick.
-fn work(number: u32, arguments: &FitArguments, app: &App) -> anyhow::Result<[f32; 2]> {
-    let config = arguments.connect.config(app.registry().clone(), WorkerOptions::default())?;
+/// One worker of so many, from its session to its last tick.
+fn work(process: &WorkerProcess, number: u32, of: u32) -> anyhow::Result<[f32; 2]> {
     let points = points(number);
     Ok(ThreadPark.block_on(async {
-        let session = transport::connect(config).await?;
-        let combine = Combine::WeightedMean { round_weight: f64::from(arguments.workers) };
+        let session = process.session().await?;
+        let combine = Combine::WeightedMean { round_weight: f64::from(of) };
         let line = session
             .ensure_table(
                 TableSpec::dense("line", 2).rule(Nesterov { beta: 0.5 }).combine(combine),
@@ -65,7 +67,7 @@ fn work(number: u32, arguments: &FitArguments, app: &App) -> anyhow::Result<[f32
                 Hyper::rate(Schedule::Constant(0.2)),
             )
             .await?;
-        let group = session.ensure_group("fit", arguments.workers).await?;
+        let group = session.ensure_group("fit", of).await?;
         let me = session.join(group).await?;
         train(&me, &line, &points).await
     })?)
