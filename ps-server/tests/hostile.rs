@@ -5,7 +5,7 @@
 
 #[path = "process/mod.rs"]
 mod process;
-#[path = "stranger/mod.rs"]
+#[path = "../../tests/stranger/mod.rs"]
 mod stranger;
 
 use std::net::SocketAddr;

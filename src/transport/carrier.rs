@@ -199,7 +199,7 @@ async fn bring(
 async fn close_unused(carrier: Arc<Carrier>) {
     let unused = async {
         let mut none = carrier.count.subscribe();
-        let mut end = (Close::Refused, "no hello in time");
+        let mut end = (Close::Refused, "no hello in time, or no room for the answer to it");
         // The sender is the carrier's own.
         let mut some = carrier.count.subscribe();
         while timeout(HANDSHAKE_MAX, some.wait_for(|links| *links > 0)).await.is_ok() {

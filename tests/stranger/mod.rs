@@ -14,7 +14,9 @@ use archipelago::sync::Arc;
 use archipelago::transport::{HELLO_BYTES, Hello};
 use archipelago::wire::{self, HEADER_BYTES, Message};
 use quinn::crypto::rustls::QuicClientConfig;
-use quinn::{ClientConfig, Connection, ConnectionError, Endpoint, RecvStream, SendStream};
+use quinn::{
+    ClientConfig, Connection, ConnectionError, Endpoint, RecvStream, SendStream, TransportConfig,
+};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::sync::oneshot;
@@ -35,6 +37,12 @@ pub(crate) struct Shown {
 
 /// A stranger's endpoint.
 pub(crate) fn endpoint(shown: &Shown) -> Endpoint {
+    let mut endpoint = Endpoint::client((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+    endpoint.set_default_client_config(calling(shown));
+    endpoint
+}
+
+fn calling(shown: &Shown) -> ClientConfig {
     let mut roots = rustls::RootCertStore::empty();
     for root in CertificateDer::pem_slice_iter(shown.authority.as_bytes()) {
         roots.add(root.unwrap()).unwrap();
@@ -49,10 +57,7 @@ pub(crate) fn endpoint(shown: &Shown) -> Endpoint {
         },
     };
     tls.alpn_protocols = vec![PROTOCOL.to_vec()];
-    let mut endpoint = Endpoint::client((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
-    let crypto = QuicClientConfig::try_from(tls).unwrap();
-    endpoint.set_default_client_config(ClientConfig::new(Arc::new(crypto)));
-    endpoint
+    ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).unwrap()))
 }
 
 /// A connection on which TLS has succeeded, and nothing was said.
@@ -60,24 +65,52 @@ pub(crate) async fn connect(endpoint: &Endpoint, to: SocketAddr) -> Connection {
     endpoint.connect(to, SERVER_NAME).unwrap().await.unwrap()
 }
 
+/// The same, with settings of QUIC.
+pub(crate) async fn connect_by(
+    endpoint: &Endpoint,
+    to: SocketAddr,
+    shown: &Shown,
+    settings: TransportConfig,
+) -> Connection {
+    let mut config = calling(shown);
+    config.transport_config(Arc::new(settings));
+    endpoint.connect_with(config, to, SERVER_NAME).unwrap().await.unwrap()
+}
+
 /// Says hello as a worker of a cluster of one server; the control streams, past the hellos.
 pub(crate) async fn greet(connection: &Connection, token: u64) -> (SendStream, RecvStream) {
+    let sender = hello(connection, token).await;
+    let name = name(token, CONTROL);
+    loop {
+        let mut receiver = connection.accept_uni().await.unwrap();
+        let mut found = [0; NAME_BYTES];
+        // Streams of other links are nobody's here.
+        if receiver.read_exact(&mut found).await.is_ok() && found == name {
+            receiver.read_exact(&mut [0; HELLO_BYTES]).await.unwrap();
+            return (sender, receiver);
+        }
+    }
+}
+
+fn name(link: u64, number: u8) -> [u8; NAME_BYTES] {
+    let mut name = [number; NAME_BYTES];
+    name[1..].copy_from_slice(&link.to_le_bytes());
+    name
+}
+
+/// Says hello, and does not hear the answer.
+pub(crate) async fn hello(connection: &Connection, token: u64) -> SendStream {
     let plan = Plan::new(&[ServerId(0)], Vec::new(), &[], &Registry::built_in()).unwrap();
     let hello = Hello { peer: Peer::Worker(token), life: token, servers: plan.digest() };
     let mut sender = stream(connection, (token, CONTROL)).await;
     sender.write_all(&hello.encode()).await.unwrap();
-    let mut receiver = connection.accept_uni().await.unwrap();
-    receiver.read_exact(&mut [0; NAME_BYTES + HELLO_BYTES]).await.unwrap();
-    (sender, receiver)
+    sender
 }
 
 /// A stream that names its link and itself.
 pub(crate) async fn stream(connection: &Connection, (link, number): (u64, u8)) -> SendStream {
     let mut sender = connection.open_uni().await.unwrap();
-    let mut name = vec![number];
-    name.extend_from_slice(&link.to_le_bytes());
-    assert_eq!(name.len(), NAME_BYTES);
-    sender.write_all(&name).await.unwrap();
+    sender.write_all(&name(link, number)).await.unwrap();
     sender
 }
 
