@@ -20,10 +20,13 @@ use quinn::{
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::sync::oneshot;
+use tokio::time::{Duration, timeout};
 
 const SERVER_NAME: &str = "server.role.archipelago";
 const PROTOCOL: &[u8] = b"archipelago/1";
 const CONTROL: u8 = 0;
+/// Beyond a handshake that is waited for in vain.
+const FAREWELL_MAX: Duration = Duration::from_secs(20);
 /// Of a stream: its number, and its link.
 const NAME_BYTES: usize = 1 + 8;
 
@@ -130,9 +133,10 @@ pub(crate) async fn hear(receiver: &mut RecvStream) -> Message {
     wire::decode(&frame).unwrap()
 }
 
-/// Why the other side has closed the connection; waits for it.
+/// Why the other side has closed the connection; waits for it, but not for ever.
 pub(crate) async fn farewell(connection: &Connection) -> String {
-    match connection.closed().await {
+    let closed = timeout(FAREWELL_MAX, connection.closed()).await;
+    match closed.expect("the other side closes the connection") {
         ConnectionError::ApplicationClosed(close) => {
             String::from_utf8_lossy(&close.reason).into_owned()
         },
