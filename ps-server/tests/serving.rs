@@ -98,7 +98,7 @@ fn metrics_health_and_status_follow_what_happens() {
         "archipelago_links{kind=\"worker\"} 1",
         "# TYPE archipelago_udp_sent_bytes_total counter",
         "archipelago_table_memory_bytes{table=\"w\"} ",
-        "archipelago_link_queued_bytes{peer=\"",
+        "archipelago_worker_links_queued_bytes 0\n",
     ] {
         assert!(page.contains(sample), "{sample:?} in {page}");
     }

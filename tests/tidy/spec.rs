@@ -121,10 +121,10 @@ impl Spec {
     }
 }
 
-/// `- **4.2** text` as number and text.
+/// `- **4.2** text` as number and text; `M2` numbers a clause that belongs to no law.
 fn clause_start(line: &str) -> Option<(&str, &str)> {
     let (number, text) = line.strip_prefix("- **")?.split_once("**")?;
-    number.starts_with(|c: char| c.is_ascii_digit()).then_some((number, text))
+    number.ends_with(|c: char| c.is_ascii_digit()).then_some((number, text))
 }
 
 impl Clause {
@@ -253,6 +253,7 @@ mod tests {
         found("- **4.1** text", "needs one of");
         found("- **4.1** text [proved: tests/laws.rs::kept] [planned]", "needs one of");
         found("- **3.1** text [planned]", "stands twice");
+        found("- **M1** text", "clause M1 needs one of");
     }
 
     #[test]

@@ -1,12 +1,16 @@
 //! A strict reader of Prometheus' exposition format, version 0.0.4, with the rules of its naming.
 
 #![expect(clippy::panic, reason = "a test fails by panicking")]
+// Each test file uses a part.
+#![allow(dead_code, reason = "shared by several test files, each of which uses a part")]
 
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What a page holds: the value of every series, by name and labels as written.
 pub(crate) struct Page {
     series: BTreeMap<String, f64>,
+    /// The type of every family.
+    families: BTreeMap<String, String>,
 }
 
 /// One family of a page.
@@ -58,7 +62,29 @@ impl Page {
             assert!(series.insert(name.to_owned(), value).is_none(), "twice: {line}");
         }
         families.iter().for_each(check_family);
-        Self { series }
+        let families = families.into_iter().map(|(name, family)| (name, family.kind)).collect();
+        Self { series, families }
+    }
+
+    /// The names of all families, with their types.
+    pub(crate) fn families(&self) -> &BTreeMap<String, String> {
+        &self.families
+    }
+
+    /// The names of all series, with their labels.
+    pub(crate) fn names(&self) -> BTreeSet<&str> {
+        self.series.keys().map(String::as_str).collect()
+    }
+
+    /// Panics where a counter is lower than on an earlier page, or is there no longer.
+    pub(crate) fn check_follows(&self, before: &Self) {
+        let counts = |name: &str| {
+            let base = name.split('{').next().unwrap_or_default();
+            ["_total", "_bucket", "_sum", "_count"].iter().any(|end| base.ends_with(end))
+        };
+        for (name, value) in before.series.iter().filter(|(name, _)| counts(name)) {
+            assert!(self.value(name) >= *value, "{name} was {value}");
+        }
     }
 
     /// The value of one series.

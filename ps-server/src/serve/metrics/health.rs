@@ -1,10 +1,10 @@
 //! A server in a few figures: what `/healthz` says and `ps-server status` shows.
 
 use archipelago::node::server::{Awaited, GroupStanding, WaitStanding};
-use archipelago::transport::{ServerStatus, TableStatus};
+use archipelago::transport::{LinkStatus, ServerStatus, TableStatus};
 use serde::{Deserialize, Serialize};
 
-use super::kinds;
+use super::links::by_kind;
 use crate::serve::config::Config;
 
 /// A server in a few figures.
@@ -19,11 +19,23 @@ pub(crate) struct Health {
     pub(crate) sent_bytes: u64,
     pub(crate) received_bytes: u64,
     pub(crate) queued_bytes: usize,
+    pub(crate) links: Vec<LinkHealth>,
     pub(crate) requests_waiting: usize,
     pub(crate) waits: Vec<WaitHealth>,
     pub(crate) awaited: Vec<AwaitedHealth>,
     pub(crate) groups: Vec<GroupHealth>,
     pub(crate) tables: Vec<TableHealth>,
+}
+
+/// A connection to a server or to a worker's process.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct LinkHealth {
+    pub(crate) peer: String,
+    pub(crate) sent_bytes: u64,
+    pub(crate) received_bytes: u64,
+    pub(crate) queued_bytes: usize,
+    pub(crate) round_trip_seconds: f64,
+    pub(crate) packets_lost: u64,
 }
 
 /// What requests wait for.
@@ -74,7 +86,7 @@ pub(crate) struct TableHealth {
 impl Health {
     /// Of a server with that configuration.
     pub(in crate::serve) fn new(config: &Config, status: &ServerStatus) -> Self {
-        let (links_to_servers, links_to_workers) = kinds(status);
+        let (to_servers, to_workers) = by_kind(status);
         let (standing, traffic) = (&status.standing, status.traffic.total());
         let awaited = standing.awaited.iter().map(|awaited| {
             let held = standing.groups.iter().find(|group| group.group == awaited.group);
@@ -84,17 +96,31 @@ impl Health {
             server: config.server.0,
             address: config.advertise.clone(),
             uptime_seconds: status.uptime.as_secs_f64(),
-            links_to_servers,
+            links_to_servers: to_servers.len(),
             servers_expected: config.servers.numbers().len() - 1,
-            links_to_workers,
+            links_to_workers: to_workers.len(),
             sent_bytes: traffic.sent_bytes,
             received_bytes: traffic.received_bytes,
             queued_bytes: status.links.iter().map(|link| link.queued_bytes).sum(),
+            links: status.links.iter().map(LinkHealth::new).collect(),
             requests_waiting: status.waiting,
             waits: standing.waits.iter().map(WaitHealth::new).collect(),
             awaited: awaited.collect(),
             groups: standing.groups.iter().map(GroupHealth::new).collect(),
             tables: status.tables.iter().map(TableHealth::new).collect(),
+        }
+    }
+}
+
+impl LinkHealth {
+    fn new(link: &LinkStatus) -> Self {
+        Self {
+            peer: link.peer.to_string(),
+            sent_bytes: link.traffic.sent_bytes,
+            received_bytes: link.traffic.received_bytes,
+            queued_bytes: link.queued_bytes,
+            round_trip_seconds: link.round_trip.as_secs_f64(),
+            packets_lost: link.packets_lost,
         }
     }
 }

@@ -1,18 +1,19 @@
 //! A server's counters as Prometheus reads them.
 //!
-//! Labels are bounded: reasons, kinds and classes are few; names of tables and groups are as many
-//! as there are; a group shows its first `RANKS_MAX` workers, and its largest lag whatever its
-//! size.
+//! Labels are bounded: reasons, kinds and classes are few; servers, and names of tables and groups,
+//! are as many as there are; a group shows its first `RANKS_MAX` workers, by rank, and its largest
+//! lag whatever its size.
 
 mod health;
+mod links;
 mod page;
 
-use archipelago::node::Peer;
 use archipelago::node::server::{GroupStanding, WaitStanding};
 use archipelago::node::shard::ShardStats;
 use archipelago::transport::{ServerStatus, TableStatus, Traffic};
 
 pub(crate) use self::health::Health;
+use self::links::links;
 use self::page::Page;
 
 /// Workers of one group with a series of their own.
@@ -84,6 +85,7 @@ pub(super) fn page(status: &ServerStatus) -> String {
     }
     groups(&mut page, &status.standing.groups);
     links(&mut page, status);
+    calls(&mut page, status);
     traffic(&mut page, status);
     tables(&mut page, &status.tables);
     page.finish()
@@ -107,11 +109,7 @@ fn groups(page: &mut Page, groups: &[GroupStanding]) {
     }
 }
 
-fn links(page: &mut Page, status: &ServerStatus) {
-    page.family("links", "gauge", "Connections to peers of this kind.");
-    let (servers, workers) = kinds(status);
-    page.sample("links", &[("kind", "server")], servers as f64);
-    page.sample("links", &[("kind", "worker")], workers as f64);
+fn calls(page: &mut Page, status: &ServerStatus) {
     page.family("handshakes_total", "counter", "Calls by what became of them.");
     let calls = status.handshakes;
     for (outcome, count) in
@@ -119,22 +117,6 @@ fn links(page: &mut Page, status: &ServerStatus) {
     {
         page.sample("handshakes_total", &[("outcome", outcome)], count as f64);
     }
-    let peers: Vec<_> = status.links.iter().map(|link| link.peer.to_string()).collect();
-    let mut each = |name: &str, kind: &str, help: &str, values: &mut dyn Iterator<Item = f64>| {
-        page.family(name, kind, help);
-        for (peer, value) in peers.iter().zip(values) {
-            page.sample(name, &[("peer", peer)], value);
-        }
-    };
-    let links = || status.links.iter();
-    let help = "Bytes that wait to be sent to the peer.";
-    each("link_queued_bytes", "gauge", help, &mut links().map(|link| link.queued_bytes as f64));
-    let help = "Estimated time to the peer and back.";
-    let round_trips = &mut links().map(|link| link.round_trip.as_secs_f64());
-    each("link_round_trip_seconds", "gauge", help, round_trips);
-    let help = "Packets lost on the way to the peer.";
-    let lost = &mut links().map(|link| link.packets_lost as f64);
-    each("link_packets_lost_total", "counter", help, lost);
 }
 
 /// Links that have ended are included.
@@ -173,10 +155,4 @@ fn tables(page: &mut Page, tables: &[TableStatus]) {
     for table in tables {
         page.histogram("table_round_seconds", &[("table", &table.name)], &table.rounds);
     }
-}
-
-/// Links to servers and to workers.
-fn kinds(status: &ServerStatus) -> (usize, usize) {
-    let servers = status.links.iter().filter(|link| matches!(link.peer, Peer::Server(_))).count();
-    (servers, status.links.len() - servers)
 }
