@@ -32,8 +32,8 @@ pub use serve::{
 };
 pub use status::StatusArguments;
 pub use table::{
-    CodeError, CombineWord, CreateArguments, DescribeArguments, DropArguments, ListArguments,
-    NonFinite, SetArguments, TableArguments, TableCommand, TableError,
+    ClusterArguments, CodeError, CombineWord, CreateArguments, NamedArguments, NonFinite,
+    SetArguments, TableArguments, TableCommand, TableError,
 };
 #[cfg(feature = "workloads")]
 pub use workload::{DemoArguments, Local, ModelKind, ServedArguments, Stopped, TrainArguments};

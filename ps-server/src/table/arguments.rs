@@ -26,19 +26,18 @@ pub enum TableCommand {
     /// Create a table, or find that it is there and the same.
     Create(CreateArguments),
     /// List all tables.
-    List(ListArguments),
+    List(ClusterArguments),
     /// Say what a table is, how it behaves and which servers hold it.
-    Describe(DescribeArguments),
+    Describe(NamedArguments),
     /// Change how a table behaves, and its learning rate, from a tick on.
     Set(SetArguments),
     /// Drop a table, whoever uses it: its values are gone.
-    Drop(DropArguments),
+    Drop(NamedArguments),
 }
 
 /// Options of `table create`.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = CREATE_NOTES)]
-#[command(group(ArgGroup::new("cluster").required(true).args(["servers"])))]
 #[command(group(ArgGroup::new("layout").required(true).args(["dense", "sparse"])))]
 pub struct CreateArguments {
     /// The table's name.
@@ -89,7 +88,16 @@ pub struct CreateArguments {
     /// Accept NaN and infinity in pushes.
     #[arg(long)]
     pub allow_non_finite: bool,
-    /// Print one JSON object instead of the table.
+    /// The cluster.
+    #[command(flatten)]
+    pub cluster: ClusterArguments,
+}
+
+/// Options of all that `table` can do.
+#[derive(Clone, Debug, Args)]
+#[command(group(ArgGroup::new("cluster").required(true).args(["servers"])))]
+pub struct ClusterArguments {
+    /// Print JSON, one object per table, instead of text.
     #[arg(long)]
     pub json: bool,
     /// The cluster.
@@ -97,36 +105,19 @@ pub struct CreateArguments {
     pub connect: ConnectArguments,
 }
 
-/// Options of `table list`.
+/// Options of `table describe` and `table drop`.
 #[derive(Clone, Debug, Args)]
-#[command(group(ArgGroup::new("cluster").required(true).args(["servers"])))]
-pub struct ListArguments {
-    /// Print one JSON object per table instead of the list.
-    #[arg(long)]
-    pub json: bool,
-    /// The cluster.
-    #[command(flatten)]
-    pub connect: ConnectArguments,
-}
-
-/// Options of `table describe`.
-#[derive(Clone, Debug, Args)]
-#[command(group(ArgGroup::new("cluster").required(true).args(["servers"])))]
-pub struct DescribeArguments {
+pub struct NamedArguments {
     /// The table's name.
     pub name: String,
-    /// Print one JSON object instead of the table.
-    #[arg(long)]
-    pub json: bool,
     /// The cluster.
     #[command(flatten)]
-    pub connect: ConnectArguments,
+    pub cluster: ClusterArguments,
 }
 
 /// Options of `table set`.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = SET_NOTES)]
-#[command(group(ArgGroup::new("cluster").required(true).args(["servers"])))]
 #[command(group(ArgGroup::new("change").required(true).multiple(true)
     .args(["local", "rate", "stash_bytes", "non_finite"])))]
 pub struct SetArguments {
@@ -149,12 +140,9 @@ pub struct SetArguments {
     #[arg(long, value_name = "TICK", allow_negative_numbers = true)]
     #[arg(value_parser = clap::value_parser!(u64).range(1..))]
     pub from: Option<u64>,
-    /// Print one JSON object instead of the table.
-    #[arg(long)]
-    pub json: bool,
     /// The cluster.
     #[command(flatten)]
-    pub connect: ConnectArguments,
+    pub cluster: ClusterArguments,
 }
 
 /// What becomes of NaN and infinity in pushes.
@@ -164,20 +152,6 @@ pub enum NonFinite {
     Allow,
     /// The push is refused.
     Refuse,
-}
-
-/// Options of `table drop`.
-#[derive(Clone, Debug, Args)]
-#[command(group(ArgGroup::new("cluster").required(true).args(["servers"])))]
-pub struct DropArguments {
-    /// The table's name.
-    pub name: String,
-    /// Print one JSON object instead of a line.
-    #[arg(long)]
-    pub json: bool,
-    /// The cluster.
-    #[command(flatten)]
-    pub connect: ConnectArguments,
 }
 
 impl SetArguments {

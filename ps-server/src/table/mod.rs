@@ -17,8 +17,8 @@ use archipelago::{Table, transport};
 use archipelago_client::Servers;
 
 pub use self::arguments::{
-    CreateArguments, DescribeArguments, DropArguments, ListArguments, NonFinite, SetArguments,
-    TableArguments, TableCommand,
+    ClusterArguments, CreateArguments, NamedArguments, NonFinite, SetArguments, TableArguments,
+    TableCommand,
 };
 pub use self::code::CodeError;
 pub use self::numbers::CombineWord;
@@ -76,12 +76,12 @@ fn create(
 ) -> anyhow::Result<()> {
     // What is wrong with the words is said before anybody is called.
     let (spec, policy, hyper) = arguments.described(registry)?;
-    let cluster = Cluster::connect(&arguments.connect, registry)?;
+    let cluster = Cluster::connect(&arguments.cluster.connect, registry)?;
     let before = cluster.tables()?;
     let existed = before.iter().any(|table| table.name() == spec.name);
     let creating = cluster.session.ensure_table(spec, policy, hyper);
     let view = cluster.view(&ThreadPark.block_on(creating)?)?;
-    if arguments.json {
+    if arguments.cluster.json {
         let mut object = serde_json::to_value(&view)?;
         object["created"] = (!existed).into();
         writeln!(out, "{object}")?;
@@ -93,7 +93,11 @@ fn create(
     Ok(())
 }
 
-fn list(arguments: &ListArguments, registry: &Registry, out: &mut dyn Write) -> anyhow::Result<()> {
+fn list(
+    arguments: &ClusterArguments,
+    registry: &Registry,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
     let cluster = Cluster::connect(&arguments.connect, registry)?;
     let tables = cluster.tables()?;
     let views =
@@ -111,13 +115,13 @@ fn list(arguments: &ListArguments, registry: &Registry, out: &mut dyn Write) -> 
 }
 
 fn describe(
-    arguments: &DescribeArguments,
+    arguments: &NamedArguments,
     registry: &Registry,
     out: &mut dyn Write,
 ) -> anyhow::Result<()> {
-    let cluster = Cluster::connect(&arguments.connect, registry)?;
+    let cluster = Cluster::connect(&arguments.cluster.connect, registry)?;
     let view = cluster.view(&cluster.table(&arguments.name)?)?;
-    if arguments.json {
+    if arguments.cluster.json {
         writeln!(out, "{}", serde_json::to_string(&view)?)?;
     } else {
         write!(out, "{}", shown(&view))?;
@@ -126,13 +130,13 @@ fn describe(
 }
 
 fn set(arguments: &SetArguments, registry: &Registry, out: &mut dyn Write) -> anyhow::Result<()> {
-    let cluster = Cluster::connect(&arguments.connect, registry)?;
+    let cluster = Cluster::connect(&arguments.cluster.connect, registry)?;
     let name = &arguments.name;
     let table = cluster.table(name)?;
     let change = arguments.change(&table.last_terms().policy, registry)?;
     let from = ThreadPark.block_on(cluster.session.change_table(name, change))?;
     let view = cluster.view(&cluster.table(name)?)?;
-    if arguments.json {
+    if arguments.cluster.json {
         let mut object = serde_json::to_value(&view)?;
         object["from"] = from.0.into();
         writeln!(out, "{object}")?;
@@ -144,16 +148,16 @@ fn set(arguments: &SetArguments, registry: &Registry, out: &mut dyn Write) -> an
 }
 
 fn drop_one(
-    arguments: &DropArguments,
+    arguments: &NamedArguments,
     registry: &Registry,
     out: &mut dyn Write,
 ) -> anyhow::Result<()> {
-    let cluster = Cluster::connect(&arguments.connect, registry)?;
+    let cluster = Cluster::connect(&arguments.cluster.connect, registry)?;
     let name = &arguments.name;
     // A mistyped name is told with the names that there are.
     cluster.table(name)?;
     ThreadPark.block_on(cluster.session.drop_table(name))?;
-    if arguments.json {
+    if arguments.cluster.json {
         writeln!(out, "{}", serde_json::json!({ "table": name, "dropped": true }))?;
     } else {
         writeln!(out, "table {name}: dropped, its memory is free")?;
