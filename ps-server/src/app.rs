@@ -16,7 +16,8 @@ use crate::{cert, logs, serve, status, table};
 /// The commands of `ps-server`, run with a user's own update rules and local policies beside the
 /// built-in ones. The stock program is `App::new().run()`.
 ///
-/// A table names its code, so that every server and every worker of a cluster needs it: a server
+/// `train --rule NAME --local NAME` and `table create` name it like what is built in. A table names
+/// its code, so that every server and every worker of a cluster needs it: a server
 /// that lacks it refuses the table and says which name it lacks and which names it has.
 /// Significance functions of one's own are planned, like significance itself.
 ///
@@ -130,9 +131,9 @@ impl App {
             Command::Table(table) => table::run(table, &self.registry, out),
             Command::Cert(cert) => cert::run(cert, out),
             #[cfg(feature = "workloads")]
-            Command::Demo(demo) => workload::demo(demo, out),
+            Command::Demo(demo) => workload::demo(demo, &self.registry, out),
             #[cfg(feature = "workloads")]
-            Command::Train(train) => workload::train(train, out),
+            Command::Train(train) => workload::train(train, &self.registry, out),
         }
     }
 }

@@ -6,6 +6,7 @@
 mod app;
 mod arguments;
 mod cert;
+mod code;
 mod connect;
 mod files;
 mod logs;
@@ -24,6 +25,7 @@ pub use arguments::{Arguments, Command};
 pub use cert::{
     CaArguments, CertArguments, CertCommand, IssueArguments, RevokeArguments, ShowArguments,
 };
+pub use code::CodeError;
 pub use connect::{ConnectArguments, ConnectError};
 pub use files::FileError;
 pub use serve::{
@@ -32,8 +34,8 @@ pub use serve::{
 };
 pub use status::StatusArguments;
 pub use table::{
-    ClusterArguments, CodeError, CombineWord, CreateArguments, NamedArguments, NonFinite,
-    SetArguments, TableArguments, TableCommand, TableError,
+    ClusterArguments, CombineWord, CreateArguments, NamedArguments, NonFinite, SetArguments,
+    TableArguments, TableCommand, TableError,
 };
 #[cfg(feature = "workloads")]
-pub use workload::{DemoArguments, Local, ModelKind, ServedArguments, Stopped, TrainArguments};
+pub use workload::{DemoArguments, ModelKind, ServedArguments, Stopped, TrainArguments};

@@ -72,12 +72,13 @@ fn json(output: &Output) -> serde_json::Value {
 fn training_reads_csv_says_what_it_reads_and_reports() {
     let rows: String =
         (0..64).map(|i| format!("{},{},{}\n", (i ^ (i >> 1)) & 1, i & 1, (i >> 1) & 1)).collect();
-    let options = ["--json", "--epochs", "100", "--local", "SSP:1", "--workers", "2"];
+    let local = ["--local", "SSP:1", "--rule", "Adagrad"];
+    let options = [&["--json", "--epochs", "100", "--workers", "2"][..], &local].concat();
     let output = train("MLP", rows.as_bytes(), rows.as_bytes(), &options);
     let line = json(&output);
     assert_eq!((line["accuracy"].as_f64(), line["policy"].as_str()), (Some(1.0), Some("ssp:1")));
     assert_eq!((line["model"].as_str(), line["rows"].as_u64()), (Some("mlp"), Some(64)));
-    assert_eq!(line["rate"].as_f64(), Some(0.1));
+    assert_eq!((line["rate"].as_f64(), line["rule"].as_str()), (Some(0.1), Some("adagrad")));
     let said = String::from_utf8_lossy(&output.stderr);
     for part in ["64 rows, 2 features, 2 classes (0: 50.0 %, 1: 50.0 %)", "values from 0 to 1"] {
         assert!(said.contains(part), "{said}");
@@ -204,7 +205,16 @@ fn complaints_say_what_to_do() {
     let size = training_complaint("sparse-lr", b"1 4000000000:1\n-1 1:1\n");
     assert!(size.contains("4000000001 values"), "{size}");
     let policy = complaint(&[&options[..], &["--local", "ssp"]].concat());
-    assert!(policy.contains("expected bsp, ssp:N or eventual, found \"ssp\""), "{policy}");
+    assert!(policy.contains("`ssp` needs its staleness: write ssp:NUMBER"), "{policy}");
+    for (option, value, words) in [
+        ("--local", "bps", "unknown local policy `bps`: did you mean `bsp`?"),
+        ("--local", "ssp:0.5", "staleness: a whole number"),
+        ("--rule", "adma", "unknown update rule `adma`: did you mean `adam`?"),
+        ("--rule", "momentum:2", "beta"),
+    ] {
+        let text = complaint(&[&options[..], &[option, value]].concat());
+        assert!(text.contains(words) && !text.contains("nowhere"), "{words:?} in {text}");
+    }
     for (option, range) in [
         ("--rate", "expected a finite number above 0"),
         ("--batch", "-1 is not in 1.."),

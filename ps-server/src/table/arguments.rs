@@ -8,8 +8,8 @@ use archipelago::{
 use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 
 use super::TableError;
-use super::code::{Kind, named};
 use super::numbers::{CombineWord, dtype, init, schedule};
+use crate::code::{Kind, named};
 use crate::connect::ConnectArguments;
 
 /// Options of `table`.

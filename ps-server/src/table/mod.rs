@@ -1,7 +1,6 @@
 //! `table`: tables of a running cluster, created, listed, described, changed and dropped.
 
 mod arguments;
-mod code;
 mod numbers;
 mod view;
 
@@ -20,7 +19,6 @@ pub use self::arguments::{
     ClusterArguments, CreateArguments, NamedArguments, NonFinite, SetArguments, TableArguments,
     TableCommand,
 };
-pub use self::code::CodeError;
 pub use self::numbers::CombineWord;
 use self::view::{TableView, listed, shown};
 use crate::connect::ConnectArguments;

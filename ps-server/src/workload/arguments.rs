@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use archipelago::limits;
 use clap::{ArgGroup, Args, ValueEnum};
 
-use super::Local;
 use crate::connect::{ConnectArguments, seconds};
 
 /// Options of `demo`.
@@ -62,9 +61,14 @@ pub struct TrainArguments {
     /// Default: mlp, softmax, or weights for sparse-lr.
     #[arg(long, value_name = "NAME")]
     pub run: Option<String>,
-    /// Consistency: bsp, ssp:N (staleness N) or eventual.
+    /// Consistency, a local policy: bsp, ssp:N (staleness N), eventual, or one of this program's
+    /// own.
     #[arg(long, default_value = "bsp", value_name = "POLICY")]
-    pub local: Local,
+    pub local: String,
+    /// The update rule: sgd, momentum:0.9, adagrad, adam, .., or one of this program's own. Each
+    /// has a rate of its own that fits: see --rate. Default: adagrad.
+    #[arg(long, value_name = "RULE")]
+    pub rule: Option<String>,
     /// Workers of this process, each a thread.
     #[arg(long, default_value_t = 4, allow_negative_numbers = true)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=256))]

@@ -8,7 +8,6 @@ use archipelago::time::Duration;
 use archipelago_workloads::train::Progress;
 use indicatif::{HumanDuration, ProgressBar, ProgressState, ProgressStyle};
 
-use super::Local;
 use super::job::nats;
 
 /// A progress bar that the workers of this process move.
@@ -22,7 +21,7 @@ pub(crate) struct Bar {
 
 impl Bar {
     /// A bar of so many ticks for `workers` workers; `quiet`, it draws nothing.
-    pub(crate) fn new(local: Local, ticks: u64, workers: usize, first: Rank, quiet: bool) -> Self {
+    pub(crate) fn new(local: &str, ticks: u64, workers: usize, first: Rank, quiet: bool) -> Self {
         let drawn = if quiet { ProgressBar::hidden() } else { drawn(local, ticks) };
         Self { drawn, done: AtomicU64::new(0), workers: workers.max(1) as u64, first }
     }
@@ -43,10 +42,10 @@ impl Drop for Bar {
     }
 }
 
-fn drawn(local: Local, ticks: u64) -> ProgressBar {
+fn drawn(local: &str, ticks: u64) -> ProgressBar {
     // Everything is set before the first line is drawn.
     let bar = ProgressBar::new(ticks).with_message("starting");
-    let bar = bar.with_prefix(local.to_string());
+    let bar = bar.with_prefix(local.to_owned());
     let template = "{prefix:>9} [{wide_bar}] {pos}/{len} ticks, {msg}{left}";
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style.with_key("left", write_left).progress_chars("=> "));

@@ -3,6 +3,8 @@
 use std::io::Write;
 
 use anyhow::ensure;
+use archipelago::node::Registry;
+use archipelago::{Bsp, Eventual, Extension, Ssp};
 use archipelago_workloads::data::digits_split;
 use archipelago_workloads::mlp;
 
@@ -11,9 +13,10 @@ use super::embedded::Embedded;
 use super::job::{Job, Outcome};
 use super::loopback::Loopback;
 use super::model::Model;
+use super::report;
 use super::served::Served;
 use super::stop::Stop;
-use super::{Local, report};
+use crate::code::written;
 
 /// Servers of the demo.
 const SERVERS: u32 = 2;
@@ -23,22 +26,25 @@ const BLOCK_ELEMENTS: u32 = 256;
 const SHARDS: u32 = 8;
 
 /// Trains the digits classifier under each policy.
-pub(crate) fn run(arguments: &DemoArguments, out: &mut dyn Write) -> anyhow::Result<()> {
-    let mut demo = Demo::new(arguments, out)?;
+pub(crate) fn run(
+    arguments: &DemoArguments,
+    registry: &Registry,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
+    let mut demo = Demo::new(arguments, registry, out)?;
     let cluster = if arguments.embedded { None } else { Some(Loopback::start(SERVERS)?) };
     let servers = cluster.as_ref().map(Loopback::arguments);
-    for local in POLICIES {
-        let outcome = demo.train(local, servers.as_ref())?;
+    for local in [Bsp.into(), Ssp { staleness: 2 }.into(), Eventual.into()] {
+        let outcome = demo.train(&local, servers.as_ref())?;
         demo.tell(outcome)?;
     }
     drop(cluster);
     demo.end()
 }
 
-const POLICIES: [Local; 3] = [Local::Bsp, Local::Ssp(2), Local::Eventual];
-
 struct Demo<'a> {
     arguments: &'a DemoArguments,
+    registry: &'a Registry,
     out: &'a mut dyn Write,
     model: Model,
     stop: Stop,
@@ -46,7 +52,11 @@ struct Demo<'a> {
 }
 
 impl<'a> Demo<'a> {
-    fn new(arguments: &'a DemoArguments, out: &'a mut dyn Write) -> anyhow::Result<Self> {
+    fn new(
+        arguments: &'a DemoArguments,
+        registry: &'a Registry,
+        out: &'a mut dyn Write,
+    ) -> anyhow::Result<Self> {
         let (train, test) = digits_split()?;
         let mut config = mlp::Config { block_elements: BLOCK_ELEMENTS, ..mlp::Config::default() };
         config.pace.epochs = arguments.epochs;
@@ -67,22 +77,24 @@ impl<'a> Demo<'a> {
             out.flush()?;
         }
         let model = Model::Mlp { config, train, test };
-        Ok(Self { arguments, out, model, stop: Stop::by_signals()?, outcomes: Vec::new() })
+        let (stop, outcomes) = (Stop::by_signals()?, Vec::new());
+        Ok(Self { arguments, registry, out, model, stop, outcomes })
     }
 
     /// Trains on servers, or in this process. Servers keep what they have: each policy trains
     /// under a name of its own, the same in both places.
     fn train(
         &mut self,
-        local: Local,
+        local: &Extension,
         servers: Option<&ServedArguments>,
     ) -> anyhow::Result<Outcome> {
-        *self.model.run_mut() = format!("digits {local}");
+        *self.model.run_mut() = format!("digits {}", written(local));
         let (workers, quiet) = (self.arguments.workers, self.arguments.json);
         let job = Job { model: &self.model, local, workers, group_size: workers, quiet };
+        let (registry, stop) = (self.registry.clone(), self.stop.clone());
         match servers {
-            Some(servers) => job.run(Served::of(servers, self.stop.clone())?),
-            None => job.run(Embedded::new(SHARDS, self.stop.clone())),
+            Some(servers) => job.run(Served::of(servers, registry, stop)?),
+            None => job.run(Embedded::new(SHARDS, registry, stop)),
         }
     }
 
@@ -105,7 +117,7 @@ impl<'a> Demo<'a> {
         if self.arguments.embedded {
             return self.table();
         }
-        let here = self.train(Local::Bsp, None)?;
+        let here = self.train(&Bsp.into(), None)?;
         if self.arguments.json {
             report::json(self.out, &here)?;
         }

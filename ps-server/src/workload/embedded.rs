@@ -3,6 +3,7 @@
 use anyhow::Context;
 use archipelago::embed::{Config, EmbedWorker, ThreadPark};
 use archipelago::id::Rank;
+use archipelago::node::Registry;
 use archipelago::node::worker::Park;
 use archipelago::{Store, Table};
 use archipelago_workloads::train::read_model;
@@ -19,9 +20,9 @@ pub(crate) struct Embedded {
 }
 
 impl Embedded {
-    /// With so many shards per table.
-    pub(crate) fn new(shards: u32, stop: Stop) -> Self {
-        Self { store: Store::with_config(Config { shards, ..Config::default() }), stop }
+    /// With so many shards per table, and this code.
+    pub(crate) fn new(shards: u32, registry: Registry, stop: Stop) -> Self {
+        Self { store: Store::with_config(Config { shards, registry, ..Config::default() }), stop }
     }
 
     fn tables(&self, job: &Job<'_>) -> archipelago::Result<Vec<Table>> {

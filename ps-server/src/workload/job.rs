@@ -8,20 +8,20 @@ use archipelago::id::Rank;
 use archipelago::node::worker::Blocking;
 use archipelago::os::Clock;
 use archipelago::time::{Duration, Instant};
-use archipelago::{Hyper, Table, TablePolicy, TableSpec, Worker};
+use archipelago::{Extension, Hyper, Table, TablePolicy, TableSpec, Worker};
 use archipelago_workloads::score::Scores;
 use archipelago_workloads::train::{Progress, TrainReport};
 use siphasher::sip128::{Hasher128, SipHasher13};
 
-use super::Local;
 use super::bar::Bar;
 use super::model::{JobError, Model};
+use crate::code::written;
 
 /// What to run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Job<'a> {
     pub(crate) model: &'a Model,
-    pub(crate) local: Local,
+    pub(crate) local: &'a Extension,
     /// Workers of this process.
     pub(crate) workers: u32,
     /// Workers of all processes together.
@@ -79,7 +79,9 @@ pub(crate) struct Outcome {
     /// Rows trained on.
     pub(crate) rows: usize,
     pub(crate) rate: f64,
-    pub(crate) local: Local,
+    /// As the command line writes them.
+    pub(crate) local: String,
+    pub(crate) rule: String,
     /// Workers of all processes together.
     pub(crate) workers: u32,
     pub(crate) servers: usize,
@@ -99,7 +101,7 @@ impl Job<'_> {
     /// The tables to create.
     pub(crate) fn tables(&self) -> Vec<(TableSpec, TablePolicy, Hyper)> {
         let tables = self.model.tables(self.group_size).into_iter();
-        tables.map(|(spec, hyper)| (spec, TablePolicy::local(self.local), hyper)).collect()
+        tables.map(|(spec, hyper)| (spec, TablePolicy::local(self.local.clone()), hyper)).collect()
     }
 
     /// Trains and scores.
@@ -123,7 +125,8 @@ impl Job<'_> {
             run: self.model.run().into(),
             rows: self.model.rows(),
             rate: self.model.rate(),
-            local: self.local,
+            local: written(self.local),
+            rule: written(self.model.rule()),
             workers: self.group_size,
             servers: place.servers(),
             seconds,
@@ -147,7 +150,7 @@ impl Job<'_> {
         ticks: u64,
     ) -> anyhow::Result<(Vec<TrainReport>, Vec<Member<P>>)> {
         let first = members.first().map(|member| member.origin().rank).unwrap_or_default();
-        let bar = Bar::new(self.local, ticks, members.len(), first, self.quiet);
+        let bar = Bar::new(&written(self.local), ticks, members.len(), first, self.quiet);
         let mut model = self.model.clone();
         model.pace_mut().final_model = place.reader(self);
         let (model, count) = (&model, members.len());

@@ -6,7 +6,6 @@ mod data;
 mod demo;
 mod embedded;
 mod job;
-mod local;
 mod loopback;
 mod model;
 mod patience;
@@ -18,6 +17,5 @@ mod train;
 
 pub use arguments::{DemoArguments, ModelKind, ServedArguments, TrainArguments};
 pub(crate) use demo::run as demo;
-pub use local::Local;
 pub use stop::Stopped;
 pub(crate) use train::run as train;

@@ -1,6 +1,6 @@
 //! The models that a job can train, behind one face.
 
-use archipelago::{Hyper, Result, Table, TableSpec, Worker};
+use archipelago::{Extension, Hyper, Result, Table, TableSpec, Worker};
 use archipelago_workloads::data::{DataError, DenseData, Share, SparseData};
 use archipelago_workloads::score::Scores;
 use archipelago_workloads::train::{OnProgress, Pace, TrainReport};
@@ -115,6 +115,24 @@ impl Model {
             Self::SparseLr { config, .. } => &mut config.block_elements,
             Self::Softmax { config, .. } => &mut config.block_elements,
             Self::Mlp { config, .. } => &mut config.block_elements,
+        }
+    }
+
+    /// The update rule.
+    pub(crate) fn rule(&self) -> &Extension {
+        match self {
+            Self::SparseLr { config, .. } => &config.rule,
+            Self::Softmax { config, .. } => &config.rule,
+            Self::Mlp { config, .. } => &config.rule,
+        }
+    }
+
+    /// The update rule, to be changed.
+    pub(crate) fn rule_mut(&mut self) -> &mut Extension {
+        match self {
+            Self::SparseLr { config, .. } => &mut config.rule,
+            Self::Softmax { config, .. } => &mut config.rule,
+            Self::Mlp { config, .. } => &mut config.rule,
         }
     }
 

@@ -17,6 +17,7 @@ struct Line {
     rows: usize,
     rate: f64,
     policy: String,
+    rule: String,
     workers: u32,
     /// 0: trained in this process.
     servers: usize,
@@ -42,7 +43,8 @@ impl From<&Outcome> for Line {
             run: outcome.run.clone(),
             rows: outcome.rows,
             rate: outcome.rate,
-            policy: outcome.local.to_string(),
+            policy: outcome.local.clone(),
+            rule: outcome.rule.clone(),
             workers: outcome.workers,
             servers: outcome.servers,
             seconds: outcome.seconds,

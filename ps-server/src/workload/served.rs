@@ -10,11 +10,10 @@ use archipelago::node::Registry;
 use archipelago::node::worker::{Blocking, Park, RemoteWorker, WorkerOptions};
 use archipelago::time::Duration;
 use archipelago::transport::WorkerProcess;
-use archipelago::{Table, Worker, limits};
+use archipelago::{Bsp, Table, Worker, limits};
 use archipelago_client::Servers;
 use archipelago_workloads::train::read_model;
 
-use super::Local;
 use super::arguments::ServedArguments;
 use super::job::{Counted, Job, Member, Place};
 use super::model::JobError;
@@ -56,6 +55,7 @@ enum ServedError {
 pub(crate) struct Served {
     connect: ConnectArguments,
     servers: Servers,
+    registry: Registry,
     options: WorkerOptions,
     stop: Stop,
     run: String,
@@ -66,12 +66,17 @@ pub(crate) struct Served {
 }
 
 impl Served {
-    /// The servers that the command line names.
-    pub(crate) fn of(arguments: &ServedArguments, stop: Stop) -> anyhow::Result<Self> {
+    /// The servers that the command line names, for workers with this code.
+    pub(crate) fn of(
+        arguments: &ServedArguments,
+        registry: Registry,
+        stop: Stop,
+    ) -> anyhow::Result<Self> {
         let wait_max = arguments.wait_max.map_or(limits::WAIT_MAX, Duration::from_secs_f64);
         Ok(Self {
             connect: arguments.connect.clone(),
             servers: Servers::new(&arguments.connect.servers)?,
+            registry,
             options: WorkerOptions { wait_max, ..WorkerOptions::default() },
             stop,
             run: String::new(),
@@ -90,7 +95,10 @@ impl Served {
     ) -> anyhow::Result<(Vec<Table>, Member<Self>)> {
         let process = match self.process.take() {
             Some(process) => process,
-            None => WorkerProcess::start(self.connect.config(Registry::built_in(), self.options)?)?,
+            None => {
+                let config = self.connect.config(self.registry.clone(), self.options)?;
+                WorkerProcess::start(config)?
+            },
         };
         let process = self.process.insert(process);
         let joining = async {
@@ -192,7 +200,7 @@ impl Place for Served {
     /// Under Bsp a member sees all rounds. Others see what there is when they have finished, and
     /// all of it when nobody is left in other processes.
     fn reader(&self, job: &Job<'_>) -> Option<Rank> {
-        (job.local == Local::Bsp).then_some(self.first)
+        (*job.local == Bsp.into()).then_some(self.first)
     }
 
     fn read(&mut self, job: &Job<'_>) -> anyhow::Result<Vec<f32>> {

@@ -4,25 +4,33 @@ use std::io::Write;
 
 use anyhow::ensure;
 use archipelago::error::AccessError;
-use archipelago::{Error, Schedule};
+use archipelago::node::Registry;
+use archipelago::{Error, Extension, Schedule, TablePolicy, TableSpec};
 
 use super::arguments::TrainArguments;
 use super::embedded::Embedded;
 use super::job::{Job, nats};
+use super::model::Model;
 use super::served::Served;
 use super::stop::Stop;
 use super::{data, report, summary};
+use crate::code::{Kind, named};
 
 /// What to do when steps were too large.
 const ADVICE: &str = "lower --rate, or scale features of very different size";
 
 /// Loads, says what was loaded, trains, scores, reports.
-pub(crate) fn run(arguments: &TrainArguments, out: &mut dyn Write) -> anyhow::Result<()> {
+pub(crate) fn run(
+    arguments: &TrainArguments,
+    registry: &Registry,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
     let served = &arguments.served;
     ensure!(
         arguments.embedded == served.connect.servers.is_empty(),
         "train needs either --embedded, to train in this process, or --servers ADDR,.."
     );
+    let (rule, local) = code(arguments, registry)?;
     let mut model = data::load(arguments)?;
     let (train, test) = model.summaries();
     let name = arguments.train.display().to_string();
@@ -31,19 +39,7 @@ pub(crate) fn run(arguments: &TrainArguments, out: &mut dyn Write) -> anyhow::Re
     for note in summary::notes((&name, &train), (&test_name, &test))? {
         writeln!(std::io::stderr(), "{note}")?;
     }
-    if let Some(epochs) = arguments.epochs {
-        model.pace_mut().epochs = epochs;
-    }
-    if let Some(batch) = arguments.batch {
-        model.pace_mut().batch = batch as usize;
-    }
-    if let Some(rate) = arguments.rate {
-        *model.rate_mut() = Schedule::Constant(rate);
-    }
-    if let Some(run) = &arguments.run {
-        model.run_mut().clone_from(run);
-    }
-    *model.block_elements_mut() = arguments.block_elements;
+    adjust(&mut model, rule, arguments);
     let (workers, quiet) = (arguments.workers, arguments.json);
     let group_size = served.group_size.unwrap_or(workers);
     ensure!(
@@ -51,11 +47,12 @@ pub(crate) fn run(arguments: &TrainArguments, out: &mut dyn Write) -> anyhow::Re
         "--group-size {group_size} counts the workers of all processes, and this one has \
          --workers {workers}: give a larger --group-size, or fewer workers"
     );
-    let job = Job { model: &model, local: arguments.local, workers, group_size, quiet };
+    let job = Job { model: &model, local: &local, workers, group_size, quiet };
+    let registry = registry.clone();
     let outcome = if arguments.embedded {
-        job.run(Embedded::new(arguments.shards, Stop::never()))
+        job.run(Embedded::new(arguments.shards, registry, Stop::never()))
     } else {
-        job.run(Served::of(served, Stop::by_signals()?)?)
+        job.run(Served::of(served, registry, Stop::by_signals()?)?)
     };
     let outcome = outcome.map_err(advised)?;
     if let Some(loss) = outcome.diverged {
@@ -73,6 +70,41 @@ pub(crate) fn run(arguments: &TrainArguments, out: &mut dyn Write) -> anyhow::Re
     report::table(out, &[outcome])?;
     writeln!(out, "digest of the trained values: {digest:032x}")?;
     Ok(())
+}
+
+/// The update rule, unless it is the model's own, and the local policy. Mistakes in them are told
+/// before any file is read.
+fn code(
+    arguments: &TrainArguments,
+    registry: &Registry,
+) -> anyhow::Result<(Option<Extension>, Extension)> {
+    let rule = arguments.rule.as_deref().map(|rule| named(Kind::Rule, rule, registry.rules()));
+    let rule = rule.transpose()?;
+    let local = named(Kind::Policy, &arguments.local, registry.policies())?;
+    let mut spec = TableSpec::dense(arguments.run.as_deref().unwrap_or("train"), 1);
+    spec.rule = rule.clone().unwrap_or(spec.rule);
+    registry.resolve(&spec, &TablePolicy::local(local.clone()))?;
+    Ok((rule, local))
+}
+
+/// Gives the model what the command line says of it.
+fn adjust(model: &mut Model, rule: Option<Extension>, arguments: &TrainArguments) {
+    if let Some(epochs) = arguments.epochs {
+        model.pace_mut().epochs = epochs;
+    }
+    if let Some(batch) = arguments.batch {
+        model.pace_mut().batch = batch as usize;
+    }
+    if let Some(rule) = rule {
+        *model.rule_mut() = rule;
+    }
+    if let Some(rate) = arguments.rate {
+        *model.rate_mut() = Schedule::Constant(rate);
+    }
+    if let Some(run) = &arguments.run {
+        model.run_mut().clone_from(run);
+    }
+    *model.block_elements_mut() = arguments.block_elements;
 }
 
 /// Adds what to do to the error of steps so large that no number holds what follows.
@@ -98,7 +130,9 @@ mod tests {
             panic!("another command");
         };
         arguments.embedded = false;
-        let error = run(&arguments, &mut std::io::sink()).expect_err("not embedded").to_string();
+        let error = run(&arguments, &Registry::built_in(), &mut std::io::sink())
+            .expect_err("not embedded")
+            .to_string();
         assert!(error.contains("train needs either --embedded, to train in this"), "{error}");
     }
 }

@@ -1,7 +1,8 @@
-//! Servers and workers with code of one's own, in one program: all commands of `ps-server`, and
-//! `fit`, which trains against servers with an update rule and a policy that they got from here.
+//! Servers and workers with code of one's own, in one program: all commands of `ps-server`, which
+//! take the update rule and the policy from here by name, and `fit`, which trains with both.
 //!
 //! ```sh
+//! own-code train --embedded --model softmax --train digits --rule nesterov:beta=0.5
 //! own-code serve --dev              # prints --servers .. --ca .. --certificate .. --key ..
 //! own-code fit --workers 2 --servers .. --ca .. --certificate .. --key ..
 //! ```
@@ -32,7 +33,7 @@ enum Command {
     /// Fit a line to noisy points, on servers of this program.
     Fit(FitArguments),
     #[command(flatten)]
-    Stock(ps_server::Command),
+    Stock(Box<ps_server::Command>),
 }
 
 fn main() -> ExitCode {

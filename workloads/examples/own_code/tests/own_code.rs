@@ -108,6 +108,43 @@ fn servers_of_the_program_train_with_its_rule_and_policy() {
 }
 
 #[test]
+fn stock_training_takes_the_rule_and_the_policy_by_name_here_and_on_servers() {
+    let certificates = Certificates::new();
+    let [server, worker, operator] =
+        ["server", "worker", "operator"].map(|role| certificates.shown(role));
+    let server: Vec<_> = server.iter().map(String::as_str).collect();
+    let served = Served::start(&[&["--bind", "127.0.0.1:0"], &server[..]].concat());
+    let job = "train --model softmax --train digits --epochs 3 --workers 2 --json \
+               --rule nesterov:beta=0.5 --rate 0.05 --local";
+    let job: Vec<_> = job.split_whitespace().collect();
+    let parsed = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+    let here = |local: &str| parsed(&said(&[&job[..], &[local, "--embedded"]].concat()));
+    let there = |local: &str| {
+        let words = [&job[..], &[local, "--run", local]].concat();
+        parsed(&said(&Certificates::at(&words, &served.address, &worker)))
+    };
+    let warm_up = "warm-up:staleness=1,ticks=9";
+    for report in [here(warm_up), there(warm_up), here("bsp")] {
+        assert_eq!(report["rule"], "nesterov:beta=0.5");
+        assert!(report["accuracy"].as_f64() > Some(0.8), "{report}");
+    }
+    assert_eq!(here(warm_up)["policy"], warm_up);
+    // One's own rule is held to the same bits as those that are built in.
+    assert_eq!(here("bsp")["digest"], there("bsp")["digest"]);
+    let described = said(&Certificates::at(
+        &["table", "describe", warm_up, "--json"],
+        &served.address,
+        &operator,
+    ));
+    let described = parsed(&described);
+    assert_eq!(described["rule"], "nesterov/1(beta=0.5)");
+    assert_eq!(described["local"], "warm-up/1(staleness=1, ticks=9)");
+    let typo = run(&[&job[..], &["warmup", "--embedded"]].concat());
+    let complaint = String::from_utf8(typo.stderr).unwrap();
+    assert!(complaint.contains("own-code: unknown local policy `warmup`: did you mean `warm-up`?"));
+}
+
+#[test]
 fn a_stock_server_says_what_it_lacks_and_what_it_has() {
     let certificates = Certificates::new();
     let files = certificates.files("server").map(|path| std::fs::read(Path::new(&path)).unwrap());

@@ -6,7 +6,7 @@ use crate::nearest::{nearest, suggestion};
 
 /// What a name is the name of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Rule,
     Policy,
 }
@@ -48,6 +48,14 @@ pub enum CodeError {
         /// The value.
         found: String,
     },
+    /// A parameter that has no default.
+    #[error("`{name}` needs its {parameter}: write {name}:NUMBER")]
+    Needed {
+        /// The code.
+        name: &'static str,
+        /// The parameter.
+        parameter: &'static str,
+    },
     /// A parameter that is no number.
     #[error("expected a number for `{parameter}` of `{name}`, found {found:?}")]
     Number {
@@ -64,8 +72,11 @@ pub enum CodeError {
 const FIRST: [(&str, &str); 4] =
     [("momentum", "beta"), ("adagrad", "epsilon"), ("adam", "beta1"), ("ssp", "staleness")];
 
+/// The parameters without which nothing is meant.
+const NEEDED: [(&str, &str); 1] = [("ssp", "staleness")];
+
 /// The extension that a text names: NAME, NAME/VERSION, with :VALUE or :PARAMETER=VALUE,.. behind.
-pub(super) fn named<'a>(
+pub(crate) fn named<'a>(
     kind: Kind,
     text: &str,
     known: impl Iterator<Item = &'a str>,
@@ -91,7 +102,29 @@ pub(super) fn named<'a>(
         })?;
         extension = extension.with(parameter, number);
     }
-    Ok(extension)
+    let missing = |(name, parameter): &&(&str, &str)| {
+        *name == stem && extension.parameter(parameter).is_none()
+    };
+    match NEEDED.iter().find(missing) {
+        Some(&(name, parameter)) => Err(CodeError::Needed { name, parameter }),
+        None => Ok(extension),
+    }
+}
+
+/// The shortest text that names an extension: without version 1, and the parameter that may go
+/// without its name does.
+#[cfg(feature = "workloads")]
+pub(crate) fn written(extension: &Extension) -> String {
+    let name = extension.name().strip_suffix("/1").unwrap_or(extension.name());
+    let nameless = |parameter: &str| FIRST.contains(&(stem(name), parameter));
+    let parameters = extension.parameters().iter().map(|(parameter, value)| {
+        // 1e-8 and 2, not 0.00000001 and 2.0.
+        let (plain, scientific) = (value.to_string(), format!("{value:e}"));
+        let value = if plain.len() <= scientific.len() { plain } else { scientific };
+        if nameless(parameter) { value } else { format!("{parameter}={value}") }
+    });
+    let parameters = parameters.collect::<Vec<_>>().join(",");
+    if parameters.is_empty() { name.into() } else { format!("{name}:{parameters}") }
 }
 
 /// The `name/version` that a word means: the newest version when it names none. What is planned
@@ -144,5 +177,17 @@ mod tests {
         assert_eq!(shown("adam:beta2=0.5,0.1"), Ok("adam/10(beta1=0.1, beta2=0.5)".into()));
         assert!(shown("adam/3").unwrap_err().to_string().contains("adam/1, adam/2, adam/10"));
         assert!(shown("momentun").unwrap_err().to_string().contains("did you mean `momentum`?"));
+    }
+
+    #[test]
+    #[cfg(feature = "workloads")]
+    fn what_is_written_is_read_again() {
+        let known = ["adam/1", "bsp/1", "mine/3", "ssp/1"];
+        let named = |text: &str| named(Kind::Policy, text, known.into_iter());
+        for text in ["bsp", "ssp:2", "adam:0.5,epsilon=1e-8", "mine/3:a=-1,b=1.5"] {
+            assert_eq!(named(text).map(|extension| written(&extension)), Ok(text.into()));
+        }
+        let needed = named("SSP").unwrap_err().to_string();
+        assert_eq!(needed, "`ssp` needs its staleness: write ssp:NUMBER");
     }
 }
