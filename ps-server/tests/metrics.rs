@@ -93,11 +93,13 @@ fn workers_that_come_and_go_leave_no_series_behind_and_no_counter_falls() {
     for turn in 0..6 {
         let worker = come(&papers, &cluster);
         step(&worker);
-        let links = "archipelago_links{kind=\"worker\"}";
+        let [links, connections] =
+            ["links", "connections"].map(|name| format!("archipelago_{name}{{kind=\"worker\"}}"));
         for (server, address) in cluster.metrics.iter().enumerate() {
             let page = until("the one that is there counts alone", || {
-                Some(metrics(address)).filter(|page| page.value(links) == 1.0)
+                Some(metrics(address)).filter(|page| page.value(&links) == 1.0)
             });
+            assert_eq!(page.value(&connections), 1.0);
             page.check_follows(&before[server]);
             // Reasons to wait are few; which of them turn up is a matter of timing.
             let named = |name: &&str| !name.contains("{reason=");

@@ -27,10 +27,13 @@ pub(crate) struct Health {
     pub(crate) tables: Vec<TableHealth>,
 }
 
-/// A connection to a server or to a worker's process.
+/// A link with a server or a worker. Bytes, round trip and losses are those of its connection,
+/// which the workers of one process share.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct LinkHealth {
     pub(crate) peer: String,
+    /// Links of the same number share a connection.
+    pub(crate) connection: usize,
     pub(crate) sent_bytes: u64,
     pub(crate) received_bytes: u64,
     pub(crate) queued_bytes: usize,
@@ -116,6 +119,7 @@ impl LinkHealth {
     fn new(link: &LinkStatus) -> Self {
         Self {
             peer: link.peer.to_string(),
+            connection: link.connection,
             sent_bytes: link.traffic.sent_bytes,
             received_bytes: link.traffic.received_bytes,
             queued_bytes: link.queued_bytes,

@@ -1,7 +1,9 @@
 //! Connections as Prometheus reads them: servers one by one, workers all together.
 //!
-//! I1: no label names a worker's process. Such processes come and go, each with a number of its
-//! own, so that their series would pile up at whoever collects them; `/healthz` lists them.
+//! I1: no label names one worker's link. Workers come and go, each with a number of its own, so
+//! that their series would pile up at whoever collects them; `/healthz` lists them.
+
+use std::collections::BTreeSet;
 
 use archipelago::node::Peer;
 use archipelago::transport::{LinkStatus, ServerStatus};
@@ -48,9 +50,16 @@ fn round_trip(link: &LinkStatus) -> f64 {
 /// All families of links.
 pub(super) fn links(page: &mut Page, status: &ServerStatus) {
     let (servers, workers) = by_kind(status);
-    page.family("links", "gauge", "Connections to peers of this kind.");
-    page.sample("links", &[("kind", "server")], servers.len() as f64);
-    page.sample("links", &[("kind", "worker")], workers.len() as f64);
+    let kinds = [("server", &servers), ("worker", &workers)];
+    page.family("links", "gauge", "Servers, or workers, that are connected.");
+    for (kind, links) in kinds {
+        page.sample("links", &[("kind", kind)], links.len() as f64);
+    }
+    page.family("connections", "gauge", "Connections to them: one per process.");
+    for (kind, links) in kinds {
+        let connections: BTreeSet<_> = links.iter().map(|link| link.connection).collect();
+        page.sample("connections", &[("kind", kind)], connections.len() as f64);
+    }
     for (name, kind, help, value) in LINK {
         page.family(name, kind, help);
         for link in &servers {
