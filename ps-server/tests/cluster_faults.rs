@@ -153,7 +153,7 @@ fn a_run_is_trained_once_by_processes_that_agree() {
 #[test]
 fn a_worker_process_that_is_stopped_leaves_and_the_others_go_on() {
     let (_folder, papers) = papers();
-    let cluster = cluster(&papers, 2);
+    let mut cluster = cluster(&papers, 2);
     let job = "--model mlp --train digits --epochs 40 --block-elements 256 --json";
     let two = "--workers 1 --group-size 2";
     let (stops, stays) = (train(&cluster, job, two), train(&cluster, job, two));
@@ -166,6 +166,13 @@ fn a_worker_process_that_is_stopped_leaves_and_the_others_go_on() {
     assert!(report["accuracy"].as_f64() > Some(0.8), "{report}");
     let took = clock.now().since(Instant::EPOCH);
     assert!(took < Duration::from_secs(25), "it did not wait for silence: {took:?}");
+    // Workers are not told; who keeps the group says whom it has lost.
+    let keeper = cluster.servers.remove(0);
+    keeper.signal("-TERM");
+    let (_, log) = keeper.ended();
+    let lost: Vec<_> = log.lines().filter(|line| line.contains("a worker is lost")).collect();
+    assert_eq!(lost.len(), 1, "{log}");
+    says(lost[0], &["WARN", "\"mlp\"", "rank"]);
 }
 
 #[test]

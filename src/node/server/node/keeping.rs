@@ -172,6 +172,11 @@ impl ServerNode {
         }
         let kept = self.groups.get_mut(&origin.group);
         let letters = kept.map(|kept| kept.lost(origin, why)).unwrap_or_default();
+        if !letters.is_empty() {
+            let group = self.plan.group(origin.group).map_or("", |group| &*group.name);
+            let rank = origin.rank.0;
+            tracing::warn!(group, rank, %why, "a worker is lost: the others go on without it");
+        }
         if self.options.record_history && !letters.is_empty() {
             self.outputs.push_back(Output::Event(Event::WorkerLost { origin, why }));
         }
