@@ -16,8 +16,10 @@ use archipelago::embed::ThreadPark;
 use archipelago::error::{Error, SpecError};
 use archipelago::node::Registry;
 use archipelago::node::worker::{Park, RemoteWorker, Session, WorkerOptions};
+use archipelago::os::Clock;
 use archipelago::rules::Add;
 use archipelago::sync::Arc;
+use archipelago::time::Instant;
 use archipelago::{Bsp, Extension, Hyper, Table, TablePolicy, TableSpec, Worker, transport};
 use page::Page;
 use process::{Served, authority, complaint, issue, join, run, said, text, until};
@@ -184,7 +186,8 @@ fn a_paused_worker_shows_as_lag_and_as_waits_with_its_reason() {
 fn tables_are_created_listed_and_described_from_the_command_line() {
     let authority = Authority::new();
     let listed = ["--servers", "127.0.0.1:1,127.0.0.1:2", "--bind", ANY];
-    let first = authority.serve(&[&["--server", "0"][..], &listed].concat());
+    let mut first = authority.serve(&[&["--server", "0", "--metrics", ANY][..], &listed].concat());
+    let metrics_at = first.metrics();
     let servers = format!("0={},1=127.0.0.1:2", first.address);
     let second = authority.serve(&["--server", "1", "--servers", &servers, "--bind", ANY]);
     let servers = format!("{},{}", first.address, second.address);
@@ -224,6 +227,11 @@ fn tables_are_created_listed_and_described_from_the_command_line() {
     assert!(slots.iter().sum::<u64>() == 11 && slots.iter().all(|slots| *slots > 0), "{slots:?}");
     let unknown = complaint(&["table", "describe", "row"]);
     assert!(unknown.contains("there is no table \"row\": did you mean `rows`?"), "{unknown}");
+    // Commands tell the servers that they go: long before a silent one would be noticed.
+    let clock = Clock::start();
+    let workers = "archipelago_links{kind=\"worker\"}";
+    until("the commands have left", || (metrics(&metrics_at).value(workers) == 0.0).then_some(()));
+    assert!(clock.now().since(Instant::EPOCH) < Duration::from_secs(3));
     let nowhere = run(&["table", "list"]);
     assert!(String::from_utf8(nowhere.stderr).unwrap().contains("--servers"));
 }

@@ -7,12 +7,13 @@ mod view;
 use std::io::Write;
 
 use anyhow::anyhow;
+use archipelago::Table;
 use archipelago::embed::ThreadPark;
 use archipelago::id::ServerId;
 use archipelago::node::Registry;
 use archipelago::node::worker::{Park, Session, WorkerOptions};
 use archipelago::time::Duration;
-use archipelago::{Table, transport};
+use archipelago::transport::WorkerProcess;
 use archipelago_client::Servers;
 
 pub use self::arguments::{
@@ -167,15 +168,30 @@ fn drop_one(
 struct Cluster {
     session: Session,
     servers: Servers,
+    /// After the session: it ends when both are gone.
+    _process: Parting,
+}
+
+/// A process that has told the servers that it goes, once it is dropped: they would take it for a
+/// silent one, and keep its connections.
+struct Parting(Option<WorkerProcess>);
+
+impl Drop for Parting {
+    fn drop(&mut self) {
+        if let Some(process) = self.0.take() {
+            ThreadPark.block_on(process.ended());
+        }
+    }
 }
 
 impl Cluster {
     fn connect(connect: &ConnectArguments, registry: &Registry) -> anyhow::Result<Self> {
         let options =
             WorkerOptions { wait_max: ANSWER_MAX, joins: false, ..WorkerOptions::default() };
-        let config = connect.config(registry.clone(), options)?;
-        let session = ThreadPark.block_on(transport::connect(config))?;
-        Ok(Self { session, servers: Servers::new(&connect.servers)? })
+        let servers = Servers::new(&connect.servers)?;
+        let process = WorkerProcess::start(connect.config(registry.clone(), options)?)?;
+        let session = ThreadPark.block_on(process.session())?;
+        Ok(Self { session, servers, _process: Parting(Some(process)) })
     }
 
     fn tables(&self) -> anyhow::Result<Vec<Table>> {
