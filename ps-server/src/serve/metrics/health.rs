@@ -1,5 +1,7 @@
 //! A server in a few figures: what `/healthz` says and `ps-server status` shows.
 
+use std::collections::BTreeSet;
+
 use archipelago::node::server::{Awaited, GroupStanding, WaitStanding};
 use archipelago::transport::{LinkStatus, ServerStatus, TableStatus};
 use serde::{Deserialize, Serialize};
@@ -32,7 +34,7 @@ pub(crate) struct Health {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct LinkHealth {
     pub(crate) peer: String,
-    /// Links of the same number share a connection.
+    /// Links of the same number share a connection; it has another one another time.
     pub(crate) connection: usize,
     pub(crate) sent_bytes: u64,
     pub(crate) received_bytes: u64,
@@ -105,7 +107,7 @@ impl Health {
             sent_bytes: traffic.sent_bytes,
             received_bytes: traffic.received_bytes,
             queued_bytes: status.links.iter().map(|link| link.queued_bytes).sum(),
-            links: status.links.iter().map(LinkHealth::new).collect(),
+            links: LinkHealth::all(&status.links),
             requests_waiting: status.waiting,
             waits: standing.waits.iter().map(WaitHealth::new).collect(),
             awaited: awaited.collect(),
@@ -116,10 +118,16 @@ impl Health {
 }
 
 impl LinkHealth {
-    fn new(link: &LinkStatus) -> Self {
+    fn all(links: &[LinkStatus]) -> Vec<Self> {
+        let connections: BTreeSet<_> = links.iter().map(|link| link.connection).collect();
+        let number = |link: &LinkStatus| connections.range(..link.connection).count();
+        links.iter().map(|link| Self::new(link, number(link))).collect()
+    }
+
+    fn new(link: &LinkStatus, connection: usize) -> Self {
         Self {
             peer: link.peer.to_string(),
-            connection: link.connection,
+            connection,
             sent_bytes: link.traffic.sent_bytes,
             received_bytes: link.traffic.received_bytes,
             queued_bytes: link.queued_bytes,
