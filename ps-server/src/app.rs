@@ -173,7 +173,7 @@ fn complain(error: &anyhow::Error) {
 }
 
 /// What the process was started as.
-fn program() -> String {
+pub(crate) fn program() -> String {
     let path = std::env::args_os().next().map(std::path::PathBuf::from);
     let name = path.as_deref().and_then(|path| path.file_stem());
     name.map_or("ps-server".into(), |name| name.to_string_lossy().into_owned())

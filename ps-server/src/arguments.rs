@@ -12,11 +12,24 @@ use crate::workload::{DemoArguments, TrainArguments};
 /// Archipelago: a parameter store with exact consistency policies.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "ps-server", version, about, max_term_width = 100)]
+#[command(after_help = FIRST_STEPS)]
 pub struct Arguments {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
 }
+
+#[cfg(feature = "workloads")]
+const FIRST_STEPS: &str = "\
+First steps:
+  ps-server demo                                               servers, workers, three policies
+  ps-server train --embedded --model softmax --train digits    training in this process
+  ps-server serve --dev                                        a server, and how to train there";
+
+#[cfg(not(feature = "workloads"))]
+const FIRST_STEPS: &str = "\
+First step:
+  ps-server serve --dev      a server, and how to connect to it";
 
 /// The commands.
 #[derive(Clone, Debug, Subcommand)]
@@ -27,7 +40,7 @@ pub enum Command {
     Config(ConfigArguments),
     /// Show how running servers stand.
     Status(StatusArguments),
-    /// Create, list and describe tables of a running cluster.
+    /// Create, list, describe, change and drop tables of a running cluster.
     Table(TableArguments),
     /// Make, issue, revoke and show certificates.
     Cert(CertArguments),

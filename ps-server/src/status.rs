@@ -18,6 +18,7 @@ const ANSWER_BYTES_MAX: u64 = 16 << 20;
 
 /// Options of `status`.
 #[derive(Clone, Debug, Args)]
+#[command(after_help = NOTES)]
 pub struct StatusArguments {
     /// Addresses that servers were given with --metrics.
     #[arg(long, value_name = "HOST:PORT", value_delimiter = ',')]
@@ -27,6 +28,10 @@ pub struct StatusArguments {
     #[arg(long)]
     pub json: bool,
 }
+
+const NOTES: &str = "\
+Example, of two servers:
+  ps-server status --metrics 127.0.0.1:7180,127.0.0.1:7181";
 
 /// Asks all, shows what they say, and fails when one does not answer.
 pub(crate) fn run(arguments: &StatusArguments, out: &mut dyn Write) -> anyhow::Result<()> {

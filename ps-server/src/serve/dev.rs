@@ -8,6 +8,7 @@ use tempfile::TempDir;
 use time::OffsetDateTime;
 
 use super::config::CredentialFiles;
+use crate::app::program;
 use crate::cert::{AUTHORITY_FILE, Authority, Request};
 use crate::files::{self, Readers};
 
@@ -64,13 +65,13 @@ impl Throwaway {
         writeln!(
             out,
             "throw-away certificates in {folder}, gone when this server stops. To train there (a \
-             program of your own gives the same to transport::connect):"
+             program of your own gives the same to archipelago_client::Client):"
         )?;
         let CredentialFiles { ca, certificate, key, .. } = self.files(Role::Worker);
         // What has no workloads cannot train, but tells programs where to connect.
         let (train, what) = match cfg!(feature = "workloads") {
-            true => ("ps-server train ", " --model softmax --train digits"),
-            false => ("", ""),
+            true => (format!("{} train ", program()), " --model softmax --train digits"),
+            false => (String::new(), ""),
         };
         writeln!(
             out,

@@ -37,10 +37,22 @@ pub enum ConfigCommand {
 
 /// Options of `config check`.
 #[derive(Clone, Debug, Args)]
+#[command(after_help = EXAMPLE)]
 pub struct CheckArguments {
     /// The file (TOML).
     pub file: PathBuf,
 }
+
+const EXAMPLE: &str = "\
+Example of a file, with the options of ps-server serve without their dashes:
+  server = 0
+  servers = [\"127.0.0.1:7100\", \"127.0.0.1:7101\"]
+  bind = \"127.0.0.1:7100\"
+  metrics = \"127.0.0.1:7180\"
+  ca = \"ca/ca.pem\"
+  certificate = \"certs/server.pem\"
+  key = \"certs/server.key\"
+  revoked = \"ca/revoked.pem\"";
 
 /// Carries out the command.
 pub(crate) fn check(arguments: &ConfigArguments, out: &mut dyn Write) -> anyhow::Result<()> {

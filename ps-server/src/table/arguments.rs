@@ -14,6 +14,7 @@ use crate::connect::ConnectArguments;
 
 /// Options of `table`.
 #[derive(Clone, Debug, Args)]
+#[command(after_help = TABLE_NOTES)]
 pub struct TableArguments {
     /// What to do.
     #[command(subcommand)]
@@ -217,6 +218,13 @@ impl CreateArguments {
         Ok((spec, policy, hyper))
     }
 }
+
+const TABLE_NOTES: &str = "\
+Example:
+  ps-server table list --servers 127.0.0.1:7100 --ca ca/ca.pem \\
+      --certificate certs/operator.pem --key certs/operator.key
+
+A certificate for it: ps-server cert issue --role operator --dc NAME --ca ca --out certs";
 
 const SET_NOTES: &str = "\
 A change holds from one tick on, the same on all servers, and no worker has to be stopped. A change

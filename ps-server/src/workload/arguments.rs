@@ -65,8 +65,8 @@ pub struct TrainArguments {
     /// own.
     #[arg(long, default_value = "bsp", value_name = "POLICY")]
     pub local: String,
-    /// The update rule: sgd, momentum:0.9, adagrad, adam, .., or one of this program's own. Each
-    /// has a rate of its own that fits: see --rate. Default: adagrad.
+    /// The update rule: sgd, momentum:0.9, adagrad, adam, .., or one of this program's own. Give
+    /// --rate with it: each rule needs another. Default: adagrad.
     #[arg(long, value_name = "RULE")]
     pub rule: Option<String>,
     /// Workers of this process, each a thread.
@@ -83,7 +83,7 @@ pub struct TrainArguments {
     #[arg(value_parser = clap::value_parser!(u32).range(1..))]
     pub batch: Option<u32>,
     /// The learning rate, constant. Default: 0.05 for sparse-lr (0.3 when all rows have length 1),
-    /// 0.1 for softmax and mlp.
+    /// 0.1 for softmax and mlp: they are for adagrad.
     #[arg(long, allow_negative_numbers = true, value_parser = rate)]
     pub rate: Option<f64>,
     /// Elements of a block, the unit in which dense tables travel and are spread over servers: a
