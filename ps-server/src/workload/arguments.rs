@@ -10,7 +10,7 @@ use crate::connect::{ConnectArguments, seconds};
 /// Options of `demo`.
 #[derive(Clone, Debug, Args)]
 pub struct DemoArguments {
-    /// Workers that train together, each a thread with connections of its own.
+    /// Workers that train together, each a thread.
     #[arg(long, default_value_t = 4, allow_negative_numbers = true)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=256))]
     pub workers: u32,
