@@ -122,6 +122,55 @@ fn a_change_that_some_server_cannot_hold_is_taken_back_before_it_begins() {
     assert_eq!(held.terms_at(Tick(7)).policy, TablePolicy::local(Eventual));
 }
 
+/// Server 1, which lacks the policy that the keeper has, and holds what it can of what it is told
+/// until nothing comes any more; everything else that the keeper has sent.
+fn told_to_all(asked: &mut Asked, other: &mut Asked, sent: Vec<Message>) -> Vec<Message> {
+    let (keeper, other_is) = (Peer::Server(ServerId(0)), Peer::Server(ServerId(1)));
+    let (mut told, mut rest) = (0, Vec::new());
+    let mut sent = std::collections::VecDeque::from(sent);
+    while let Some(message) = sent.pop_front() {
+        if !matches!(message, Message::CatalogEntry { .. }) {
+            rest.push(message);
+            continue;
+        }
+        told += 1;
+        assert!(told < 20, "entries without end");
+        let answer = other.ask_from(keeper, message).pop().unwrap();
+        sent.extend(asked.ask_from(other_is, answer));
+    }
+    rest
+}
+
+/// A keeper that has a policy and server 1, which has not; both hold table `w`.
+fn unlike() -> (Asked, Asked, TablePolicy) {
+    let more = Registry::built_in().policy("mine/1", |_| Ok(Arc::new(Ssp { staleness: 3 })));
+    let (mut asked, mut other) = (keeper(2, &more), node(2, 1, &Registry::built_in()));
+    let sent = asked.ask(ensure(1, TableSpec::dense("w", 9)));
+    let rest = told_to_all(&mut asked, &mut other, sent);
+    assert_eq!(ensured(&rest), [(1, TABLE)]);
+    (asked, other, TablePolicy::local(Extension::new("mine/1")))
+}
+
+#[test]
+fn a_change_made_upon_one_that_fails_goes_back_to_what_held_before_both() {
+    let (mut asked, mut other, mine) = unlike();
+    let mut sent = asked.ask(change(2, TableChange::default().policy(mine).from(Tick(7))));
+    // What it does not name it has from the one before, which no more than the keeper holds yet.
+    sent.extend(asked.ask(change(3, faster(Some(9)))));
+    let rest = told_to_all(&mut asked, &mut other, sent);
+    let refused = changed(&rest);
+    assert!(matches!(refused[..], [(2, Err(_)), (3, Err(_))]), "{refused:?}");
+    for node in [&asked.node, &other.node] {
+        assert_eq!(node.plan().version(), CatalogVersion(5), "each is taken back once");
+        let held = &node.plan().table(TABLE).unwrap().table;
+        for tick in [7, 8, 9, 100] {
+            let Terms { policy, hyper, .. } = held.terms_at(Tick(tick));
+            let settled = (TablePolicy::local(Eventual), Hyper::default());
+            assert_eq!((policy, hyper), settled, "tick {tick}");
+        }
+    }
+}
+
 #[test]
 fn a_dropped_table_costs_a_typed_answer_and_no_memory() {
     let mut asked = Asked::new(1, Bsp);
@@ -154,4 +203,55 @@ fn a_dropped_table_costs_a_typed_answer_and_no_memory() {
     let cut = asked.ask(Message::DropTable { request: 1, name: "w".into() });
     assert_eq!(cut, [Message::TableDropped { request: 1, result: Ok(()) }]);
     assert!(asked.node.stats(TableId(1)).is_some());
+}
+
+/// A request may be sent again after a cut, when it was answered and the answer was lost.
+#[test]
+fn a_request_that_has_found_what_it_wants_acts_no_second_time() {
+    let mut asked = keeper(1, &Registry::built_in());
+    let spec = TableSpec::dense("w", 9);
+    let drop_w = |request| Message::DropTable { request, name: "w".into() };
+    asked.ask(ensure(1, spec.clone()));
+    assert_eq!(ensured(&asked.ask(ensure(2, spec.clone()))), [(2, TABLE)], "found");
+    asked.ask(change(3, faster(Some(5))));
+    let found = vec![(4, Ok(Tick(5)))];
+    assert_eq!(changed(&asked.ask(change(4, faster(Some(5))))), found);
+    let slower = TableChange::default().hyper(Hyper::rate(Schedule::Constant(0.25)));
+    asked.ask(change(5, slower.from(Tick(5))));
+    let version = asked.node.plan().version();
+    assert_eq!(changed(&asked.ask(change(4, faster(Some(5))))), found, "asked again");
+    assert_eq!(asked.node.plan().version(), version, "somebody else has changed it since");
+    asked.ask(drop_w(6));
+    let gone = |request| [Message::TableDropped { request, result: Ok(()) }];
+    assert_eq!(asked.ask(drop_w(7)), gone(7), "found dropped");
+    let again = asked.ask(ensure(2, spec.clone()));
+    let result = Err(CatalogRefusal::Dropped { table: "w".into() });
+    assert_eq!(again, [Message::TableEnsured { request: 2, result }], "it meant the one before");
+    assert_eq!(ensured(&asked.ask(ensure(8, spec))), [(8, TableId(1))]);
+    assert_eq!(asked.ask(drop_w(7)), gone(7), "asked again");
+    assert!(asked.node.stats(TableId(1)).is_some(), "it meant the one before");
+}
+
+#[test]
+fn without_tables_a_tick_far_ahead_is_not_believed() {
+    let mut asked = Asked::new(1, Bsp);
+    asked.ask(Message::DropTable { request: 1, name: "w".into() });
+    let most = limits::TICKS_PENDING_MAX as u64;
+    let answer = |tick, result| [Message::TickAnswer { tick: Tick(tick), result }];
+    let refused = Err(Refusal::UnknownWorker);
+    assert_eq!(ticked(&mut asked, 3), answer(3, Ok(())));
+    for far in [3 + most + 1, u64::MAX] {
+        assert_eq!(ticked(&mut asked, far), answer(far, refused));
+    }
+    assert_eq!(ticked(&mut asked, 3 + most), answer(3 + most, Ok(())));
+    asked.origin.incarnation = Incarnation(2);
+    assert_eq!(ticked(&mut asked, 1), answer(1, refused), "nobody knows it");
+    // A table that comes now begins behind what was believed, and changes shortly behind it.
+    asked.origin.incarnation = Incarnation(1);
+    asked.ask(ensure(2, TableSpec::dense("w", 9)));
+    let (origin, table) = (asked.origin, TableId(1));
+    let spec_hash = asked.node.plan().table(table).unwrap().table.spec().hash();
+    asked.ask(Message::Attach { origin, table, spec_hash });
+    let from = Tick(3 + most + limits::CHANGE_AHEAD);
+    assert_eq!(changed(&asked.ask(change(3, faster(None)))), [(3, Ok(from))]);
 }

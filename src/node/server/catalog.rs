@@ -195,3 +195,25 @@ impl Catalog {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_each_peer_the_last_requests_are_known_again() {
+        let mut catalog = Catalog::new(std::iter::empty(), CatalogVersion(0));
+        let (one, other) = (Peer::Worker(1), Peer::Worker(2));
+        let most = limits::ASKS_MAX as u64;
+        catalog.made((other, 0), CatalogVersion(7));
+        for request in 0..most + 2 {
+            catalog.made((one, request), CatalogVersion(request));
+        }
+        assert_eq!(catalog.made_by((other, 0)), Some(CatalogVersion(7)), "another peer's");
+        let forgotten: Vec<_> =
+            (0..most + 2).filter(|it| catalog.made_by((one, *it)).is_none()).collect();
+        assert_eq!(forgotten, [0, 1]);
+        catalog.forget(one);
+        assert_eq!(catalog.made_by((one, most)), None);
+    }
+}

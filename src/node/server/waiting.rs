@@ -267,3 +267,35 @@ impl Waiting {
 
 /// Where a push is held.
 type Place = (Origin, SlotIndex, Sequence);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(sequence: u64) -> WaitingRead {
+        let (origin, sequence) = (Origin::default(), Sequence(sequence));
+        let header = Header { origin, sequence, settled_below: Sequence(1), tick: Tick(1) };
+        let (from, slot) = (Peer::Worker(1), SlotIndex(0));
+        WaitingRead { from, header, slot, own: None, rows: None, told: None }
+    }
+
+    #[test]
+    fn a_read_that_comes_while_others_are_looked_at_takes_nobodys_turn() {
+        let mut waiting = Waiting::default();
+        [10, 20, 30].into_iter().for_each(|sequence| waiting.hold_read(read(sequence)));
+        assert!(!waiting.has_marked());
+        waiting.mark_reads();
+        let mut looked_at = Vec::new();
+        while let Some(still) = waiting.take_marked(&BTreeSet::new()) {
+            looked_at.push(still.header.sequence.0);
+            // It has to wait on, and another one comes that is next in order.
+            waiting.hold_read(still);
+            if looked_at.len() == 1 {
+                waiting.hold_read(read(15));
+            }
+            assert!(looked_at.len() < 9, "each is looked at once: {looked_at:?}");
+        }
+        assert_eq!(looked_at, [10, 15, 20, 30]);
+        assert_eq!(waiting.len(), 4);
+    }
+}
