@@ -172,6 +172,22 @@ fn a_change_made_upon_one_that_fails_goes_back_to_what_held_before_both() {
 }
 
 #[test]
+fn a_change_that_fails_takes_none_along_that_begins_with_it_and_is_held_everywhere() {
+    let (mut asked, mut other, mine) = unlike();
+    let mut sent = asked.ask(change(2, faster(Some(9))));
+    sent.extend(asked.ask(change(3, TableChange::default().policy(mine).from(Tick(9)))));
+    let rest = told_to_all(&mut asked, &mut other, sent);
+    let found = changed(&rest);
+    assert!(matches!(found[..], [(2, Ok(Tick(9))), (3, Err(_))]), "{found:?}");
+    for node in [&asked.node, &other.node] {
+        let held = &node.plan().table(TABLE).unwrap().table;
+        let Terms { policy, hyper, .. } = held.terms_at(Tick(9));
+        let promised = (TablePolicy::local(Eventual), Hyper::rate(Schedule::Constant(0.5)));
+        assert_eq!((policy, hyper), promised);
+    }
+}
+
+#[test]
 fn a_dropped_table_costs_a_typed_answer_and_no_memory() {
     let mut asked = Asked::new(1, Bsp);
     let slot = asked.slot(true);

@@ -72,8 +72,8 @@ pub(super) struct Pending {
     pub(super) group: Option<GroupId>,
     /// Its terms.
     pub(super) terms: Terms,
-    /// Those that they replace, which every server has held; `None` while another change of the
-    /// table is under way: then it is seen when this one has failed.
+    /// Those that they replace, which every server has held; `None` while that is not known because
+    /// another change of the table is under way: when this one has failed, the last ones before.
     pub(super) before: Option<Terms>,
 }
 
@@ -147,6 +147,18 @@ impl Catalog {
     ) -> Option<(CatalogVersion, Pending)> {
         let first = self.pending.first_entry()?;
         (*first.key() <= settled).then(|| first.remove_entry())
+    }
+
+    /// A change under way is settled. Others that begin at the same tick fall back to it when they
+    /// fail, or to what it has fallen back to.
+    pub(super) fn ended(&mut self, ended: &Pending, failed: bool) {
+        let holds = if failed { &ended.before } else { &Some(ended.terms.clone()) };
+        for later in self.pending.values_mut() {
+            let same = later.table == ended.table && later.terms.from == ended.terms.from;
+            if same && later.before.is_none() {
+                later.before.clone_from(holds);
+            }
+        }
     }
 
     /// Whether an answer to `tick` would let a worker of the group come to a change under way: it

@@ -142,27 +142,33 @@ impl ServerNode {
         while let Some(catalog) = &mut self.catalog {
             let settled = catalog.settled(self.plan.version());
             let Some((version, pending)) = catalog.take_answered(settled) else { break };
-            if catalog.failure(version).is_none() {
-                continue;
-            }
-            let held = self.plan.table(pending.table).map(|planned| &planned.table);
-            let from = pending.terms.from;
-            let Some(table) = held.filter(|table| table.terms_at(from) == pending.terms) else {
-                continue;
-            };
-            // Those made before it have been taken back by now where they failed.
-            let before = || table.terms_at(from.back(1));
-            let terms = Terms { from, ..pending.before.clone().unwrap_or_else(before) };
-            if terms == pending.terms {
-                continue;
-            }
-            let before = Some(terms.clone());
-            if let Err(refusal) = self.begin_change(None, Pending { terms, before, ..pending }) {
-                tracing::error!(?refusal, "a change that a server cannot hold stays");
+            let failed = catalog.failure(version).is_some();
+            catalog.ended(&pending, failed);
+            if failed {
+                self.take_back(pending);
             }
         }
         let withheld = std::mem::take(&mut self.withheld);
         self.post(withheld);
+    }
+
+    /// Makes the change by which a table is as it was before one that some server cannot hold.
+    fn take_back(&mut self, pending: Pending) {
+        let held = self.plan.table(pending.table).map(|planned| &planned.table);
+        let from = pending.terms.from;
+        let Some(table) = held.filter(|table| table.terms_at(from) == pending.terms) else {
+            return;
+        };
+        // Those made before it have been taken back by now where they failed.
+        let before = || table.terms_at(from.back(1));
+        let terms = Terms { from, ..pending.before.clone().unwrap_or_else(before) };
+        if terms == pending.terms {
+            return;
+        }
+        let before = Some(terms.clone());
+        if let Err(refusal) = self.begin_change(None, Pending { terms, before, ..pending }) {
+            tracing::error!(?refusal, "a change that a server cannot hold stays");
+        }
     }
 
     /// Whether a message would let a worker go on to a tick at which a change begins that some
