@@ -136,6 +136,16 @@ pub enum SpecError {
         /// The tick asked for.
         found: Tick,
     },
+    /// Until then nothing else could change the table.
+    #[error("table {table:?}: changes can begin at {latest} or earlier, not at {found}")]
+    TooLate {
+        /// The table.
+        table: String,
+        /// The last tick that a change can begin at by now.
+        latest: Tick,
+        /// The tick asked for.
+        found: Tick,
+    },
     /// A limit of the store is reached.
     #[error("{what} is {found}, the limit is {limit}")]
     Limit {

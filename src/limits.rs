@@ -41,6 +41,9 @@ pub const TABLE_BYTES_MAX: usize = 512 << 10;
 /// How far behind the last tick that the keeper has heard of a change begins: nobody comes there
 /// before every server knows of it (SPEC section 9).
 pub const CHANGE_AHEAD: u64 = 2 * TICKS_PENDING_MAX as u64 + 2;
+/// How far behind the last tick heard of any member a change may begin. Until it has begun none can
+/// begin before it, and it cannot be withdrawn: this bounds for how long.
+pub const CHANGE_AHEAD_MAX: u64 = 65_536;
 /// Requests for tables and groups that wait at the keeper until every server holds what they name.
 pub const ASKS_MAX: usize = 1_024;
 /// Bytes of the tables in one answer to a list of tables, unless it is a single one.
@@ -152,6 +155,7 @@ const _: () = assert!(
     "a table's description with all tensors fits one frame"
 );
 const _: () = assert!(TABLE_BYTES_MAX + LISTED_BYTES_MAX < FRAME_BYTES_MAX);
+const _: () = assert!(CHANGE_AHEAD < CHANGE_AHEAD_MAX);
 const _: () = assert!(INFLIGHT_MAX > TICKS_PENDING_MAX);
 const _: () = assert!(INFLIGHT_BYTES_MAX >= 8 * FRAME_BYTES_MAX);
 const _: () = assert!(POOL_BYTES_MAX >= INFLIGHT_BYTES_MAX);

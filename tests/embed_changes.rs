@@ -8,7 +8,7 @@ use archipelago::error::{AccessError, Error, SpecError};
 use archipelago::time::Duration;
 use archipelago::{
     AckLevel, Bsp, Eventual, Extension, Hyper, Schedule, Ssp, Store, TableChange, TablePolicy,
-    TableSpec, Tick, rules::Sgd,
+    TableSpec, Tick, limits, rules::Sgd,
 };
 
 fn rate(rate: f64) -> Hyper {
@@ -70,6 +70,10 @@ fn a_change_begins_where_nobody_can_be_and_old_descriptions_find_the_table() {
     let faster = TableChange::default().hyper(rate(2.0));
     let refused = store.change_table("w", &faster.clone().from(Tick(6))).unwrap_err();
     let Error::Spec(SpecError::TooEarly { earliest, .. }) = refused else { panic!("{refused}") };
+    let far = faster.clone().from(Tick(6 + limits::CHANGE_AHEAD_MAX));
+    let refused = store.change_table("w", &far).unwrap_err();
+    let Error::Spec(SpecError::TooLate { latest, .. }) = refused else { panic!("{refused}") };
+    assert_eq!(latest, Tick(5 + limits::CHANGE_AHEAD_MAX));
     assert_eq!(store.change_table("w", &faster).unwrap(), earliest);
     assert_eq!(store.change_table("w", &faster).unwrap(), earliest, "found");
     assert_eq!(store.table("w").unwrap().changes()[0].from, earliest);

@@ -2,7 +2,7 @@
 
 use super::store::{Inner, Store};
 use crate::consistency::LocalPolicy;
-use crate::error::{AccessError, Result, SpecError};
+use crate::error::{AccessError, Result};
 use crate::id::{GroupId, Tick};
 use crate::spec::{Table, TableChange, Terms};
 use crate::sync::Arc;
@@ -29,7 +29,7 @@ impl Store {
     ///
     /// # Errors
     /// No such table, or it was dropped; terms out of bounds or unknown code; a tick that somebody
-    /// may have come to, with the earliest possible one.
+    /// may have come to, with the earliest possible one, or one too far ahead, with the last one.
     pub fn change_table(&self, name: &str, change: &TableChange) -> Result<Tick> {
         let inner = self.inner();
         // No tick ends while the table changes.
@@ -86,21 +86,17 @@ impl Inner {
         if let Some(terms) = change.found_in(table) {
             return Ok(Changed::Found(terms.from));
         }
-        let last = table.last_terms();
-        let free = writer.map_or(Tick::FIRST, |group| self.free_tick(group));
-        let earliest = free.max(last.from);
-        let terms = change.of(&last, earliest).map_err(|found| {
-            let table = table.name().to_owned();
-            SpecError::TooEarly { table, earliest, found }
-        })?;
+        let reached = writer.map(|group| self.reached(group));
+        let free = reached.map_or(Tick::FIRST, free_tick);
+        let terms = change.of(table, free, reached.unwrap_or_default())?;
         let code = self.config.registry.resolve(table.spec(), &terms.policy)?;
         terms.hyper.check(table.spec())?;
         Ok(Changed::New(terms, code.policy))
     }
+}
 
-    /// The first tick that no member of a group can have come to: a worker's line may be one tick
-    /// ahead of what the keeper has heard, and pushes belong to the tick after that.
-    fn free_tick(&self, group: GroupId) -> Tick {
-        Tick(self.reached(group).0.saturating_add(3))
-    }
+/// The first tick that no member of a group can have come to: a worker's line may be one tick
+/// ahead of what the keeper has heard, and pushes belong to the tick after that.
+fn free_tick(reached: Tick) -> Tick {
+    Tick(reached.0.saturating_add(3))
 }

@@ -277,6 +277,11 @@ impl Any {
                 earliest: Tick(limit),
                 found: Tick(limit ^ 1),
             },
+            SpecError::TooLate {
+                table: group.clone(),
+                latest: Tick(limit),
+                found: Tick(limit ^ 2),
+            },
         ]);
         let keeper = ServerId(self.u32());
         self.one_of([

@@ -111,6 +111,9 @@ fn cut(error: SpecError) -> SpecError {
         SpecError::TooEarly { table, earliest, found } => {
             SpecError::TooEarly { table: fitting(table), earliest, found }
         },
+        SpecError::TooLate { table, latest, found } => {
+            SpecError::TooLate { table: fitting(table), latest, found }
+        },
         SpecError::Limit { what, limit, found } => {
             SpecError::Limit { what: fitting(what.into_owned()).into(), limit, found }
         },
@@ -139,6 +142,7 @@ choice! { SpecError, "error of a description",
     3 => Planned { name, what },
     4 => Limit { what, limit, found },
     5 => TooEarly { table, earliest, found },
+    6 => TooLate { table, latest, found },
 }
 
 choice! { CatalogEntry, "entry of the catalog",

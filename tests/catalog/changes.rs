@@ -125,6 +125,9 @@ fn a_change_in_the_middle_begins_where_nobody_can_be_and_is_found_when_asked_aga
                         let change = TableChange::default().hyper(rate(0.5));
                         from = me.change_table("w", change.clone()).await?;
                         assert_eq!(me.change_table("w", change).await?, from, "found");
+                        let far = TableChange::default().hyper(rate(9.0)).from(Tick(u64::MAX));
+                        let refused = me.change_table("w", far).await.unwrap_err();
+                        assert!(matches!(refused, Error::Spec(SpecError::TooLate { .. })));
                         let early = TableChange::default().hyper(rate(9.0)).from(Tick(5));
                         let refused = me.change_table("w", early).await.unwrap_err();
                         let Error::Spec(SpecError::TooEarly { earliest, .. }) = refused else {

@@ -48,6 +48,11 @@ fn nobody_comes_to_the_tick_of_a_change_before_every_server_knows_of_it() {
         panic!("{early:?}")
     };
     assert_eq!(*earliest, Tick(from));
+    let latest = 3 + limits::CHANGE_AHEAD_MAX;
+    let far = asked.ask(change(1, faster(Some(latest + 1))));
+    let (table, found, latest) = ("w".into(), Tick(latest + 1), Tick(latest));
+    let refused = CatalogRefusal::Described(SpecError::TooLate { table, latest, found });
+    assert_eq!(changed(&far), [(1, Err(refused))]);
     let sent = asked.ask(change(2, faster(None)));
     assert_eq!(
         (entries(&sent), changed(&sent)),

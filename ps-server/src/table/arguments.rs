@@ -137,7 +137,7 @@ pub struct SetArguments {
     #[arg(long, value_enum, value_name = "RULE")]
     pub non_finite: Option<NonFinite>,
     /// The first tick that the change holds for. Default: the earliest that no worker can have
-    /// come to.
+    /// come to. At most 65,536 ticks ahead.
     #[arg(long, value_name = "TICK", allow_negative_numbers = true)]
     #[arg(value_parser = clap::value_parser!(u64).range(1..))]
     pub from: Option<u64>,

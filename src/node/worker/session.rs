@@ -65,7 +65,8 @@ impl Session {
     ///
     /// # Errors
     /// No such table, or it was dropped; terms out of bounds; code that a server lacks; a tick that
-    /// somebody may have come to, with the earliest possible one; or the deadline came first.
+    /// somebody may have come to, with the earliest possible one, or one too far ahead, with the
+    /// last one; or the deadline came first.
     pub async fn change_table(&self, name: &str, change: TableChange) -> Result<Tick> {
         let (name, change) = (name.to_owned(), Box::new(change));
         let told = self.ask(|request| Message::ChangeTable { request, name, change }).await?;

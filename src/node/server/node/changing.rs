@@ -4,7 +4,7 @@ use super::super::catalog::{Asked, Pending};
 use super::ServerNode;
 use crate::error::SpecError;
 use crate::history::{Event, WaitOutcome};
-use crate::id::{CatalogVersion, Origin, TableId, Tick};
+use crate::id::{CatalogVersion, GroupId, Origin, TableId, Tick};
 use crate::limits;
 use crate::node::plan::{Created, Plan};
 use crate::node::{Output, Peer};
@@ -58,12 +58,9 @@ impl ServerNode {
         if let Some(terms) = change.found_in(&table) {
             return Ok((self.version_of_terms(&table, &terms), terms.from));
         }
-        let (last, earliest) = (table.last_terms(), self.earliest(&table));
-        let terms = change.of(&last, earliest).map_err(|found| {
-            let table = name.to_owned();
-            CatalogRefusal::Described(SpecError::TooEarly { table, earliest, found })
-        })?;
         let group = self.tables.get(&table.id()).and_then(|held| held.shard.writer());
+        let (free, reached) = self.free_tick(group);
+        let terms = change.of(&table, free, reached).map_err(CatalogRefusal::Described)?;
         let from = terms.from;
         let settled = self.catalog.as_ref().is_some_and(|it| !it.is_changing(table.id()));
         let before = settled.then(|| table.terms_at(from));
@@ -103,17 +100,14 @@ impl ServerNode {
         }
     }
 
-    /// The first tick that no worker can have come to when all servers know of a change that is
-    /// made now. It does not begin before the one that was made last.
-    fn earliest(&self, table: &Table) -> Tick {
-        let held = self.tables.get(&table.id());
-        let writer = held.and_then(|held| held.shard.writer());
-        let reached = writer.and_then(|group| self.groups.get(&group));
-        let free = match reached {
-            Some(kept) => Tick(kept.keeper.reached().0.saturating_add(limits::CHANGE_AHEAD)),
-            None => Tick::FIRST,
+    /// The first tick that no worker of a table's writing group can have come to when all servers
+    /// know of a change that is made now, and the last one heard of any of them.
+    fn free_tick(&self, writer: Option<GroupId>) -> (Tick, Tick) {
+        let kept = writer.and_then(|group| self.groups.get(&group));
+        let Some(reached) = kept.map(|kept| kept.keeper.reached()) else {
+            return (Tick::FIRST, Tick(0));
         };
-        free.max(table.last_terms().from)
+        (Tick(reached.0.saturating_add(limits::CHANGE_AHEAD)), reached)
     }
 
     fn version_of_terms(&self, table: &Table, terms: &Terms) -> CatalogVersion {
