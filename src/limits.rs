@@ -36,8 +36,11 @@ pub const TEXT_BYTES_MAX: usize = 64 << 10;
 pub const CATALOG_ENTRIES_MAX: usize = 65_536;
 /// Changes of one table that are not forgotten.
 pub const TABLE_CHANGES_MAX: usize = 4_096;
-/// Bytes of a table's description with all its changes, which one answer has to hold.
-pub const TABLE_BYTES_MAX: usize = 512 << 10;
+/// Bytes of a table's description with all its changes, which one answer has to hold: there is room
+/// for changes of any table that can be described.
+pub const TABLE_BYTES_MAX: usize = 952 << 10;
+/// Bytes of one change: its policy's parameters, and some.
+pub const CHANGE_BYTES_MAX: usize = PARAMETERS_MAX * (NAME_BYTES_MAX + 12) + 512;
 /// How far behind the last tick that the keeper has heard of a change begins: nobody comes there
 /// before every server knows of it (SPEC section 9).
 pub const CHANGE_AHEAD: u64 = 2 * TICKS_PENDING_MAX as u64 + 2;
@@ -151,8 +154,9 @@ const _: () = assert!(
     "a table's description without tensors fits one frame, many times"
 );
 const _: () = assert!(
-    TENSORS_MAX * (NAME_BYTES_MAX + 8 * DIMENSIONS_MAX + 41) + TEXT_BYTES_MAX < FRAME_BYTES_MAX,
-    "a table's description with all tensors fits one frame"
+    TENSORS_MAX * (NAME_BYTES_MAX + 8 * DIMENSIONS_MAX + 41) + TEXT_BYTES_MAX
+        < TABLE_BYTES_MAX - 8 * CHANGE_BYTES_MAX,
+    "a table's description with all tensors and some changes, however large, fits one frame"
 );
 const _: () = assert!(TABLE_BYTES_MAX + LISTED_BYTES_MAX < FRAME_BYTES_MAX);
 const _: () = assert!(CHANGE_AHEAD < CHANGE_AHEAD_MAX);

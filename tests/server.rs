@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+#[path = "server/bounds.rs"]
+mod bounds;
 #[path = "server/changes.rs"]
 mod changes;
 #[path = "server/keyless.rs"]
@@ -279,23 +281,6 @@ fn a_tick_settles_what_was_answered() {
     asked.ask(Message::Ticked { origin, tick, settled_below, tables: Vec::new() });
     assert_eq!(kept(&asked), 0);
     assert_eq!(answer(asked.push(header, slot, None)), Answer::Settled);
-}
-
-#[test]
-fn only_so_many_requests_wait() {
-    let mut asked = Asked::new(1, Bsp);
-    let slot = asked.slot(true);
-    let rows = PullRows::Block(asked.rows(slot));
-    let most = limits::INFLIGHT_MAX as u64;
-    for sequence in 1..=most + 1 {
-        let header = asked.header(sequence, 1, 5);
-        let rows = rows.clone();
-        let message = Message::Pull { table: TABLE, header, slot, own: None, rows };
-        let sent = asked.ask(message).pop().unwrap();
-        let refused = matches!(sent, Message::PullAnswer { result: Err(Refusal::Limit), .. });
-        assert_eq!(refused, sequence > most, "{sent:?}");
-    }
-    assert_eq!(asked.node.waiting(), limits::INFLIGHT_MAX);
 }
 
 /// The keeper of `servers` servers and no tables.

@@ -337,9 +337,7 @@ impl Inner {
             self.code(&planned.table, &entry.terms)?;
             let table = planned.table.with_change((*entry.terms).clone());
             check_limit("changes of a table", limits::TABLE_CHANGES_MAX, table.changes().len())?;
-            let bytes = wire::table_entry_bytes(&TableEntry::of(&table));
-            let what = "bytes of a table's description with its changes";
-            check_limit(what, limits::TABLE_BYTES_MAX, bytes)?;
+            check_bytes(&table, 0)?;
             let planned = Planned { table, ..(**planned).clone() };
             self.tables.insert(entry.table, Arc::new(planned));
         }
@@ -365,8 +363,7 @@ impl Inner {
 
     /// Checks that whatever workers do, ticks and records fit one frame each (SPEC law 14.3).
     fn check_frames(&self) -> Result<(), SpecError> {
-        let what = "tables and groups created, changes and drops";
-        check_limit(what, limits::CATALOG_ENTRIES_MAX, self.order.len())?;
+        check_entries(self.order.len())?;
         check_limit("tables", limits::TABLES_MAX, self.tables.len())?;
         check_limit("groups", limits::GROUPS_MAX, self.groups.len())?;
         let slots = self.owned.values().max().copied().unwrap_or_default();
@@ -381,6 +378,19 @@ impl Inner {
             "bytes of a group's record when all are lost (use smaller groups or fewer tables)";
         check_limit(what, limits::FRAME_BYTES_MAX, record)
     }
+}
+
+/// Checks the number of a catalog's entries.
+pub(super) fn check_entries(count: usize) -> Result<(), SpecError> {
+    let what = "tables and groups created, changes and drops";
+    check_limit(what, limits::CATALOG_ENTRIES_MAX, count)
+}
+
+/// Checks that a table's description with its changes, and so many bytes `more`, fits one answer.
+pub(super) fn check_bytes(table: &Table, more: usize) -> Result<(), SpecError> {
+    let bytes = wire::table_entry_bytes(&TableEntry::of(table)).saturating_add(more);
+    let what = "bytes of a table's description with its changes";
+    check_limit(what, limits::TABLE_BYTES_MAX, bytes)
 }
 
 fn check_limit(what: &'static str, limit: usize, found: usize) -> Result<(), SpecError> {

@@ -334,6 +334,13 @@ pub fn table_entry_bytes(entry: &TableEntry) -> usize {
     count.0
 }
 
+/// Bytes that a change takes in a table's description.
+pub fn terms_bytes(terms: &Terms) -> usize {
+    let mut count = super::field::Count::default();
+    terms.put(&mut count);
+    count.0
+}
+
 impl super::Message {
     /// Refuses texts that no reader would accept.
     pub(super) fn check_texts(&self) -> Result<(), FrameError> {

@@ -32,7 +32,7 @@ mod refusal;
 #[cfg(test)]
 mod tests;
 
-pub use catalog::{CatalogRefusal, table_entry_bytes};
+pub use catalog::{CatalogRefusal, table_entry_bytes, terms_bytes};
 pub use frame::{
     HEADER_BYTES, RowsSize, decode, decode_shared, encode, encode_shared, encoded_len,
     payload_bytes, pull_answer_bytes, pull_bytes, push_bytes, record_bytes_max, split, tick_bytes,

@@ -32,9 +32,11 @@
 
 use std::collections::BTreeMap;
 
+use super::made::Made;
+use crate::error::SpecError;
 use crate::id::{CatalogVersion, GroupId, ServerId, TableId, Tick};
 use crate::limits;
-use crate::node::Peer;
+use crate::node::{Peer, plan};
 use crate::spec::Terms;
 use crate::wire::CatalogRefusal;
 
@@ -47,8 +49,8 @@ pub(super) struct Catalog {
     failed: BTreeMap<CatalogVersion, CatalogRefusal>,
     /// Requests, by asker and number, and the entry that each waits for.
     asks: BTreeMap<(Peer, u64), (CatalogVersion, Asked)>,
-    /// Which request has made which entry: asked again after a cut, it makes no other.
-    made: BTreeMap<(Peer, u64), CatalogVersion>,
+    /// Which request has made or found which entry.
+    pub(super) made: Made,
     /// Changes that some server has not answered yet.
     pending: BTreeMap<CatalogVersion, Pending>,
 }
@@ -77,12 +79,19 @@ pub(super) struct Pending {
     pub(super) before: Option<Terms>,
 }
 
+impl Pending {
+    /// Whether it takes another one back.
+    pub(super) fn takes_back(&self) -> bool {
+        self.before.as_ref() == Some(&self.terms)
+    }
+}
+
 impl Catalog {
     /// The catalog of a keeper; the `others` know all `version` entries from the start.
     pub(super) fn new(others: impl Iterator<Item = ServerId>, version: CatalogVersion) -> Self {
         let held = others.map(|server| (server, version)).collect();
         let (failed, asks) = (BTreeMap::new(), BTreeMap::new());
-        Self { held, failed, asks, made: BTreeMap::new(), pending: BTreeMap::new() }
+        Self { held, failed, asks, made: Made::default(), pending: BTreeMap::new() }
     }
 
     /// How many entries all servers have answered, of `version`.
@@ -116,28 +125,26 @@ impl Catalog {
     /// Nobody waits there any more.
     pub(super) fn forget(&mut self, peer: Peer) {
         self.asks.retain(|(from, _), _| *from != peer);
-        self.made.retain(|(from, _), _| *from != peer);
-    }
-
-    /// Notes which entry answers a request, whether it made the entry or found it: asked again, it
-    /// means no other. Of each peer the last `ASKS_MAX` are kept.
-    pub(super) fn made(&mut self, by: (Peer, u64), version: CatalogVersion) {
-        self.made.insert(by, version);
-        let of_peer = (by.0, 0)..=(by.0, u64::MAX);
-        if self.made.range(of_peer.clone()).count() > limits::ASKS_MAX {
-            let first = self.made.range(of_peer).next().map(|(by, _)| *by);
-            first.and_then(|first| self.made.remove(&first));
-        }
-    }
-
-    /// The entry that a request has made before.
-    pub(super) fn made_by(&self, by: (Peer, u64)) -> Option<CatalogVersion> {
-        self.made.get(&by).copied()
+        self.made.forget(peer);
     }
 
     /// A change is under way.
     pub(super) fn begin(&mut self, version: CatalogVersion, pending: Pending) {
         self.pending.insert(version, pending);
+    }
+
+    /// The changes under way that may have to be taken back: take-backs themselves have not, since
+    /// every server has held their terms.
+    pub(super) fn under_way(&self) -> impl Iterator<Item = &Pending> {
+        self.pending.values().filter(|pending| !pending.takes_back())
+    }
+
+    /// Checks that the entries fit of which `version` is the last one, and one more for each change
+    /// under way, `more` of which begin with it: what takes it back is never refused.
+    pub(super) fn check_room(&self, version: CatalogVersion, more: usize) -> Result<(), SpecError> {
+        let entries = usize::try_from(version.0).unwrap_or(usize::MAX);
+        let reserved = self.under_way().count() + more;
+        plan::check_entries(entries.saturating_add(reserved))
     }
 
     /// The first change under way that is settled.
@@ -211,21 +218,31 @@ impl Catalog {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::extension::Extension;
+    use crate::spec::{Hyper, TablePolicy};
 
     #[test]
-    fn of_each_peer_the_last_requests_are_known_again() {
-        let mut catalog = Catalog::new(std::iter::empty(), CatalogVersion(0));
-        let (one, other) = (Peer::Worker(1), Peer::Worker(2));
-        let most = limits::ASKS_MAX as u64;
-        catalog.made((other, 0), CatalogVersion(7));
-        for request in 0..most + 2 {
-            catalog.made((one, request), CatalogVersion(request));
-        }
-        assert_eq!(catalog.made_by((other, 0)), Some(CatalogVersion(7)), "another peer's");
-        let forgotten: Vec<_> =
-            (0..most + 2).filter(|it| catalog.made_by((one, *it)).is_none()).collect();
-        assert_eq!(forgotten, [0, 1]);
-        catalog.forget(one);
-        assert_eq!(catalog.made_by((one, most)), None);
+    fn entries_leave_room_for_all_that_may_be_taken_back() {
+        let mut catalog = Catalog::new(std::iter::once(ServerId(1)), CatalogVersion(0));
+        let most = limits::CATALOG_ENTRIES_MAX as u64;
+        let fits = |catalog: &Catalog, left: u64, more| {
+            catalog.check_room(CatalogVersion(most - left), more).is_ok()
+        };
+        assert!(fits(&catalog, 0, 0) && !fits(&catalog, 0, 1) && fits(&catalog, 1, 1));
+        let (policy, hyper) = (TablePolicy::local(Extension::new("mine/1")), Hyper::default());
+        let terms = |from| Terms { from: Tick(from), policy: policy.clone(), hyper };
+        let pending = |before: Option<Terms>| Pending {
+            table: TableId(0),
+            group: None,
+            terms: terms(9),
+            before,
+        };
+        catalog.begin(CatalogVersion(1), pending(Some(terms(1))));
+        catalog.begin(CatalogVersion(2), pending(None));
+        assert!(fits(&catalog, 2, 0) && !fits(&catalog, 1, 0) && fits(&catalog, 3, 1));
+        catalog.begin(CatalogVersion(3), pending(Some(terms(9))));
+        assert!(fits(&catalog, 2, 0), "what takes back is not taken back");
+        assert!(catalog.take_answered(CatalogVersion(1)).is_some());
+        assert!(fits(&catalog, 1, 0), "settled");
     }
 }

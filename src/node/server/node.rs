@@ -436,7 +436,7 @@ impl ServerNode {
             }
             if let (Peer::Worker(token), Message::Joined { result: Ok(grant), .. }) = (to, &message)
             {
-                self.workers.insert(token, grant.origin);
+                self.seat(token, grant.origin);
             }
             if to == Peer::Server(self.server) {
                 self.on_message(to, message);

@@ -1,16 +1,16 @@
 //! A server's part in changes and ends of tables: as keeper, and as a holder of their shards.
 
-use super::super::catalog::{Asked, Pending};
+use super::super::catalog::{Asked, Catalog, Pending};
 use super::ServerNode;
 use crate::error::SpecError;
 use crate::history::{Event, WaitOutcome};
 use crate::id::{CatalogVersion, GroupId, Origin, TableId, Tick};
 use crate::limits;
 use crate::node::plan::{Created, Plan};
-use crate::node::{Output, Peer};
+use crate::node::{Output, Peer, plan};
 use crate::spec::{CatalogEntry, ChangeEntry, Table, TableChange, TableEntry, Terms};
 use crate::sync::Arc;
-use crate::wire::{Answer, CatalogRefusal, Message, Refusal};
+use crate::wire::{self, Answer, CatalogRefusal, Message, Refusal};
 
 impl ServerNode {
     pub(super) fn on_change_table(
@@ -65,7 +65,24 @@ impl ServerNode {
         let settled = self.catalog.as_ref().is_some_and(|it| !it.is_changing(table.id()));
         let before = settled.then(|| table.terms_at(from));
         let pending = Pending { table: table.id(), group, terms, before };
+        self.check_bytes(&table, &pending).map_err(CatalogRefusal::Described)?;
         Ok((self.begin_change(Some(by), pending)?, from))
+    }
+
+    /// Checks that a change fits its table's description, also when it and all that are under way
+    /// are taken back: what a table falls back to may be larger than what it falls back from.
+    fn check_bytes(&self, table: &Table, pending: &Pending) -> Result<(), SpecError> {
+        let catalog = self.catalog.iter().flat_map(Catalog::under_way);
+        let of_table = catalog.filter(|other| other.table == table.id());
+        let under_way: Vec<_> = of_table.chain([pending]).collect();
+        let before = under_way.iter().filter_map(|pending| pending.before.as_ref());
+        let terms = under_way.iter().map(|pending| &pending.terms);
+        let created = table.as_created().last_terms();
+        let all = before.chain(terms).chain(table.changes()).chain([&created]);
+        let largest = all.map(wire::terms_bytes).max().unwrap_or_default();
+        let grows = |pending: &&Pending| largest - wire::terms_bytes(&pending.terms);
+        let more = under_way.iter().map(grows).sum();
+        plan::check_bytes(&table.with_change(pending.terms.clone()), more)
     }
 
     fn begins_at(&self, version: CatalogVersion) -> Tick {

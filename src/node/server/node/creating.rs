@@ -99,7 +99,7 @@ impl ServerNode {
         match &self.catalog {
             None => Err(CatalogRefusal::NotKeeper { keeper: self.plan.keeper() }),
             Some(catalog) if !catalog.has_room() => Err(CatalogRefusal::Busy),
-            Some(catalog) => Ok(catalog.made_by(by)),
+            Some(catalog) => Ok(catalog.made.find(by)),
         }
     }
 
@@ -114,15 +114,27 @@ impl ServerNode {
         by: Option<(Peer, u64)>,
         plan: Result<Plan>,
     ) -> Result<CatalogVersion, CatalogRefusal> {
-        let adopted = plan.and_then(|plan| self.adopt(plan));
+        let adopted = plan.and_then(|plan| {
+            if by.is_some() {
+                self.check_room(&plan)?;
+            }
+            self.adopt(plan)
+        });
         adopted.map_err(CatalogRefusal::of)?;
         let version = self.plan.version();
         let Some(catalog) = &mut self.catalog else { return Ok(version) };
-        by.into_iter().for_each(|by| catalog.made(by, version));
+        by.into_iter().for_each(|by| catalog.made.note(by, version));
         for server in catalog.ready(version) {
             self.tell_entry(server, version);
         }
         Ok(version)
+    }
+
+    /// Checks that an entry asked for leaves room to take back all changes under way.
+    fn check_room(&self, plan: &Plan) -> Result<()> {
+        let changes = matches!(plan.created().next_back(), Some((_, Created::Change(..))));
+        let checked = self.catalog.as_ref().map(|it| it.check_room(plan.version(), changes.into()));
+        Ok(checked.unwrap_or(Ok(()))?)
     }
 
     /// Works by a plan that has one entry more; nothing has changed when that fails.
@@ -183,7 +195,7 @@ impl ServerNode {
     pub(super) fn promise(&mut self, by: (Peer, u64), version: CatalogVersion, asked: Asked) {
         if let Some(catalog) = &mut self.catalog {
             catalog.wait(by, version, asked);
-            catalog.made(by, version);
+            catalog.made.note(by, version);
         }
         self.settle_entries();
     }
@@ -247,5 +259,42 @@ impl ServerNode {
             }
         }
         self.end_changes();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::catalog::Pending;
+    use super::*;
+    use crate::consistency::Bsp;
+    use crate::id::Tick;
+    use crate::limits::CATALOG_ENTRIES_MAX;
+    use crate::node::Registry;
+    use crate::node::server::ServerOptions;
+    use crate::spec::{Hyper, TablePolicy, TableSpec, Terms};
+    use crate::time::Instant;
+
+    #[test]
+    fn what_is_asked_for_leaves_room_to_take_changes_back() {
+        let (ids, registry) = ([ServerId(0), ServerId(1)], Registry::built_in());
+        let plan = Plan::new(&ids, Vec::new(), &[], &registry).unwrap();
+        let options = ServerOptions::default();
+        let mut node = ServerNode::new(plan, ids[0], Instant::EPOCH, options).unwrap();
+        let (policy, hyper) = (TablePolicy::local(Bsp), Hyper::default());
+        let table = |node: &ServerNode, name: &str| {
+            node.plan.with_table(TableSpec::dense(name, 9), policy.clone(), hyper)
+        };
+        let terms = Terms { from: Tick(9), policy: policy.clone(), hyper };
+        let pending = Pending { table: TableId(0), group: None, terms, before: None };
+        let catalog = node.catalog.as_mut().unwrap();
+        // As if so many were under way that the catalog has room for one entry more.
+        for version in 1..CATALOG_ENTRIES_MAX as u64 {
+            catalog.begin(CatalogVersion(version), pending.clone());
+        }
+        let asked = |request| Some((Peer::Worker(1), request));
+        assert!(node.create(asked(1), table(&node, "a")).is_ok());
+        let refused = node.create(asked(2), table(&node, "b")).unwrap_err().into_error();
+        assert!(refused.to_string().starts_with("tables and groups created"), "{refused}");
+        assert!(node.create(None, table(&node, "b")).is_ok(), "what takes back has its room");
     }
 }

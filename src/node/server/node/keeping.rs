@@ -108,6 +108,13 @@ impl ServerNode {
         self.post(letters);
     }
 
+    /// Notes which process has a place. The one before it may have said no farewell.
+    pub(super) fn seat(&mut self, token: u64, origin: Origin) {
+        let place = |origin: &Origin| (origin.group, origin.rank);
+        self.workers.retain(|_, held| place(held) != place(&origin));
+        self.workers.insert(token, origin);
+    }
+
     pub(super) fn on_leave(&mut self, from: Peer, origin: Origin, last: Tick) {
         let group = self.groups.get_mut(&origin.group);
         let letters = group.map(|kept| kept.leave(from, origin, last)).unwrap_or_default();
@@ -187,5 +194,36 @@ impl ServerNode {
         if let Some(kept) = self.groups.get_mut(&origin.group) {
             kept.keeper.heard(self.now, origin);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::consistency::Bsp;
+    use crate::node::server::ServerOptions;
+    use crate::node::{Input, Registry};
+    use crate::spec::{Hyper, TablePolicy, TableSpec};
+    use crate::time::Instant;
+
+    /// Workers that come one after the other, and of whom no farewell is heard.
+    #[test]
+    fn of_each_place_the_last_process_is_known() {
+        let policy = TablePolicy::local(Bsp);
+        let tables = vec![(TableSpec::dense("w", 9), policy, Hyper::default())];
+        let (server, now) = (ServerId(0), Instant::EPOCH);
+        let plan = crate::node::Plan::new(&[server], tables, &[2], &Registry::built_in()).unwrap();
+        let mut node = ServerNode::new(plan, server, now, ServerOptions::default()).unwrap();
+        let group = GroupId(0);
+        for token in 0..10 {
+            let from = Peer::Worker(token);
+            let say = |message| Input::Message { from, message };
+            node.handle(now, say(Message::Join { group, token }));
+            let origin = node.workers.get(&token).copied().unwrap();
+            if token > 0 {
+                node.handle(now, say(Message::Leave { origin, last: Tick(0) }));
+            }
+        }
+        assert_eq!(node.workers.len(), 2, "{:?}", node.workers);
     }
 }
