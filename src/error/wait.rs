@@ -85,6 +85,12 @@ pub enum WaitFor {
     CloseSteps,
     /// An answer is under way.
     Answer,
+    /// A server has to confirm what was created or changed, before anybody is told of a table or
+    /// group, or may come to a table's change.
+    Confirmation {
+        /// The server.
+        server: ServerId,
+    },
 }
 
 impl fmt::Display for WaitReason {
@@ -104,6 +110,9 @@ impl fmt::Display for WaitReason {
 impl fmt::Display for WaitFor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Confirmation { server } => {
+                return write!(f, "{server} to confirm what was created or changed");
+            },
             Self::GroupForming => "the group's members to join",
             Self::MemberTick => "the tick",
             Self::OwnPush => "an own push",

@@ -100,10 +100,22 @@ words! {
         Served => "served", Refused => "refused", OwnerLost => "owner_lost", GivenUp => "given_up"
     }
     Loss { Dropped => "dropped", PeerDown => "peer_down", Silent => "silent" }
-    WaitFor {
-        GroupForming => "group_forming", MemberTick => "member_tick", OwnPush => "own_push",
-        EarlierPush => "earlier_push", StashFull => "stash_full", SendWindow => "send_window",
-        Answer => "answer", CloseSteps => "close_steps", PolicyChange => "policy_change"
+}
+
+impl Token for WaitFor {
+    fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::GroupForming => "group_forming",
+            Self::MemberTick => "member_tick",
+            Self::OwnPush => "own_push",
+            Self::EarlierPush => "earlier_push",
+            Self::StashFull => "stash_full",
+            Self::SendWindow => "send_window",
+            Self::Answer => "answer",
+            Self::CloseSteps => "close_steps",
+            Self::PolicyChange => "policy_change",
+            Self::Confirmation { server } => return write!(f, "confirmation({})", Word(server)),
+        })
     }
 }
 

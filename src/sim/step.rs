@@ -20,6 +20,7 @@ pub(super) fn step_of(message: &Message) -> &'static str {
         Message::Deferred { .. } => "deferred",
         Message::Resume { .. } => "resume",
         Message::TickAnswer { .. } => "tick_answer",
+        Message::Withheld { .. } => "withheld",
         Message::LeaveAnswer { .. } => "leave_answer",
         Message::Record(_) => "record",
         Message::RecordHeld { .. } => "record_held",

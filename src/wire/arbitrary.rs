@@ -121,6 +121,7 @@ impl Any {
     }
 
     fn reason(&mut self) -> WaitReason {
+        let server = ServerId(self.u32());
         WaitReason {
             who: self.option(|any| Rank(any.u32())),
             tick: Tick(self.u64()),
@@ -135,6 +136,7 @@ impl Any {
                 WaitFor::SendWindow,
                 WaitFor::CloseSteps,
                 WaitFor::Answer,
+                WaitFor::Confirmation { server },
             ]),
         }
     }
@@ -373,6 +375,7 @@ impl Any {
         let (origin, table) = (self.origin(), TableId(self.u32()));
         let (sequence, tick) = (Sequence(self.u64()), Tick(self.u64()));
         let (token, size) = (self.u64(), self.u32());
+        let server = self.option(|any| ServerId(any.u32()));
         let granted = JoinGrant { origin, size, start: tick };
         let (joined, done) = (self.result(|_| granted), self.result(|_| ()));
         let (answer, result, reason) = (self.answer(), self.result(Self::pulled), self.reason());
@@ -385,6 +388,7 @@ impl Any {
             Message::Resume { table, sequence },
             Message::TickAnswer { tick, result: done },
             Message::LeaveAnswer { result: done },
+            Message::Withheld { server },
         ])
     }
 

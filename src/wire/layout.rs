@@ -131,6 +131,7 @@ choice! { Message, "kind of message",
     0x2b => Tables { request, tables, next },
     0x2c => TableChanged { request, result },
     0x2d => TableDropped { request, result },
+    0x2e => Withheld { server },
     0x41 => Record(record),
     0x42 => RecordHeld { group, version, server, closed },
     0x43 => Fence { origin },
@@ -208,6 +209,7 @@ choice! { WaitFor, "reason of a wait",
     6 => Answer,
     7 => CloseSteps,
     8 => PolicyChange,
+    9 => Confirmation { server },
 }
 
 choices_as_fields!(RowsNamed, PullRows, Answer, Refusal, MemberEnd, DType, Loss, WaitFor);

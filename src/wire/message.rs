@@ -187,6 +187,12 @@ pub enum Message {
         /// Whether the server has taken note of it.
         result: Result<(), Refusal>,
     },
+    /// Answers of the keeper wait until this server has confirmed what was created or changed; they
+    /// wait for none any more when there is none.
+    Withheld {
+        /// The server.
+        server: Option<ServerId>,
+    },
     /// Answers `Leave`.
     LeaveAnswer {
         /// Whether the worker has left.

@@ -248,7 +248,7 @@ fn golden_catalog() -> [Message; 3] {
     ]
 }
 
-fn golden_changes() -> [Message; 4] {
+fn golden_changes() -> [Message; 5] {
     let policy = TablePolicy::local(Ssp { staleness: 2 });
     let hyper = Hyper::rate(Schedule::Constant(0.5));
     let terms = Terms { from: Tick(9), policy: policy.clone(), hyper };
@@ -262,6 +262,7 @@ fn golden_changes() -> [Message; 4] {
         Message::TableChanged { request: 8, result: Err(CatalogRefusal::Described(error)) },
         Message::CatalogEntry { version, entry: CatalogEntry::Change(entry) },
         Message::CatalogEntry { version, entry: CatalogEntry::Drop(TableId(7)) },
+        Message::Withheld { server: Some(ServerId(5)) },
     ]
 }
 

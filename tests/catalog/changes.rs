@@ -1,8 +1,10 @@
 //! Tables that change, or end, while their group trains: by tick alone, the same everywhere.
 
 use archipelago::check::{Expected, check_all};
-use archipelago::error::{AccessError, Error, SpecError};
+use archipelago::error::{AccessError, Error, SpecError, WaitError, WaitFor};
 use archipelago::history::{Event, History};
+use archipelago::id::ServerId;
+use archipelago::node::Peer;
 #[cfg(feature = "sabotage")]
 use archipelago::node::sabotage::Sabotage;
 use archipelago::node::sabotage::Switch;
@@ -86,9 +88,7 @@ fn a_table_goes_through_any_policies_and_every_law_holds_piece_by_piece() {
         judge(&outcome.history, seed);
         let records = outcome.history.records().iter();
         let barred = records.filter(|record| match &record.event {
-            Event::WaitBegan { reason, .. } => {
-                reason.what == archipelago::error::WaitFor::PolicyChange
-            },
+            Event::WaitBegan { reason, .. } => reason.what == WaitFor::PolicyChange,
             _ => false,
         });
         waits += barred.count();
@@ -193,6 +193,8 @@ fn a_dropped_table_is_refused_by_name_and_its_name_is_free() {
                     matches!(error, Error::Access(AccessError::Dropped { table }) if table == "w")
                 };
                 if worker == 0 {
+                    // Once all have joined.
+                    me.pull(&w, .., &mut x).await?;
                     me.compute(Duration::from_millis(40)).await;
                     me.drop_table("w").await?;
                 } else {
@@ -251,4 +253,53 @@ fn waiting_for_applied_goes_by_the_policy_of_the_push() {
     let outcome = cluster.run().unwrap();
     assert!(outcome.is_good(), "{}", outcome.report());
     judge(&outcome.history, 3);
+}
+
+/// The keeper and one server are cut apart while everybody reaches both.
+#[test]
+fn who_waits_for_a_change_to_be_known_names_the_server_that_has_not_confirmed_it() {
+    let cut = Fault::Partition {
+        a: vec![Peer::Server(ServerId(0))],
+        b: vec![Peer::Server(ServerId(2))],
+        lasts: Duration::from_secs(20),
+    };
+    let builder = Cluster::builder(5).servers(3).fault(Duration::from_millis(300), cut);
+    let mut cluster = builder.wait_max(Duration::from_secs(3)).build().unwrap();
+    for worker in 0..2 {
+        cluster.spawn_session(Duration::ZERO, async move |session| {
+            let spec = TableSpec::dense("w", 300).block_elements(64);
+            let policy = TablePolicy::local(Eventual);
+            let w = session.ensure_table(spec, policy, rate(1.0)).await?;
+            let group = session.ensure_group("train", 2).await?;
+            let me = session.join(group).await?;
+            me.push(&w, .., &[1.0_f32; 300]).await?;
+            let names = |error: &Error| {
+                let Error::Wait(WaitError::Deadline { reason, .. }) = error else { return false };
+                reason.what == WaitFor::Confirmation { server: ServerId(2) }
+            };
+            let faster = TableChange::default().hyper(rate(0.5));
+            let mut held_up = 0;
+            while me.current_tick().0 <= 80 {
+                me.compute(Duration::from_millis(20)).await;
+                if worker == 0 && me.current_tick() == Tick(20) && held_up == 0 {
+                    let error = me.change_table("w", faster.clone()).await.unwrap_err();
+                    assert!(names(&error), "{error}");
+                }
+                if let Err(error) = me.tick().await {
+                    assert!(names(&error), "{error}");
+                    assert!(error.to_string().contains("waits for server 2 to confirm"), "{error}");
+                    held_up += 1;
+                }
+            }
+            let from = me.change_table("w", faster).await?;
+            me.finish().await?;
+            Ok((held_up, from))
+        });
+    }
+    let outcome = cluster.run().unwrap();
+    assert!(outcome.is_good(), "{}", outcome.report());
+    judge(&outcome.history, 5);
+    for (held_up, from) in outcome.results.iter().flatten().flatten() {
+        assert!(*held_up > 3 && from.0 >= 19 + limits::CHANGE_AHEAD, "{held_up} times, {from}");
+    }
 }

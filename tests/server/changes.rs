@@ -32,6 +32,10 @@ fn attach(asked: &mut Asked) -> Vec<Message> {
     asked.ask(Message::Attach { origin: asked.origin, table: TABLE, spec_hash })
 }
 
+fn withheld(server: Option<u32>) -> Message {
+    Message::Withheld { server: server.map(ServerId) }
+}
+
 #[test]
 fn nobody_comes_to_the_tick_of_a_change_before_every_server_knows_of_it() {
     let mut asked = Asked::new(2, Bsp);
@@ -62,12 +66,15 @@ fn nobody_comes_to_the_tick_of_a_change_before_every_server_knows_of_it() {
     // The keeper answers ticks as long as 16 unanswered ones do not lead to the change.
     let most = from - limits::TICKS_PENDING_MAX as u64 - 2;
     for tick in 4..=most + 2 {
+        let answer = Message::TickAnswer { tick: Tick(tick), result: Ok(()) };
         let sent = ticked(&mut asked, tick);
-        assert_eq!(sent.len(), usize::from(tick <= most), "tick {tick}: {sent:?}");
-        assert_eq!(ticked(&mut asked, tick).len(), sent.len(), "asked again");
+        assert_eq!(sent.contains(&answer), tick <= most, "tick {tick}: {sent:?}");
+        let again = ticked(&mut asked, tick);
+        let waits = vec![withheld(Some(1))];
+        assert_eq!(again, if tick <= most { vec![answer] } else { waits }, "asked again");
     }
     let again = asked.ask(change(3, faster(None)));
-    assert_eq!(again, [], "found, under way");
+    assert_eq!(again, [withheld(Some(1))], "found, under way");
     let (other, message) = held(1, 3);
     let sent = asked.ask_from(other, message);
     assert_eq!(changed(&sent), [(2, Ok(Tick(from))), (3, Ok(Tick(from)))]);
@@ -75,6 +82,7 @@ fn nobody_comes_to_the_tick_of_a_change_before_every_server_knows_of_it() {
         let answer = Message::TickAnswer { tick: Tick(tick), result: Ok(()) };
         assert_eq!(sent.iter().filter(|message| **message == answer).count(), 1, "{sent:?}");
     }
+    assert_eq!(sent.last(), Some(&withheld(None)));
     let cut = asked.ask(change(2, faster(None)));
     assert_eq!((entries(&cut), changed(&cut)), (vec![], vec![(2, Ok(Tick(from)))]), "after a cut");
 }
@@ -89,6 +97,24 @@ fn who_begins_to_write_waits_for_a_change_from_the_first_tick_on() {
     let sent = asked.ask_from(other, message);
     assert_eq!(changed(&sent), [(1, Ok(Tick(1)))]);
     assert!(sent.contains(&Message::Attached { table: TABLE, result: Ok(()) }), "{sent:?}");
+}
+
+#[test]
+fn who_waits_is_told_which_server_has_not_confirmed() {
+    let mut asked = keeper(3, &Registry::built_in());
+    let sent = asked.ask(ensure(7, TableSpec::dense("a", 9)));
+    assert_eq!(sent.last(), Some(&withheld(Some(1))), "the first of both");
+    let (from, message) = held(1, 1);
+    assert_eq!(asked.ask_from(from, message), [withheld(Some(2))]);
+    let other = Peer::Worker(2);
+    let sent = asked.ask_from(other, ensure(1, TableSpec::dense("a", 9)));
+    assert_eq!(sent, [withheld(Some(2))]);
+    let (from, message) = held(2, 1);
+    let sent = asked.ask_from(from, message);
+    assert_eq!(ensured(&sent), [(7, TABLE), (1, TABLE)]);
+    assert_eq!(sent[2..], [withheld(None), withheld(None)]);
+    let sent = asked.ask(ensure(8, TableSpec::dense("a", 9)));
+    assert_eq!((ensured(&sent), sent.len()), (vec![(8, TABLE)], 1), "nobody is waited for");
 }
 
 #[test]

@@ -99,6 +99,12 @@ impl Catalog {
         self.held.values().min().map_or(version, |least| version.min(*least))
     }
 
+    /// The server that has answered least of `version` entries, unless all have answered all.
+    pub(super) fn behind(&self, version: CatalogVersion) -> Option<ServerId> {
+        let least = self.held.iter().min_by_key(|(_, held)| **held)?;
+        (*least.1 < version).then_some(*least.0)
+    }
+
     /// Why an entry cannot be used, if some server cannot hold it.
     pub(super) fn failure(&self, version: CatalogVersion) -> Option<&CatalogRefusal> {
         self.failed.get(&version)
@@ -112,6 +118,11 @@ impl Catalog {
     /// Keeps a request until its entry is settled.
     pub(super) fn wait(&mut self, by: (Peer, u64), version: CatalogVersion, asked: Asked) {
         self.asks.insert(by, (version, asked));
+    }
+
+    /// Whether a request of this peer waits.
+    pub(super) fn has_asked(&self, peer: Peer) -> bool {
+        self.asks.range((peer, 0)..=(peer, u64::MAX)).next().is_some()
     }
 
     /// The requests whose entries are settled.

@@ -18,6 +18,7 @@ mod roll;
 mod standing;
 mod typed;
 mod waiting;
+mod withheld;
 
 pub use node::{ServerNode, ServerOptions};
 pub use standing::{Awaited, GroupStanding, Standing, WaitStanding};

@@ -14,6 +14,7 @@ use super::roll::Roll;
 use super::standing::Waits;
 use super::typed::{Pulled, pull, push};
 use super::waiting::{Waiting, WaitingPush, WaitingRead};
+use super::withheld::Withheld;
 use crate::error::{SpecError, WaitReason};
 use crate::history::{Event, WaitOutcome};
 use crate::id::{GroupId, Origin, Sequence, ServerId, SlotIndex, TableId, Tick};
@@ -50,7 +51,7 @@ pub struct ServerNode {
     /// What the keeper knows of the catalog at the others; `None` elsewhere.
     catalog: Option<Catalog>,
     /// Answers of the keeper that wait until a change is known everywhere.
-    withheld: Letters,
+    withheld: Withheld,
     /// Why the last entry of the catalog could not be held here.
     unheld: Option<CatalogRefusal>,
     rolls: BTreeMap<GroupId, Roll>,
@@ -90,8 +91,7 @@ impl ServerNode {
         now: Instant,
         options: ServerOptions,
     ) -> crate::error::Result<Self> {
-        let mut tables = BTreeMap::new();
-        let mut outputs = VecDeque::new();
+        let (mut tables, mut outputs) = (BTreeMap::new(), VecDeque::new());
         for planned in plan.tables() {
             if options.record_history {
                 outputs.extend(placed(planned, server, options.switch).map(Output::Event));
@@ -112,7 +112,7 @@ impl ServerNode {
             tables,
             groups,
             catalog,
-            withheld: Letters::new(),
+            withheld: Withheld::default(),
             unheld: None,
             rolls: BTreeMap::new(),
             workers,
@@ -261,6 +261,7 @@ impl ServerNode {
             | Message::Deferred { .. }
             | Message::Resume { .. }
             | Message::TickAnswer { .. }
+            | Message::Withheld { .. }
             | Message::LeaveAnswer { .. }
             | Message::TableEnsured { .. }
             | Message::GroupEnsured { .. }

@@ -46,6 +46,7 @@ impl WaitStanding {
             WaitFor::SendWindow => "send_window",
             WaitFor::CloseSteps => "close_steps",
             WaitFor::Answer => "answer",
+            WaitFor::Confirmation { .. } => "confirmation",
         }
     }
 }
@@ -167,7 +168,8 @@ pub(super) fn lasted(now: Instant, reason: &WaitReason) -> Duration {
     now.since(reason.since)
 }
 
-/// All kinds of waits. The first ones happen at a server.
+/// Kinds of waits, without those that a server names to workers alone. The first ones happen at a
+/// server.
 const KINDS: [WaitFor; 9] = [
     WaitFor::PolicyChange,
     WaitFor::GroupForming,

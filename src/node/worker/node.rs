@@ -70,6 +70,8 @@ pub struct WorkerNode {
     attached: BTreeMap<TableId, Option<Result<(), Refusal>>>,
     /// The last push to each table that was admitted, and not applied at once.
     admitted: BTreeMap<TableId, Sequence>,
+    /// The server that has to confirm a change before the keeper answers.
+    withheld: Option<ServerId>,
     leave: Option<(Tick, Option<Result<(), Refusal>>)>,
     closed: bool,
     /// Why nothing of this worker can go on.
@@ -135,6 +137,7 @@ impl WorkerNode {
             ticks: BTreeMap::new(),
             attached: BTreeMap::new(),
             admitted: BTreeMap::new(),
+            withheld: None,
             leave: None,
             closed: false,
             failure: None,

@@ -4,7 +4,7 @@ use super::super::catalog::{Asked, Catalog, Pending};
 use super::ServerNode;
 use crate::error::SpecError;
 use crate::history::{Event, WaitOutcome};
-use crate::id::{CatalogVersion, GroupId, Origin, TableId, Tick};
+use crate::id::{CatalogVersion, GroupId, Origin, ServerId, TableId, Tick};
 use crate::limits;
 use crate::node::plan::{Created, Plan};
 use crate::node::{Output, Peer, plan};
@@ -159,8 +159,9 @@ impl ServerNode {
                 self.take_back(pending);
             }
         }
-        let withheld = std::mem::take(&mut self.withheld);
+        let withheld = self.withheld.take();
         self.post(withheld);
+        self.tell_who_waits();
     }
 
     /// Makes the change by which a table is as it was before one that some server cannot hold.
@@ -200,16 +201,26 @@ impl ServerNode {
         }
     }
 
-    /// Keeps an answer until the changes under way are settled. A worker that asks again replaces
-    /// what it has asked before; one that asks for more than it may is not answered.
+    /// Keeps an answer until the changes under way are settled, and says who has not confirmed them.
     pub(super) fn withhold(&mut self, to: Peer, message: Message) {
-        let has_room = |held: &[(Peer, Message)]| {
-            let of_peer = held.iter().filter(|(peer, _)| *peer == to);
-            of_peer.count() < limits::TICKS_PENDING_MAX + limits::TABLES_MAX
-        };
-        if !self.withheld.contains(&(to, message.clone())) && has_room(&self.withheld) {
-            self.withheld.push((to, message));
+        let server = self.behind();
+        if let Some(message) = self.withheld.keep(to, message, server) {
+            self.send(to, message);
         }
+    }
+
+    /// Tells all who wait for the keeper whom it waits for.
+    fn tell_who_waits(&mut self) {
+        let server = self.behind();
+        let Some(catalog) = &self.catalog else { return };
+        for (to, message) in self.withheld.tell(server, |peer| catalog.has_asked(peer)) {
+            self.send(to, message);
+        }
+    }
+
+    /// The server that everybody waits for.
+    fn behind(&self) -> Option<ServerId> {
+        self.catalog.as_ref().and_then(|catalog| catalog.behind(self.plan.version()))
     }
 
     pub(super) fn on_attach(

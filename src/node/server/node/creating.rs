@@ -197,6 +197,7 @@ impl ServerNode {
             catalog.wait(by, version, asked);
             catalog.made.note(by, version);
         }
+        self.withheld.ask(by.0);
         self.settle_entries();
     }
 

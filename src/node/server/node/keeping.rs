@@ -41,6 +41,7 @@ impl ServerNode {
             | Message::Deferred { .. }
             | Message::Resume { .. }
             | Message::TickAnswer { .. }
+            | Message::Withheld { .. }
             | Message::LeaveAnswer { .. }
             | Message::TableEnsured { .. }
             | Message::GroupEnsured { .. }
@@ -151,7 +152,7 @@ impl ServerNode {
         if let Some(catalog) = &mut self.catalog {
             catalog.forget(peer);
         }
-        self.withheld.retain(|(to, _)| *to != peer);
+        self.withheld.forget(peer);
         let Peer::Worker(token) = peer else { return };
         if let Some(origin) = self.workers.remove(&token) {
             self.lose(origin, Loss::PeerDown);

@@ -29,6 +29,7 @@ impl WorkerNode {
                 }
             },
             Message::Resume { sequence, .. } => self.on_resume(sequence),
+            Message::Withheld { server } if from == self.plan.keeper() => self.withheld = server,
             Message::TickAnswer { tick, result } => self.on_tick_answer(from, tick, result),
             Message::LeaveAnswer { result } => {
                 if let Some((_, answer)) = &mut self.leave {
@@ -47,6 +48,7 @@ impl WorkerNode {
                 self.tell(request, Told::Dropped(result));
             },
             Message::Joined { .. }
+            | Message::Withheld { .. }
             | Message::EnsureTable { .. }
             | Message::EnsureGroup { .. }
             | Message::ListTables { .. }
@@ -151,6 +153,8 @@ impl WorkerNode {
         self.up.insert(server);
         self.down.remove(&server);
         if server == self.plan.keeper() {
+            // It tells again what still waits when it is asked again.
+            self.withheld = None;
             let open = self.asks.values().filter(|ask| ask.told.is_none());
             let again: Vec<_> = open.map(|ask| ask.message.clone()).collect();
             for message in again {

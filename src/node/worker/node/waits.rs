@@ -112,14 +112,17 @@ impl WorkerNode {
         self.wake_at = next;
     }
 
-    /// What the oldest unanswered request waits for, as far as its server has told.
+    /// What the oldest unanswered request waits for, as far as its server has told; or the keeper,
+    /// when it may not answer.
     pub fn reason(&self, since: Instant) -> WaitReason {
         let told = self.requests.values().find_map(|request| match &request.state {
             State::Deferred(reason) => Some(WaitReason { since, ..*reason }),
             State::UnderWay | State::Answered(_) | State::Abandoned => None,
         });
         let (who, tick): (Option<Rank>, _) = (None, self.line.tick());
-        told.unwrap_or(WaitReason { who, tick, since, what: WaitFor::Answer })
+        let withheld = self.withheld.map(|server| WaitFor::Confirmation { server });
+        let what = withheld.unwrap_or(WaitFor::Answer);
+        told.unwrap_or(WaitReason { who, tick, since, what })
     }
 }
 
