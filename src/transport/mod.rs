@@ -1,9 +1,9 @@
 //! Driver 2: servers and workers in processes of their own, over QUIC with mutual TLS.
 //!
 //! A server is [`Server::start`], a worker [`connect`]: it creates tables and groups over its
-//! session and joins one. A process of several workers is a [`WorkerProcess`]. All processes are given the same list of servers. The machines are
-//! those of [`node`](crate::node), as in the simulator: this room only moves their messages. It
-//! knows neither policies nor values.
+//! session and joins one. A process of several workers is a [`WorkerProcess`]. All processes are
+//! given the same list of servers. The machines are those of [`node`](crate::node), as in the
+//! simulator: this room only moves their messages. It knows neither policies nor values.
 //!
 //! One connection per pair of processes carries a link for every pair of their nodes; every message
 //! travels on a stream of its link and kind (control ahead of data). Each process has one thread

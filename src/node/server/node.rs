@@ -267,9 +267,7 @@ impl ServerNode {
             | Message::GroupEnsured { .. }
             | Message::TableChanged { .. }
             | Message::TableDropped { .. }
-            | Message::Tables { .. } => {
-                tracing::debug!(%from, "a server ignores an answer");
-            },
+            | Message::Tables { .. } => tracing::debug!(%from, "a server ignores an answer"),
         }
     }
 

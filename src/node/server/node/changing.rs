@@ -201,7 +201,7 @@ impl ServerNode {
         }
     }
 
-    /// Keeps an answer until the changes under way are settled, and says who has not confirmed them.
+    /// Keeps an answer until the changes under way are settled; says who has not confirmed them.
     pub(super) fn withhold(&mut self, to: Peer, message: Message) {
         let server = self.behind();
         if let Some(message) = self.withheld.keep(to, message, server) {
