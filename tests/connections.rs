@@ -64,10 +64,6 @@ impl Scene {
         ThreadPark.block_on(self.server.handle().status()).unwrap()
     }
 
-    fn links(&self) -> Vec<LinkStatus> {
-        self.status().links
-    }
-
     /// The server's links, once there are so many; not in vain for long.
     fn links_become(&self, count: usize) -> Vec<LinkStatus> {
         stranger::run(self.links_will_be(|links| links.len() == count))

@@ -374,7 +374,7 @@ async fn follow(
             hear(&link, arrived, &inbox);
         }
         // The connection is gone, and control ends with it.
-        std::future::pending().await
+        std::future::pending::<()>().await;
     };
     let mut listening = pin!(listen(Arc::clone(&link), Stream::Control, control, inbox.clone()));
     tokio::select! {
