@@ -111,9 +111,12 @@ impl Carrier {
         }
     }
 
-    /// Ends the connection, with all links; the peer is told why.
+    /// Ends the connection, with all links; the peer is told why. One that has ended keeps the
+    /// reason that it has: closed again, it would forget what the peer has said.
     pub(super) fn close(&self, why: Close, reason: &str) {
-        self.connection.close(why.code(), reason.as_bytes());
+        if self.is_open() {
+            self.connection.close(why.code(), reason.as_bytes());
+        }
     }
 
     /// Hands a stream to its link.
@@ -163,7 +166,8 @@ async fn sort(carrier: Arc<Carrier>, host: Option<Arc<Host>>) {
         let pace = Arc::clone(&pace);
         tokio::spawn(async move {
             let brought = bring(&carrier, receiver, host, &pace).await;
-            if let Err(Broken::Peer(error)) = brought {
+            // What comes for the links of a connection that has ended is nobody's fault.
+            if let (Err(Broken::Peer(error)), true) = (brought, carrier.is_open()) {
                 let address = carrier.connection.remote_address();
                 tracing::warn!(%address, %error, "closing the connection");
                 carrier.close(Close::Broken, &error.to_string());

@@ -11,13 +11,25 @@
 use std::collections::BTreeMap;
 
 use crate::id::ServerId;
+use crate::sync::{Arc, Mutex};
 
 /// The servers that this process has met.
 #[derive(Debug, Default)]
 pub(super) struct Lives {
     known: BTreeMap<ServerId, u64>,
-    /// A server that was started again.
-    lost: Option<ServerId>,
+    lost: Arc<Lost>,
+}
+
+/// A server that was started again, whose tables are lost: nobody can begin anything then. Also
+/// for those who answer calls: a worker that were welcomed first and refused later would have
+/// begun at the other servers.
+#[derive(Debug, Default)]
+pub(super) struct Lost(Mutex<Option<ServerId>>);
+
+impl Lost {
+    pub(super) fn server(&self) -> Option<ServerId> {
+        *self.0.lock()
+    }
 }
 
 /// What to make of a server that connects.
@@ -37,20 +49,19 @@ impl Lives {
         match self.known.get(&server) {
             Some(known) if *known != life && linked => Met::Twice,
             Some(known) if *known != life && holds => {
-                self.lost = Some(server);
+                *self.lost.0.lock() = Some(server);
                 Met::Anew
             },
             _ => {
                 self.known.insert(server, life);
-                self.lost = self.lost.filter(|lost| *lost != server);
+                self.lost.0.lock().take_if(|lost| *lost == server);
                 Met::Welcome
             },
         }
     }
 
-    /// The server whose tables are lost: nobody can begin anything then.
-    pub(super) fn lost(&self) -> Option<ServerId> {
-        self.lost
+    pub(super) fn lost(&self) -> &Arc<Lost> {
+        &self.lost
     }
 }
 
@@ -66,8 +77,14 @@ mod tests {
         assert_eq!(lives.meet(SERVER, 7, false, true), Met::Welcome);
         assert_eq!(lives.meet(SERVER, 7, true, true), Met::Welcome, "a newer connection");
         assert_eq!(lives.meet(SERVER, 8, true, false), Met::Twice);
-        assert_eq!((lives.meet(SERVER, 8, false, true), lives.lost()), (Met::Anew, Some(SERVER)));
-        assert_eq!((lives.meet(SERVER, 7, false, true), lives.lost()), (Met::Welcome, None));
+        assert_eq!(
+            (lives.meet(SERVER, 8, false, true), lives.lost().server()),
+            (Met::Anew, Some(SERVER))
+        );
+        assert_eq!(
+            (lives.meet(SERVER, 7, false, true), lives.lost().server()),
+            (Met::Welcome, None)
+        );
         assert_eq!(lives.meet(SERVER, 8, false, false), Met::Welcome);
         assert_eq!(lives.meet(SERVER, 7, false, true), Met::Anew, "it has lost its place");
     }

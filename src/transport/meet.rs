@@ -10,6 +10,8 @@ use super::carrier::{Attached, Carrier, number_of};
 use super::hello::Hello;
 use super::identity::{Identity, Role, role_name};
 use super::link::{Begun, Close, Inbox, Link};
+use super::lives::Lost;
+use super::pump::started_again;
 use super::refusals::Refusals;
 use super::stream::{self, Broken};
 use super::tally::Tally;
@@ -32,6 +34,7 @@ pub(super) struct Host {
     pub(super) inbox: Inbox,
     pub(super) refusals: Arc<Refusals>,
     pub(super) tally: Arc<Tally>,
+    pub(super) lost: Arc<Lost>,
 }
 
 /// Calls a server.
@@ -72,7 +75,7 @@ pub(super) async fn introduce(
         Ok(Err(error)) => return Err(failed(expected, address, &error)),
         Ok(Ok(met)) => met,
     };
-    let refuse = |reason| refuse(connection, expected.to_string(), reason);
+    let refuse = |reason| refuse(&carrier, expected.to_string(), reason);
     let (hello, receiver, early) = answer.map_err(|broken| refuse(reason_of(&broken)))?;
     let role = check(connection, myself, hello).map_err(refuse)?;
     if hello.peer != expected {
@@ -108,7 +111,7 @@ pub(super) async fn welcome(
 ) -> Result<(), TransportError> {
     let connection = carrier.connection();
     let address = connection.remote_address();
-    let refuse_as = |who: String, reason| refuse(connection, format!("{who} at {address}"), reason);
+    let refuse_as = |who: String, reason| refuse(carrier, format!("{who} at {address}"), reason);
     let refuse_stranger = |reason: &str| refuse_as("somebody".into(), reason.into());
     let until = Instant::now() + HANDSHAKE_MAX;
     let hello = match timeout_at(until, stream::hello(&mut receiver)).await {
@@ -120,6 +123,9 @@ pub(super) async fn welcome(
     let role = check(connection, &host.myself, hello).map_err(refuse)?;
     if number != number_of(hello.peer) {
         return Err(refuse("its stream of control is another link's".into()));
+    }
+    if let (Peer::Worker(_), Some(server)) = (hello.peer, host.lost.server()) {
+        return Err(refuse(started_again(server)));
     }
     let greeted = timeout_at(until, async {
         let mut sender = connection.open_uni().await.map_err(|error| error.to_string())?;
@@ -210,8 +216,8 @@ pub(super) fn certificates(connection: &Connection) -> Vec<CertificateDer<'stati
     shown.map(|shown| *shown).unwrap_or_default()
 }
 
-fn refuse(connection: &Connection, peer: String, reason: String) -> TransportError {
-    connection.close(Close::Refused.code(), reason.as_bytes());
+fn refuse(carrier: &Carrier, peer: String, reason: String) -> TransportError {
+    carrier.close(Close::Refused, &reason);
     TransportError::Refused { peer, reason }
 }
 

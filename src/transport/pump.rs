@@ -7,7 +7,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant as Deadline, sleep_until};
 
 use super::link::{Close, End, Event, Inbox, Link};
-use super::lives::{Lives, Met};
+use super::lives::{Lives, Lost, Met};
 use super::share::share_of;
 use super::status::{LinkStatus, TableStatus};
 use super::tls::Judge;
@@ -102,6 +102,11 @@ impl<N: Node> Pump<N> {
     pub(super) fn judged(mut self, judge: Judge) -> Self {
         self.judge = Some(judge);
         self
+    }
+
+    /// Whose tables are lost, from now on.
+    pub(super) fn lost(&self) -> Arc<Lost> {
+        Arc::clone(self.lives.lost())
     }
 
     /// Runs until the node is closed or nobody feeds it any more; the node, and its links, which
@@ -223,7 +228,8 @@ impl<N: Node> Pump<N> {
     /// Whether a peer is who it was; the reason why it cannot be let in.
     fn meet(&mut self, link: &Link) -> Result<(), String> {
         let Peer::Server(server) = link.peer() else {
-            return self.lives.lost().map_or(Ok(()), |server| Err(started_again(server)));
+            let lost = self.lives.lost().server();
+            return lost.map_or(Ok(()), |server| Err(started_again(server)));
         };
         let (linked, holds) = (self.links.contains_key(&link.peer()), self.node.holds());
         match self.lives.meet(server, link.life(), linked, holds) {
@@ -318,7 +324,8 @@ impl<N: Node> Pump<N> {
     }
 }
 
-fn started_again(server: ServerId) -> String {
+/// What is said of a server that has lost its tables.
+pub(super) fn started_again(server: ServerId) -> String {
     TransportError::Restarted { server }.to_string()
 }
 

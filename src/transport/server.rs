@@ -270,7 +270,7 @@ impl Prepared {
         let Self { node, endpoint, address, clock, identity, judge, dialing, myself, peers } = self;
         let notify = Arc::clone(&stop.notify);
         let (pump, inbox) = Pump::new(Serving { node, stop }, clock, notify);
-        let tally = Arc::<Tally>::default();
+        let (tally, lost) = (Arc::<Tally>::default(), pump.lost());
         let handle = ServerHandle {
             identity,
             orders: inbox.control.clone(),
@@ -287,7 +287,7 @@ impl Prepared {
             tokio::spawn(caller.run(|_| {}));
         }
         let refusals = Arc::default();
-        let host = Arc::new(Host { myself, inbox, refusals, tally });
+        let host = Arc::new(Host { myself, inbox, refusals, tally, lost });
         tokio::spawn(answer_calls(endpoint.clone(), host));
         // As a task: the future that a runtime blocks on is polled by way of its sockets.
         let serving = tokio::spawn(pump.judged(judge).run()).await;
