@@ -242,12 +242,18 @@ fn links_are_told_apart_and_bounded() {
         let _stray = stream(&connection, (2, 1)).await;
         let reason = farewell(&connection).await;
         assert!(reason.contains("link of a stream"), "{reason:?}");
+        // Two streams of data of one number: each could hold a frame that does not end.
+        let connection = connect(&endpoint, address).await;
+        let _control = greet(&connection, 1).await;
+        let _twice = [stream(&connection, (1, 1)).await, stream(&connection, (1, 1)).await];
+        let reason = farewell(&connection).await;
+        assert!(reason.contains("second stream of one number"), "{reason:?}");
         // Two streams of control of one link.
         let connection = connect(&endpoint, address).await;
         let _control = greet(&connection, 1).await;
         let _again = stream(&connection, (1, 0)).await;
         let reason = farewell(&connection).await;
-        assert!(reason.contains("second stream of control"), "{reason:?}");
+        assert!(reason.contains("second stream of one number"), "{reason:?}");
         // Streams for a link that has ended, as many as may have been under way, and one more.
         let connection = connect(&endpoint, address).await;
         let (mut control, _answers) = greet(&connection, 1).await;

@@ -3,7 +3,7 @@
 use quinn::ConnectionError;
 
 use super::dialer::Dialer;
-use super::link::{End, Inbox, Link};
+use super::link::{Close, End, Inbox, Link};
 use super::meet::{Myself, failed, introduce};
 use crate::error::TransportError;
 use crate::limits;
@@ -42,7 +42,7 @@ impl Caller {
     }
 
     async fn call(&self) -> Result<Arc<Link>, TransportError> {
-        let attached = self.dialer.attach(self.myself.hello.peer).await?;
+        let attached = self.dialer.attach().await?;
         introduce(attached, self.dialer.peer(), &self.myself, &self.inbox).await
     }
 
@@ -55,6 +55,10 @@ impl Caller {
                 // This side has refused the other.
                 gone if *why == ConnectionError::LocallyClosed => Some(gone),
                 _ => None,
+            },
+            End::Link(Close::Refused) => {
+                let (peer, reason) = (peer.to_string(), end.to_string());
+                Some(TransportError::Refused { peer, reason })
             },
             End::Link(_) => {
                 let (peer, address) = (peer.to_string(), address.to_string());

@@ -10,17 +10,18 @@
 use std::collections::BTreeMap;
 
 use quinn::{Connection, RecvStream};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use tokio::time::timeout;
 
 use super::link::Close;
 use super::meet::{Host, welcome};
 use super::pace::Pace;
+use super::share;
 use super::status::FrameCounts;
 use super::stream::{self, Broken};
 use super::tally::Tally;
 use crate::error::FrameError;
-use crate::limits::{CONNECTION_LINKS_MAX, HANDSHAKE_MAX};
+use crate::limits::{CONNECTION_LINKS_MAX, HANDSHAKE_MAX, PEERS_MAX};
 use crate::node::{DATA_STREAMS, Peer, Stream};
 use crate::sync::{Arc, Mutex};
 
@@ -39,6 +40,8 @@ pub(super) struct Carrier {
 struct Links {
     /// Where the streams of each link go.
     streams: BTreeMap<u64, mpsc::UnboundedSender<Arrived>>,
+    /// The number of the next link that this process begins.
+    next: u64,
     /// Streams that may still come for links that have ended.
     strays_left: u64,
 }
@@ -55,9 +58,19 @@ impl Carrier {
     }
 
     /// A connection that this process was called for; links begin with the peer's hellos.
-    pub(super) fn called(connection: Connection, host: Arc<Host>) -> Arc<Self> {
+    pub(super) fn called(
+        connection: Connection,
+        place: OwnedSemaphorePermit,
+        host: Arc<Host>,
+    ) -> Arc<Self> {
+        let taken = PEERS_MAX.saturating_sub(host.places.available_permits());
+        share::limit(&connection, share::share_of(taken));
         let carrier = Self::new(connection, &host.tally);
-        tokio::spawn(close_unused(Arc::clone(&carrier)));
+        let unused = Arc::clone(&carrier);
+        tokio::spawn(async move {
+            close_unused(unused).await;
+            drop(place);
+        });
         tokio::spawn(sort(Arc::clone(&carrier), Some(host)));
         carrier
     }
@@ -84,6 +97,16 @@ impl Carrier {
     /// Whether it can carry a link.
     pub(super) fn is_open(&self) -> bool {
         self.connection.close_reason().is_none()
+    }
+
+    /// Makes room for a link that this process begins with `peer`, under a number that no link of
+    /// the connection has had: what comes late for an earlier attempt is nobody's then. `None` when
+    /// there are as many links as there may be.
+    pub(super) fn begin(self: &Arc<Self>, peer: Peer) -> Option<Attached> {
+        let number = self.links.lock().next;
+        let attached = self.attach(number, peer)?;
+        self.links.lock().next = number + 1;
+        Some(attached)
     }
 
     /// Makes room for the link of that number with `peer`; `None` when the number is taken, or
@@ -189,8 +212,10 @@ async fn bring(
     match host.filter(|_| stream == Stream::Control && !carrier.has(number)) {
         None => Ok(carrier.hand(number, (stream, receiver))?),
         Some(host) => {
-            // Everybody waits a little when links come and go all the time.
+            // Everybody waits a little when links come and go all the time: first those of this
+            // connection, then those of all.
             pace.lock().await.step().await;
+            host.pace.lock().await.step().await;
             if let Err(error) = welcome(carrier, number, receiver, &host).await {
                 host.refusals.tell(&error);
             }
@@ -199,7 +224,7 @@ async fn bring(
     }
 }
 
-/// Closes a connection on which nobody says hello, or is left.
+/// Closes a connection on which nobody says hello, or is left; returns when it has ended.
 async fn close_unused(carrier: Arc<Carrier>) {
     let unused = async {
         let mut none = carrier.count.subscribe();
@@ -215,13 +240,5 @@ async fn close_unused(carrier: Arc<Carrier>) {
     tokio::select! {
         (why, reason) = unused => carrier.close(why, reason),
         _ = carrier.connection.closed() => {},
-    }
-}
-
-/// The number of the link with a worker; between servers there is one.
-pub(super) fn number_of(caller: Peer) -> u64 {
-    match caller {
-        Peer::Server(_) => 0,
-        Peer::Worker(token) => token,
     }
 }

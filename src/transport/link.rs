@@ -4,12 +4,13 @@
 //! A link ends with its connection, or alone: its streams are reset with a code that says why. The
 //! other side answers in kind; until then the side that has ended it reads on.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::pin::pin;
 
 use quinn::{RecvStream, SendStream, VarInt};
 use rustls::pki_types::CertificateDer;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -57,12 +58,12 @@ impl Close {
         Self::ALL.into_iter().find(|close| close.code() == code)
     }
 
-    /// Whether it may end a link alone. What else there is concerns the whole process.
+    /// Whether it may end a link alone. Who breaks the protocol loses the connection.
     pub(super) fn ends_link(self) -> bool {
-        matches!(self, Self::Finished | Self::Gone | Self::Busy)
+        !matches!(self, Self::Broken)
     }
 
-    fn words(self) -> &'static str {
+    pub(super) fn words(self) -> &'static str {
         match self {
             Self::Finished => "it has finished",
             Self::Gone => "it was dropped without finish",
@@ -130,10 +131,21 @@ pub(super) struct Link {
     frames: FrameCounts,
     /// Why it has ended, when its connection has not.
     ended: Mutex<Option<Close>>,
-    /// Whether nothing of it is left.
-    gone: watch::Sender<bool>,
+    over: Notify,
+    stage: watch::Sender<Stage>,
     /// What reads and writes, except the reader of control.
     tasks: Mutex<JoinSet<()>>,
+}
+
+/// How far a link has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    /// Its node has not heard of it.
+    New,
+    /// Its node has.
+    Known,
+    /// Nothing of it is left.
+    Gone,
 }
 
 /// The streams of a new link: control in both directions, and what has come before its hello.
@@ -162,7 +174,8 @@ impl Link {
             outbox,
             frames: FrameCounts::default(),
             ended: Mutex::default(),
-            gone: watch::Sender::new(false),
+            over: Notify::new(),
+            stage: watch::Sender::new(Stage::New),
             tasks: Mutex::default(),
         });
         let Begun { control: (sender, receiver), early } = begun;
@@ -205,6 +218,9 @@ impl Link {
                 return false;
             },
         };
+        if self.ended.lock().is_some() {
+            return false;
+        }
         let bytes = outbox::bytes_of(&frame);
         self.frames.add(stream, bytes);
         self.carrier.frames().add(stream, bytes);
@@ -269,13 +285,27 @@ impl Link {
     /// Ends the link, and not its connection; the peer is told why.
     pub(super) fn end(&self, why: Close) {
         self.ended.lock().get_or_insert(why);
+        self.over.notify_one();
         self.tasks.lock().abort_all();
+    }
+
+    /// Its node has heard of it: what the peer says from now on finds it.
+    pub(super) fn known(&self) {
+        self.stage.send_if_modified(|stage| {
+            let new = *stage == Stage::New;
+            *stage = (*stage).max(Stage::Known);
+            new
+        });
+    }
+
+    async fn reached(&self, wanted: Stage) {
+        // The sender is this value's own.
+        drop(self.stage.subscribe().wait_for(|stage| *stage >= wanted).await);
     }
 
     /// Waits until both sides have ended the link, or its connection; why.
     pub(super) async fn gone(&self) -> End {
-        // The sender is this value's own.
-        drop(self.gone.subscribe().wait_for(|gone| *gone).await);
+        self.reached(Stage::Gone).await;
         let ended = *self.ended.lock();
         match ended {
             Some(why) => End::Link(why),
@@ -368,37 +398,65 @@ async fn follow(
 ) {
     // When nobody takes it any more, the node is gone, and the link ends below.
     inbox.deliver(Stream::Control, Event::Up(Arc::clone(&link))).await;
-    early.into_iter().for_each(|arrived| hear(&link, arrived, &inbox));
-    let more = async {
-        while let Some(arrived) = attached.streams.recv().await {
-            hear(&link, arrived, &inbox);
-        }
-        // The connection is gone, and control ends with it.
-        std::future::pending::<()>().await;
-    };
+    tokio::select! {
+        // Data that came before would be taken for that of an earlier link.
+        () = link.reached(Stage::Known) => {},
+        () = inbox.control.closed() => {},
+    }
+    let more = hear_all(&link, (early, &mut attached), &inbox);
     let mut listening = pin!(listen(Arc::clone(&link), Stream::Control, control, inbox.clone()));
     tokio::select! {
-        () = &mut listening => {},
-        () = more => {},
+        biased;
         () = inbox.control.closed() => {
             // Its node has ended it, unless it came too late for that.
             link.end(Close::Gone);
-            listening.await;
+            tokio::select! {
+                () = &mut listening => {},
+                () = unanswered(&link) => {},
+            }
         },
+        () = unanswered(&link) => {},
+        () = &mut listening => {},
+        () = more => {},
     }
     link.tasks.lock().abort_all();
     drop(attached);
-    link.gone.send_replace(true);
+    link.stage.send_replace(Stage::Gone);
     inbox.deliver(Stream::Control, Event::Down(Arc::clone(&link), link.gone().await)).await;
 }
 
-/// Starts to read a stream that the peer has opened.
-fn hear(link: &Arc<Link>, (stream, receiver): Arrived, inbox: &Inbox) {
-    if stream == Stream::Control {
-        let field = "second stream of control of a link";
-        return give_up(link, &FrameError::Malformed { field, found: link.number }.into());
+/// Ends the connection when the link was ended and the peer could long have answered that.
+async fn unanswered(link: &Link) {
+    link.over.notified().await;
+    tokio::time::sleep(limits::PEER_STALL_MAX).await;
+    link.carrier.close(Close::Broken, "does not answer the end of a link");
+}
+
+/// Reads what the peer opens, each stream of data once.
+async fn hear_all(
+    link: &Arc<Link>,
+    (early, attached): (Vec<Arrived>, &mut Attached),
+    inbox: &Inbox,
+) {
+    let mut heard = BTreeSet::new();
+    let mut early = early.into_iter();
+    loop {
+        let next = match early.next() {
+            Some(arrived) => Some(arrived),
+            None => attached.streams.recv().await,
+        };
+        match next {
+            Some((stream, _)) if stream == Stream::Control || !heard.insert(stream) => {
+                let field = "second stream of one number of a link";
+                give_up(link, &FrameError::Malformed { field, found: link.number }.into());
+            },
+            Some((stream, receiver)) => {
+                link.spawn(listen(Arc::clone(link), stream, receiver, inbox.clone()));
+            },
+            // The connection is gone, and control ends with it.
+            None => std::future::pending().await,
+        }
     }
-    link.spawn(listen(Arc::clone(link), stream, receiver, inbox.clone()));
 }
 
 /// Whether a role may say this. What is a worker's and what a server's to say the node knows.

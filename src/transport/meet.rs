@@ -4,13 +4,15 @@ use std::net::SocketAddr;
 
 use quinn::{Connection, ConnectionError, RecvStream, SendStream};
 use rustls::pki_types::CertificateDer;
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::carrier::{Attached, Carrier, number_of};
+use super::carrier::{Attached, Carrier};
 use super::hello::Hello;
 use super::identity::{Identity, Role, role_name};
 use super::link::{Begun, Close, Inbox, Link};
 use super::lives::Lost;
+use super::pace::Pace;
 use super::pump::started_again;
 use super::refusals::Refusals;
 use super::stream::{self, Broken};
@@ -35,6 +37,23 @@ pub(super) struct Host {
     pub(super) refusals: Arc<Refusals>,
     pub(super) tally: Arc<Tally>,
     pub(super) lost: Arc<Lost>,
+    /// Of the links that others begin.
+    pub(super) pace: tokio::sync::Mutex<Pace>,
+    /// A place for each connection that others make.
+    pub(super) places: Arc<Semaphore>,
+}
+
+/// A stream of control before its link begins. Dropped, it says that there will be none.
+struct Greeting(Option<SendStream>);
+
+impl Drop for Greeting {
+    fn drop(&mut self) {
+        if let Some(mut sender) = self.0.take() {
+            // A stream that has ended needs no reason. It must not be taken for a farewell: the
+            // node may have a link already, or try again.
+            let _ = sender.reset(Close::Replaced.code());
+        }
+    }
 }
 
 /// Calls a server.
@@ -63,24 +82,29 @@ pub(super) async fn introduce(
     let carrier = Arc::clone(&attached.carrier);
     let connection = carrier.connection();
     let address = connection.remote_address();
+    let mut greeting = Greeting(None);
     let met = timeout(HANDSHAKE_MAX, async {
-        let mut sender = connection.open_uni().await?;
-        if greet(&mut sender, attached.number, myself).await.is_err() {
+        let sender = greeting.0.insert(connection.open_uni().await?);
+        if greet(sender, attached.number, myself).await.is_err() {
             return Err(connection.closed().await);
         }
-        Ok((sender, answer(connection, &mut attached).await?))
+        answer(connection, &mut attached).await
     });
-    let (sender, answer) = match met.await {
+    let answer = match met.await {
         Err(_elapsed) => return Err(unreachable(expected, address, NO_ANSWER)),
         Ok(Err(error)) => return Err(failed(expected, address, &error)),
         Ok(Ok(met)) => met,
     };
     let refuse = |reason| refuse(&carrier, expected.to_string(), reason);
-    let (hello, receiver, early) = answer.map_err(|broken| refuse(reason_of(&broken)))?;
+    let (hello, receiver, early) = answer.map_err(|broken| match broken {
+        Broken::Farewell(why) => unreachable(expected, address, why.words()),
+        _ => refuse(reason_of(&broken)),
+    })?;
     let role = check(connection, myself, hello).map_err(refuse)?;
     if hello.peer != expected {
         return Err(refuse(format!("expected {expected}, found {}", hello.peer)));
     }
+    let sender = greeting.0.take().ok_or_else(|| unreachable(expected, address, NO_ANSWER))?;
     let begun = Begun { control: (sender, receiver), early };
     Ok(Link::start((hello, role), attached, begun, inbox))
 }
@@ -93,8 +117,12 @@ pub(super) async fn answer_call(incoming: quinn::Incoming, host: &Arc<Host>) {
         address: address.to_string(),
         problem,
     };
+    let Ok(place) = Arc::clone(&host.places).try_acquire_owned() else {
+        incoming.refuse();
+        return host.refusals.tell(&unreachable("as many connections as there may be".into()));
+    };
     match timeout(HANDSHAKE_MAX, incoming).await {
-        Ok(Ok(connection)) => Carrier::called(connection, Arc::clone(host)).used().await,
+        Ok(Ok(connection)) => Carrier::called(connection, place, Arc::clone(host)).used().await,
         Ok(Err(error)) => host.refusals.tell(&unreachable(error.to_string())),
         Err(_elapsed) => {
             host.refusals.tell(&unreachable("the handshake has not ended in time".into()));
@@ -116,29 +144,31 @@ pub(super) async fn welcome(
     let until = Instant::now() + HANDSHAKE_MAX;
     let hello = match timeout_at(until, stream::hello(&mut receiver)).await {
         Err(_elapsed) => return Err(refuse_stranger("no hello in time")),
+        // Whoever it was has changed its mind.
+        Ok(Err(Broken::Farewell(_))) => return Ok(()),
         Ok(Err(broken)) => return Err(refuse_stranger(&reason_of(&broken))),
         Ok(Ok(hello)) => hello,
     };
     let refuse = |reason| refuse_as(hello.peer.to_string(), reason);
     let role = check(connection, &host.myself, hello).map_err(refuse)?;
-    if number != number_of(hello.peer) {
-        return Err(refuse("its stream of control is another link's".into()));
-    }
     if let (Peer::Worker(_), Some(server)) = (hello.peer, host.lost.server()) {
         return Err(refuse(started_again(server)));
     }
     let greeted = timeout_at(until, async {
-        let mut sender = connection.open_uni().await.map_err(|error| error.to_string())?;
-        greet(&mut sender, number, &host.myself).await.map_err(|error| error.to_string())?;
-        Ok::<_, String>(sender)
+        let mut sender = connection.open_uni().await.ok()?;
+        // A peer that wants no answer any more has ended the stream; its own says why.
+        greet(&mut sender, number, &host.myself).await.ok().map(|()| sender)
     });
     let sender = match greeted.await {
         Err(_elapsed) => return Err(refuse("no room for a hello in time".into())),
-        Ok(greeted) => greeted.map_err(refuse)?,
+        Ok(None) => return Ok(()),
+        Ok(Some(sender)) => sender,
     };
-    let attached = carrier.attach(number, hello.peer);
-    let attached =
-        attached.ok_or_else(|| refuse("more links than a connection may have".into()))?;
+    let Some(attached) = carrier.attach(number, hello.peer) else {
+        drop(Greeting(Some(sender)));
+        let (peer, problem) = (hello.peer, "as many links as a connection may have");
+        return Err(unreachable(peer, address, problem));
+    };
     let begun = Begun { control: (sender, receiver), early: Vec::new() };
     Link::start((hello, role), attached, begun, &host.inbox);
     Ok(())

@@ -33,6 +33,10 @@ pub(super) trait Node {
     fn poll(&mut self) -> Output;
     /// Whether the loop should end, and what peers are told then.
     fn end(&self) -> Option<Close>;
+    /// Whether other nodes of this process use its connections: then it ends its own links only.
+    fn shares(&self) -> bool {
+        false
+    }
     /// Whether it knows of tables, which a server that is started again has lost.
     fn holds(&self) -> bool;
     /// A server was started again.
@@ -182,13 +186,14 @@ impl<N: Node> Pump<N> {
 
     fn on_up(&mut self, now: Instant, link: Arc<Link>) {
         let peer = link.peer();
+        link.known();
         // Its handshake may have begun before the last change.
         if let Some(Err(reason)) = self.judge.as_ref().map(|judge| judge.hear(&link)) {
-            return link.carrier().close(Close::Refused, &reason);
+            return self.refuse(&link, &reason);
         }
         if let Err(reason) = self.meet(&link) {
             tracing::warn!(%peer, %reason, "a connection ends");
-            return link.carrier().close(Close::Refused, &reason);
+            return self.refuse(&link, &reason);
         }
         if self.links.len() >= PEERS_MAX && !self.links.contains_key(&peer) {
             return link.end(Close::Busy);
@@ -197,7 +202,7 @@ impl<N: Node> Pump<N> {
         if self.judge.as_ref().is_some_and(|judge| judge.sees_expiry(&link)) {
             tracing::warn!(%peer, "its certificate expires within 7 days: give it a new one");
         }
-        self.replace(peer);
+        self.replace(&link);
         *self.carriers.entry(carrier_of(&link)).or_default() += 1;
         let [waiting_bytes, window_bytes] = self.shares;
         link.limit(waiting_bytes, window_bytes);
@@ -206,12 +211,23 @@ impl<N: Node> Pump<N> {
         self.node.handle(now, Input::PeerUp(peer));
     }
 
-    /// Takes a link out of those that there are. What is left of it ends with its connection: the
-    /// peer has a newer one.
-    fn replace(&mut self, peer: Peer) {
-        if let Some(older) = self.take(peer) {
-            older.carrier().close(Close::Replaced, "a newer connection took its place");
+    /// Ends a link that has just begun, and its connection when nobody else uses that: then the
+    /// peer hears the reason.
+    fn refuse(&self, link: &Link, reason: &str) {
+        if self.node.shares() || self.carriers.contains_key(&carrier_of(link)) {
+            return link.end(Close::Refused);
         }
+        link.carrier().close(Close::Refused, reason);
+    }
+
+    /// Takes out the link that a newer one of the same peer replaces. Its connection ends, too,
+    /// when the newer one has another.
+    fn replace(&mut self, newer: &Link) {
+        let Some(older) = self.take(newer.peer()) else { return };
+        if carrier_of(&older) == carrier_of(newer) {
+            return older.end(Close::Replaced);
+        }
+        older.carrier().close(Close::Replaced, "a newer connection took its place");
     }
 
     fn take(&mut self, peer: Peer) -> Option<Arc<Link>> {

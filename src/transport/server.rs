@@ -24,7 +24,7 @@ use crate::limits;
 use crate::node::server::{ServerNode, ServerOptions, Standing};
 use crate::node::{Input, Output, Peer, Plan, Registry};
 use crate::os::Clock;
-use crate::sync::{Arc, AtomicBool, Mutex, Ordering};
+use crate::sync::{Arc, AtomicBool, Ordering};
 use crate::time::Instant;
 
 /// How a server process is started.
@@ -115,7 +115,7 @@ pub struct ServerHandle {
     identity: Identity,
     orders: mpsc::Sender<Event>,
     endpoint: quinn::Endpoint,
-    dialing: Dialing,
+    dialing: Arc<Dialing>,
     tally: Arc<Tally>,
 }
 
@@ -152,10 +152,9 @@ impl ServerHandle {
             let expected = "a certificate of the role and data centre that the server started with";
             return Err(TransportError::Identity { expected, found: found.to_string() }.into());
         }
-        let (server, client) = (settings::server(credentials)?, settings::client(credentials)?);
-        let judge = credentials.judge()?;
+        let (server, judge) = (settings::server(credentials)?, credentials.judge()?);
+        self.dialing.renew(credentials)?;
         self.endpoint.set_server_config(Some(server));
-        *self.dialing.lock() = client;
         // A server that has ended has no connections.
         drop(self.orders.send(Event::Judge(judge)).await);
         Ok(())
@@ -230,7 +229,7 @@ struct Prepared {
     clock: Clock,
     identity: Identity,
     judge: Judge,
-    dialing: Dialing,
+    dialing: Arc<Dialing>,
     myself: Myself,
     /// The servers to call.
     peers: Vec<(ServerId, SocketAddr)>,
@@ -260,7 +259,7 @@ impl Prepared {
         let address = endpoint.local_addr().map_err(|error| start_failed(&error))?;
         // One connection per pair of processes: the later server calls.
         peers.retain(|(other, _)| *other < server);
-        let dialing = Arc::new(Mutex::new(settings::client(&credentials)?));
+        let dialing = Dialing::new(&credentials)?;
         let (identity, judge) = (identity.clone(), credentials.judge()?);
         Ok(Self { node, endpoint, address, clock, identity, judge, dialing, myself, peers })
     }
@@ -287,7 +286,9 @@ impl Prepared {
             tokio::spawn(caller.run(|_| {}));
         }
         let refusals = Arc::default();
-        let host = Arc::new(Host { myself, inbox, refusals, tally, lost });
+        let pace = tokio::sync::Mutex::new(Pace::new(limits::HANDSHAKES_PER_SECOND_MAX));
+        let places = Arc::new(Semaphore::new(limits::PEERS_MAX));
+        let host = Arc::new(Host { myself, inbox, refusals, tally, lost, pace, places });
         tokio::spawn(answer_calls(endpoint.clone(), host));
         // As a task: the future that a runtime blocks on is polled by way of its sockets.
         let serving = tokio::spawn(pump.judged(judge).run()).await;

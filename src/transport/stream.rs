@@ -1,8 +1,8 @@
 //! Frames over QUIC streams.
 //!
 //! Every stream is unidirectional and begins with its name: one byte for its number, 0 for control,
-//! then the data streams; and eight, little-endian, for its link: the worker's token, 0 between
-//! servers. Control streams go on with a [`Hello`]; then come frames.
+//! then the data streams; and eight, little-endian, for its link, whose number the caller has
+//! chosen. Control streams go on with a [`Hello`]; then come frames.
 
 use quinn::{ReadError, RecvStream, SendStream, VarInt};
 

@@ -80,6 +80,12 @@ impl Credentials {
         self.client().map(drop)
     }
 
+    /// This process's own certificate.
+    pub(super) fn certificate(&self) -> CertificateDer<'static> {
+        // A chain without a first one names nobody, and is refused before.
+        self.chain.first().cloned().unwrap_or_else(|| CertificateDer::from(Vec::new()))
+    }
+
     /// The role and data centre of this process.
     pub fn identity(&self) -> &Identity {
         &self.identity

@@ -60,7 +60,7 @@ pub async fn connect(config: WorkerConfig) -> Result<Session> {
 #[derive(Debug)]
 pub struct WorkerProcess {
     shared: Shared,
-    dialing: Dialing,
+    dialing: Arc<Dialing>,
     seats: mpsc::UnboundedSender<Seat>,
     carried: oneshot::Receiver<Traffic>,
 }
@@ -90,7 +90,7 @@ impl WorkerProcess {
             return Err(TransportError::Identity { expected, found }.into());
         }
         options.joins &= identity.role() == Role::Worker;
-        let dialing = Arc::new(Mutex::new(settings::client(&credentials)?));
+        let dialing = Dialing::new(&credentials)?;
         let clock = Clock::start();
         let numbers = servers.iter().map(|(server, _)| *server).collect();
         let shared = Shared { servers: numbers, registry, options, connect_max, identity, clock };
@@ -112,8 +112,7 @@ impl WorkerProcess {
             let expected = "a certificate of the role and data centre that the process began with";
             return Err(TransportError::Identity { expected, found: found.to_string() }.into());
         }
-        *self.dialing.lock() = settings::client(credentials)?;
-        Ok(())
+        Ok(self.dialing.renew(credentials)?)
     }
 
     /// A session for one more worker, once every server has heard of it.
@@ -186,7 +185,7 @@ type Seats = mpsc::UnboundedReceiver<Seat>;
 /// The thread's body.
 fn live(
     servers: &[(ServerId, SocketAddr)],
-    dialing: &Dialing,
+    dialing: &Arc<Dialing>,
     mut seats: Seats,
     total: oneshot::Sender<Traffic>,
 ) {
@@ -213,7 +212,7 @@ fn live(
 async fn run(
     servers: &[(ServerId, SocketAddr)],
     endpoint: quinn::Endpoint,
-    dialing: &Dialing,
+    dialing: &Arc<Dialing>,
     mut seats: Seats,
 ) -> Traffic {
     let tally = Arc::<Tally>::default();
@@ -221,26 +220,31 @@ async fn run(
         Arc::new(Dialer::new(&endpoint, dialing, (Peer::Server(*server), *address), &tally))
     };
     let dialers: Vec<_> = servers.iter().map(dialer).collect();
-    let mut taken = JoinSet::new();
+    let (mut taken, mut heard) = (JoinSet::new(), true);
     loop {
         tokio::select! {
             seat = seats.recv() => match seat {
                 Some(seat) => drop(taken.spawn(seat.live(dialers.clone()))),
                 None => break,
             },
-            Some(_ended) = taken.join_next() => {},
+            Some(ended) = taken.join_next() => heard &= ended.unwrap_or(false),
         }
     }
-    while taken.join_next().await.is_some() {}
-    endpoint.close(Close::Finished.code(), b"the process of workers ends");
+    while let Some(ended) = taken.join_next().await {
+        heard &= ended.unwrap_or(false);
+    }
+    // Some server may not know yet that a worker is gone, and let others wait for it.
+    let why = if heard { Close::Finished } else { Close::Gone };
+    endpoint.close(why.code(), b"the process of workers ends");
     // Long enough for the farewell to leave.
     let _ = timeout(limits::FAREWELL_MAX, endpoint.wait_idle()).await;
     tally.traffic().total()
 }
 
 impl Seat {
-    /// Links the node to every server, and drives it until it is closed.
-    async fn live(self, dialers: Vec<Arc<Dialer>>) {
+    /// Links the node to every server, and drives it until it is closed; whether all servers that
+    /// it was linked to have heard of its end.
+    async fn live(self, dialers: Vec<Arc<Dialer>>) -> bool {
         let Self { node, wake, myself, connect_max, connected } = self;
         let living = Living(Arc::clone(&node));
         let (pump, inbox) = Pump::new(living, wake.clock, Arc::clone(&wake.notify));
@@ -267,13 +271,14 @@ impl Seat {
             heed(outcomes, Living(node)).await;
         });
         let (_, links) = pump.run().await;
+        let linked = links.len() == servers;
         // Until the servers have answered the farewell, or for as long as that may take.
         let parted = async {
             for link in links {
                 link.gone().await;
             }
         };
-        let _ = timeout(limits::FAREWELL_MAX, parted).await;
+        timeout(limits::FAREWELL_MAX, parted).await.is_ok() && linked
     }
 }
 
@@ -342,6 +347,10 @@ impl Node for Living {
 
     fn poll(&mut self) -> Output {
         self.0.lock().poll()
+    }
+
+    fn shares(&self) -> bool {
+        true
     }
 
     fn holds(&self) -> bool {

@@ -3,6 +3,8 @@
 // Each test file uses a part.
 #![allow(dead_code, reason = "shared by several test files, each of which uses a part")]
 
+use std::time::{Duration, SystemTime};
+
 use archipelago::transport::{Credentials, Identity, Role};
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, IsCa,
@@ -17,12 +19,14 @@ pub(crate) struct Request {
     pub(crate) names: Vec<String>,
     pub(crate) serial: u64,
     pub(crate) expired: bool,
+    /// From now on; for long unless said.
+    pub(crate) lasts: Option<Duration>,
 }
 
 impl Request {
     pub(crate) fn new(role: Role, dc: &str) -> Self {
         let names = Identity::new(role, dc).unwrap().names().to_vec();
-        Self { names, serial: 1, expired: false }
+        Self { names, serial: 1, expired: false, lasts: None }
     }
 }
 
@@ -44,6 +48,9 @@ impl Authority {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(request.names.clone()).unwrap();
         params.serial_number = Some(SerialNumber::from(request.serial));
+        if let Some(lasts) = request.lasts {
+            params.not_after = (SystemTime::now() + lasts).into();
+        }
         if request.expired {
             params.not_before = date_time_ymd(2001, 1, 1);
             params.not_after = date_time_ymd(2002, 1, 1);
