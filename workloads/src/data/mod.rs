@@ -6,6 +6,8 @@
 //! | numeric CSV with a label column | [`DenseData`] | [`DenseData::open_csv`] |
 //! | IDX (MNIST) | [`DenseData`] | [`DenseData::open_idx`] |
 //! | digits inside the crate | [`DenseData`] | [`digits`] |
+//! | ratings, `user,item,rating` or `user::item::rating::time` | [`Ratings`] | [`Ratings::open`] |
+//! | UCI `docword` | [`Documents`] | [`Documents::open_docword`] |
 //!
 //! Files may be gzip; their first bytes tell. No bytes, however malformed, make a loader panic
 //! or allocate more than a constant times the bytes it has read; what is wrong is answered with
@@ -15,9 +17,11 @@
 mod csv;
 mod dense;
 mod digits;
+mod documents;
 mod error;
 mod format;
 mod idx;
+mod ratings;
 mod share;
 mod source;
 mod sparse;
@@ -25,7 +29,9 @@ mod sparse;
 pub use csv::CsvOptions;
 pub use dense::{CLASSES_MAX, DenseData};
 pub use digits::{DIGITS_TRAIN_ROWS, digits, digits_split};
+pub use documents::{Document, Documents, WORDS_MAX};
 pub use error::{DataError, Place};
 pub use format::Format;
+pub use ratings::{RatingFormat, Ratings, UserRatings};
 pub use share::{Batches, Examples, Share};
 pub use sparse::{SparseData, SparseRow};

@@ -50,6 +50,11 @@ impl<'a> Source<'a> {
         &self.name
     }
 
+    /// The line at hand, from 1.
+    pub(super) fn line(&self) -> u64 {
+        self.line
+    }
+
     /// Reads the next line into `line`, without its end; false at the end of the file.
     pub(super) fn next_line(&mut self, line: &mut Vec<u8>) -> Result<bool, DataError> {
         line.clear();
@@ -159,6 +164,11 @@ impl<R: Read> Read for Peek<R> {
 pub(super) fn finite(text: &[u8]) -> Option<f32> {
     let value: f32 = std::str::from_utf8(text).ok()?.parse().ok()?;
     value.is_finite().then_some(value)
+}
+
+/// Parses a whole number from 0.
+pub(super) fn whole(text: &[u8]) -> Option<u64> {
+    std::str::from_utf8(text).ok()?.parse().ok()
 }
 
 #[cfg(test)]
