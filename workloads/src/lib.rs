@@ -65,8 +65,11 @@
 mod course;
 pub mod data;
 mod descent;
+pub mod lda;
 mod math;
+pub mod mf;
 pub mod mlp;
+mod named;
 pub mod score;
 pub mod softmax;
 pub mod sparse_lr;

@@ -203,6 +203,7 @@ mod tests {
     use crate::data::digits_split;
     use crate::descent::gradient;
     use crate::testing::{gradient_error, scattered, trained};
+    use crate::train::Values;
     use archipelago::embed::EmbedWorker;
     use archipelago::id::Rank;
 
@@ -236,7 +237,7 @@ mod tests {
             };
             let (values, reports) = trained(&data, config.tables(64, 10, 4), 4, train);
             let model = reports.into_iter().next().and_then(|report| report.unwrap().model);
-            assert_eq!(model.as_ref(), Some(&values));
+            assert_eq!(model, Some(Values::F32(values.clone())));
             values
         };
         let values = trained();

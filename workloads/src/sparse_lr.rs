@@ -193,6 +193,7 @@ impl Plan {
 mod tests {
     use super::*;
     use crate::testing::{self, gradient_error, scattered};
+    use crate::train::Values;
     use archipelago::embed::EmbedWorker;
     use archipelago::id::Rank;
     use archipelago::rng::Rng;
@@ -280,7 +281,7 @@ mod tests {
         let (two, reports) = trained(&data, &config, 2);
         assert!(one.iter().zip(&two).all(|(a, b)| (a - b).abs() < 1e-6), "{one:?} {two:?}");
         assert!(one.iter().any(|value| value.abs() > 1e-3));
-        assert_eq!(reports[0].model.as_ref(), Some(&two));
+        assert_eq!(reports[0].model, Some(Values::F32(two)));
         assert_eq!((&reports[1].model, reports[1].rows, reports[1].iterations), (&None, 6, 3));
     }
 

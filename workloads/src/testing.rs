@@ -2,19 +2,30 @@
 
 use archipelago::embed::EmbedWorker;
 use archipelago::rng::Rng;
+use archipelago::vector::Element;
 use archipelago::{Bsp, Hyper, Result, Store, Table, TablePolicy, TableSpec};
 
 use crate::data::{Examples, Share};
-use crate::train::{TrainReport, read_model};
+use crate::train::{TrainReport, read_elements};
 
-/// Runs `train` on a thread per worker under Bsp; the values of all tables, one after the other,
-/// and the reports by rank.
+/// As [`trained_elements`], of tables of weights.
 pub(crate) fn trained<D: Examples + Sync>(
     data: &D,
     tables: Vec<(TableSpec, Hyper)>,
     workers: u32,
     train: impl AsyncFn(&EmbedWorker, &[Table], &Share<'_, D>) -> Result<TrainReport> + Sync,
 ) -> (Vec<f32>, Vec<Result<TrainReport>>) {
+    trained_elements(data, tables, workers, train)
+}
+
+/// Runs `train` on a thread per worker under Bsp; the values of all tables, one after the other,
+/// and the reports by rank.
+pub(crate) fn trained_elements<D: Examples + Sync, T: Element>(
+    data: &D,
+    tables: Vec<(TableSpec, Hyper)>,
+    workers: u32,
+    train: impl AsyncFn(&EmbedWorker, &[Table], &Share<'_, D>) -> Result<TrainReport> + Sync,
+) -> (Vec<T>, Vec<Result<TrainReport>>) {
     let store = Store::in_memory();
     let ensure = |(spec, hyper)| store.ensure_table(spec, TablePolicy::local(Bsp), hyper).unwrap();
     let tables: Vec<Table> = tables.into_iter().map(ensure).collect();
@@ -32,7 +43,7 @@ pub(crate) fn trained<D: Examples + Sync>(
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
     let reader = store.group("read", 1).unwrap().join_blocking().unwrap();
-    (reader.run(async |me| read_model(me, &tables).await).unwrap(), reports)
+    (reader.run(async |me| read_elements(me, &tables).await).unwrap(), reports)
 }
 
 /// The largest distance of a gradient from the central differences of its loss, relative to the

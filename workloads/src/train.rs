@@ -12,6 +12,7 @@ use std::ops::Range;
 use archipelago::error::SpecError;
 use archipelago::id::Rank;
 use archipelago::time::Duration;
+use archipelago::vector::{DType, Element};
 use archipelago::{
     Combine, Extension, Hyper, KeyList, Layout, Result, Schedule, Seen, Table, TableSpec, Tick,
     Worker,
@@ -100,14 +101,44 @@ pub struct TrainReport {
     /// Mean loss per row over the last pass.
     pub last_loss: f64,
     /// All tables' values in order, when [`Pace::final_model`] names this worker.
-    pub model: Option<Vec<f32>>,
+    pub model: Option<Values>,
+}
+
+/// The values of a model: the rows of its tables, one table after the other. All tables of a model
+/// hold elements of one type.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Values {
+    /// Weights.
+    F32(Vec<f32>),
+    /// Counts.
+    I64(Vec<i64>),
+}
+
+impl Values {
+    /// The weights; `None` when they are counts.
+    pub fn weights(&self) -> Option<&[f32]> {
+        match self {
+            Self::F32(values) => Some(values),
+            Self::I64(_) => None,
+        }
+    }
+
+    /// The counts; `None` when they are weights.
+    pub fn counts(&self) -> Option<&[i64]> {
+        match self {
+            Self::I64(values) => Some(values),
+            Self::F32(_) => None,
+        }
+    }
 }
 
 /// Reads all rows of tables, one after the other. Rows of a sparse table that nobody has pushed
 /// to read as its init.
 ///
 /// # Errors
-/// `Limit` when they are more than 2^30 elements together; those of `pull`.
+/// `Limit` when they are more than 2^30 elements together; those of `pull`, for one when they are
+/// of several types.
 #[expect(
     clippy::manual_async_fn,
     reason = "an async fn is not known to be Send where the worker's type is concrete"
@@ -115,27 +146,38 @@ pub struct TrainReport {
 pub fn read_model<'a, W: Worker>(
     me: &'a W,
     tables: &'a [Table],
-) -> impl Future<Output = Result<Vec<f32>>> + Send {
+) -> impl Future<Output = Result<Values>> + Send {
     async move {
-        const KEYS_MAX: usize = 65_536;
-        let (spans, elements) = spans(tables)?;
-        let mut values = vec![0.0; elements];
-        for (table, span) in tables.iter().zip(spans) {
-            let (spec, part) = (table.spec(), &mut values[span]);
-            if spec.layout == Layout::Dense {
-                me.pull(table, .., part).await?;
-                continue;
-            }
-            let mut next = spec.domain.first().0;
-            for part in part.chunks_mut(KEYS_MAX * spec.width as usize) {
-                let count = part.len() / spec.width as usize;
-                let keys = KeyList::new((next..).take(count).collect())?;
-                me.pull(table, &keys, part).await?;
-                next = next.wrapping_add(count as u64);
-            }
+        match tables.first().map(|table| table.spec().dtype) {
+            Some(DType::I64) => Ok(Values::I64(read_elements(me, tables).await?)),
+            _ => Ok(Values::F32(read_elements(me, tables).await?)),
         }
-        Ok(values)
     }
+}
+
+/// Reads all rows of tables whose elements are of one type.
+pub(crate) async fn read_elements<W: Worker, T: Element>(
+    me: &W,
+    tables: &[Table],
+) -> Result<Vec<T>> {
+    const KEYS_MAX: usize = 65_536;
+    let (spans, elements) = spans(tables)?;
+    let mut values = vec![T::default(); elements];
+    for (table, span) in tables.iter().zip(spans) {
+        let (spec, part) = (table.spec(), &mut values[span]);
+        if spec.layout == Layout::Dense {
+            me.pull(table, .., part).await?;
+            continue;
+        }
+        let mut next = spec.domain.first().0;
+        for part in part.chunks_mut(KEYS_MAX * spec.width as usize) {
+            let count = part.len() / spec.width as usize;
+            let keys = KeyList::new((next..).take(count).collect())?;
+            me.pull(table, &keys, part).await?;
+            next = next.wrapping_add(count as u64);
+        }
+    }
+    Ok(values)
 }
 
 /// The default rule of all models, as the store describes it by default.

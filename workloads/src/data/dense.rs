@@ -118,6 +118,10 @@ impl Examples for DenseData {
     fn rows(&self) -> usize {
         self.labels.len()
     }
+
+    fn kind(&self, row: usize) -> u32 {
+        self.labels[row]
+    }
 }
 
 #[cfg(test)]

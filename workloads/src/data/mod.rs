@@ -33,5 +33,5 @@ pub use documents::{Document, Documents, WORDS_MAX};
 pub use error::{DataError, Place};
 pub use format::Format;
 pub use ratings::{RatingFormat, Ratings, UserRatings};
-pub use share::{Batches, Examples, Share};
+pub use share::{Batches, Cut, Examples, Share};
 pub use sparse::{SparseData, SparseRow};

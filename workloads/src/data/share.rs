@@ -14,6 +14,27 @@ use super::error::DataError;
 pub trait Examples {
     /// How many rows.
     fn rows(&self) -> usize;
+
+    /// What a row is like: [`Cut::Skewed`] keeps rows of one kind together. All of one kind where
+    /// the data says nothing else, so that they stay in their order.
+    fn kind(&self, _row: usize) -> u32 {
+        0
+    }
+}
+
+/// How rows are cut into shares.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Cut {
+    /// Shares alike, see [`Share::strided`].
+    #[default]
+    Even,
+    /// Shares of one size that differ as much as they can: rows sorted by their kind (the label,
+    /// where they have one; else as the file has them, where documents are sorted by newsgroup),
+    /// then cut into runs.
+    Skewed,
+    /// Shares alike but of different size: a weight for every rank, such as 10 for the workers of
+    /// a large data centre and 1 for those of a small one.
+    Weighted(Vec<u32>),
 }
 
 /// The rows of one worker.
@@ -32,9 +53,61 @@ pub struct Share<'a, D> {
     rows: Vec<usize>,
     rank: u32,
     size: u32,
+    /// Rows of the largest share of all ranks.
+    largest: usize,
 }
 
 impl<'a, D: Examples> Share<'a, D> {
+    /// The rows of `rank` under a cut.
+    ///
+    /// # Errors
+    /// `Shape` when `rank` is not below `size`, and for weights that are not one per rank or have
+    /// no sum above 0 and below 2^32.
+    pub fn new(data: &'a D, rank: u32, size: u32, cut: &Cut) -> Result<Self, DataError> {
+        match cut {
+            Cut::Even => Self::strided(data, rank, size),
+            Cut::Skewed => {
+                let mut share = Self::contiguous(data, rank, size)?;
+                let mut order: Vec<usize> = (0..data.rows()).collect();
+                order.sort_by_key(|&row| data.kind(row));
+                share.rows.iter_mut().for_each(|row| *row = order[*row]);
+                share.rows.sort_unstable();
+                Ok(share)
+            },
+            Cut::Weighted(weights) => Self::weighted(data, rank, size, weights),
+        }
+    }
+
+    /// Of every run of as many rows as the weights' sum, as many rows as the rank's weight.
+    fn weighted(data: &'a D, rank: u32, size: u32, weights: &[u32]) -> Result<Self, DataError> {
+        check(rank, size)?;
+        if weights.len() != size as usize {
+            let (expected, found) = (format!("one per share, {size}"), weights.len().to_string());
+            return Err(DataError::Shape { what: "weights of shares", expected, found });
+        }
+        let sum = weights.iter().map(|&weight| u64::from(weight)).sum::<u64>();
+        let Some(run) = u32::try_from(sum).ok().filter(|&run| run > 0) else {
+            let expected = "a sum from 1 to 4294967295".into();
+            return Err(DataError::Shape {
+                what: "weights of shares",
+                expected,
+                found: sum.to_string(),
+            });
+        };
+        let (runs, rest) = (data.rows() / run as usize, data.rows() % run as usize);
+        let (mut begin, mut largest, mut own) = (0, 0, 0..0);
+        for (index, &weight) in (0..).zip(weights) {
+            let end = begin + weight as usize;
+            largest = largest.max(runs * weight as usize + rest.clamp(begin, end) - begin);
+            if index == rank {
+                own = begin..end;
+            }
+            begin = end;
+        }
+        let rows = (0..data.rows()).filter(|row| own.contains(&(row % run as usize))).collect();
+        Ok(Self { data, rows, rank, size, largest })
+    }
+
     /// Rows `rank`, `rank + size`, `rank + 2 size`, ...: even parts of sorted data too.
     ///
     /// # Errors
@@ -42,7 +115,7 @@ impl<'a, D: Examples> Share<'a, D> {
     pub fn strided(data: &'a D, rank: u32, size: u32) -> Result<Self, DataError> {
         check(rank, size)?;
         let rows = (rank as usize..data.rows()).step_by(size as usize).collect();
-        Ok(Self { data, rows, rank, size })
+        Ok(Self { data, rows, rank, size, largest: data.rows().div_ceil(size as usize) })
     }
 
     /// One run of consecutive rows: skewed parts of sorted data.
@@ -56,7 +129,8 @@ impl<'a, D: Examples> Share<'a, D> {
             // At most `rows`, because the rank is at most the size.
             place as usize
         };
-        Ok(Self { data, rows: (bound(rank)..bound(rank + 1)).collect(), rank, size })
+        let rows = (bound(rank)..bound(rank + 1)).collect();
+        Ok(Self { data, rows, rank, size, largest: data.rows().div_ceil(size as usize) })
     }
 
     /// The data that the rows index.
@@ -74,6 +148,11 @@ impl<'a, D: Examples> Share<'a, D> {
         self.data.rows()
     }
 
+    /// Whose share it is.
+    pub fn rank(&self) -> u32 {
+        self.rank
+    }
+
     /// How many shares there are.
     pub fn size(&self) -> u32 {
         self.size
@@ -81,7 +160,7 @@ impl<'a, D: Examples> Share<'a, D> {
 
     /// Batches in one pass of the largest share: the ticks of an epoch, the same for all ranks.
     pub fn epoch_ticks(&self, batch: usize) -> u64 {
-        self.total().div_ceil(self.size as usize).div_ceil(batch.max(1)) as u64
+        self.largest.div_ceil(batch.max(1)) as u64
     }
 
     /// The share's rows in an order drawn from `seed` and cut into batches.
@@ -137,11 +216,43 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// That many rows of five kinds.
+    #[derive(Debug)]
     struct Count(usize);
 
     impl Examples for Count {
         fn rows(&self) -> usize {
             self.0
+        }
+
+        fn kind(&self, row: usize) -> u32 {
+            row as u32 % 5
+        }
+    }
+
+    fn shares(data: &Count, size: u32, cut: &Cut) -> Vec<Vec<usize>> {
+        let rows = |rank| Share::new(data, rank, size, cut).unwrap().rows().to_vec();
+        (0..size).map(rows).collect()
+    }
+
+    #[test]
+    fn skewed_shares_hold_few_kinds() {
+        let shares = shares(&Count(20), 5, &Cut::Skewed);
+        assert_eq!(shares[1], [1, 6, 11, 16]);
+        assert_eq!(shares[4], [4, 9, 14, 19]);
+    }
+
+    #[test]
+    fn weighted_shares_are_as_large_as_their_weights() {
+        let data = Count(100);
+        let cut = Cut::Weighted(vec![10, 0, 1]);
+        let shares = shares(&data, 3, &cut);
+        assert_eq!((shares[0].len(), shares[1].len(), shares[2].len()), (91, 0, 9));
+        assert_eq!(shares[2][..2], [10, 21]);
+        assert_eq!(Share::new(&data, 2, 3, &cut).unwrap().epoch_ticks(10), 10);
+        for weights in [vec![1, 1], vec![0; 3], vec![u32::MAX; 3]] {
+            let error = Share::new(&data, 0, 3, &Cut::Weighted(weights)).unwrap_err().to_string();
+            assert!(error.starts_with("weights of shares: expected"), "{error}");
         }
     }
 
@@ -160,10 +271,12 @@ mod tests {
             seed: u64,
         ) {
             let data = Count(rows);
-            for cut in [Share::strided, Share::contiguous] {
+            let weights = (0..size).map(|rank| seed as u32 % 7 + rank % 3).collect::<Vec<_>>();
+            let weights = if weights.iter().all(|&weight| weight == 0) { vec![1] } else { weights };
+            for cut in [Cut::Even, Cut::Skewed, Cut::Weighted(weights)] {
                 let mut seen = vec![0; rows];
                 for rank in 0..size {
-                    let share = cut(&data, rank, size).unwrap();
+                    let share = Share::new(&data, rank, size, &cut).unwrap();
                     let batches = share.batches(seed, batch);
                     prop_assert!(batches.count() as u64 <= share.epoch_ticks(batch));
                     for index in 0..batches.count() {

@@ -184,6 +184,10 @@ impl Examples for SparseData {
     fn rows(&self) -> usize {
         self.labels.len()
     }
+
+    fn kind(&self, row: usize) -> u32 {
+        u32::from(self.labels[row] > 0.0)
+    }
 }
 
 /// The words of a line with their columns, up to a comment.
