@@ -22,7 +22,7 @@ use archipelago::sync::{Arc, Mutex};
 use archipelago::time::Duration;
 use archipelago::{Bsp, Error, TablePolicy, Worker};
 use archipelago_workloads::data::{Share, digits_split};
-use archipelago_workloads::mlp;
+use archipelago_workloads::{mlp, train::Values};
 use process::cluster::{Cluster, Papers, Trainer, options, rounds};
 use process::{said, until};
 use relay::{Relay, Road};
@@ -68,7 +68,7 @@ fn simulated(servers: u32, workers: u32) -> String {
         cluster.spawn(GroupId(0), Duration::ZERO, async move |me| {
             let share = Share::strided(&*data, me.origin().rank.0, workers).unwrap();
             let report = mlp::train(&me, &tables, &share, &config, &|_| ()).await?;
-            if let Some(values) = report.model {
+            if let Some(Values::F32(values)) = report.model {
                 *model.lock() = Some(values);
             }
             Ok::<(), Error>(())

@@ -11,6 +11,9 @@ use crate::train::{OnProgress, Pace, TrainReport, check_tables, spans};
 /// A model on dense rows: values in, scores and gradients out. `values` and `gradient` are the
 /// rows of its tables, one table after the other.
 pub(crate) trait DenseModel {
+    /// Called with values before rows are met with them.
+    fn prepare(&mut self, _values: &[f32]) {}
+
     /// The score of every class for one row.
     fn forward(&mut self, values: &[f32], row: &[f32]) -> &mut [f32];
 
@@ -34,6 +37,7 @@ pub(crate) fn gradient(
     gradient: &mut [f32],
 ) -> f64 {
     gradient.fill(0.0);
+    model.prepare(values);
     model.penalty(values, rows.len(), gradient);
     let mut total = 0.0;
     for &row in rows {
@@ -82,6 +86,7 @@ pub(crate) async fn descend<W: Worker, M: DenseModel + Send>(
 pub(crate) fn score(model: &mut impl DenseModel, values: &[f32], data: &DenseData) -> Scores {
     let mut tally = Tally::default();
     let mut scored = Vec::new();
+    model.prepare(values);
     for (row, &label) in data.labels().iter().enumerate() {
         let scores = model.forward(values, data.row(row));
         if let [negative, positive] = *scores {

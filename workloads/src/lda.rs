@@ -42,7 +42,7 @@ pub struct Config {
     pub topics: u32,
     /// The prior of a document's topics, for each. Default 0.1.
     pub alpha: f32,
-    /// The prior of a topic's words, for each. Default 0.05.
+    /// The prior of a topic's words, for each. Default 0.1.
     pub beta: f32,
     /// How rows come to exist. Default sparse: a batch moves the rows of its words. Dense: every
     /// batch moves all.
@@ -58,7 +58,7 @@ impl Default for Config {
             pace: Pace::new(32, 40),
             topics: 50,
             alpha: 0.1,
-            beta: 0.05,
+            beta: 0.1,
             layout: Layout::Sparse,
             block_elements: archipelago::limits::BLOCK_ELEMENTS_MAX,
         }

@@ -62,6 +62,7 @@
 //!
 //! [`Worker`]: archipelago::Worker
 
+pub mod cnn;
 mod course;
 pub mod data;
 mod descent;

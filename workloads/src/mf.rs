@@ -39,13 +39,13 @@ pub struct Config {
     pub pace: Pace,
     /// Factors of a user and of an item. Default 10.
     pub rank: u32,
-    /// Strength of the L2 term on a user's row. Default 2.
+    /// Strength of the L2 term on a user's row. Default 8.
     pub user_l2: f64,
-    /// Strength of the L2 term on an item's row, for each of its ratings. Default 0.
+    /// Strength of the L2 term on an item's row, for each of its ratings. Default 0.5.
     pub item_l2: f64,
-    /// The update rule. Default Adagrad: items differ in how often they are rated.
+    /// The update rule. Default Sgd, which the convergence theorems are about.
     pub rule: Extension,
-    /// The learning rate. Default 0.1.
+    /// The learning rate. Default 0.5 / sqrt(t), as in the theorems.
     pub rate: Schedule,
     /// The seed of the init. Default 1.
     pub init_seed: u64,
@@ -62,10 +62,10 @@ impl Default for Config {
             name: "items".into(),
             pace: Pace::new(64, 10),
             rank: 10,
-            user_l2: 2.0,
-            item_l2: 0.0,
-            rule: train::adagrad(),
-            rate: Schedule::Constant(0.1),
+            user_l2: 8.0,
+            item_l2: 0.5,
+            rule: Extension::new("sgd/1"),
+            rate: Schedule::inverse_sqrt(0.5),
             init_seed: 1,
             layout: Layout::Dense,
             block_elements: archipelago::limits::BLOCK_ELEMENTS_MAX,

@@ -6,7 +6,7 @@ use archipelago::id::Rank;
 use archipelago::node::Registry;
 use archipelago::node::worker::Park;
 use archipelago::{Store, Table};
-use archipelago_workloads::train::read_model;
+use archipelago_workloads::train::{Values, read_model};
 
 use super::job::{Counted, Job, Member, Place};
 use super::model::JobError;
@@ -60,7 +60,7 @@ impl Place for Embedded {
         None
     }
 
-    fn read(&mut self, job: &Job<'_>) -> anyhow::Result<Vec<f32>> {
+    fn read(&mut self, job: &Job<'_>) -> anyhow::Result<Values> {
         let reader =
             self.store.group(&format!("{}, reader", job.model.run()), 1)?.join_blocking()?;
         let tables = self.tables(job)?;

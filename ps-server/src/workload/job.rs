@@ -3,6 +3,7 @@
 use std::hash::Hasher;
 use std::thread;
 
+use anyhow::Context;
 use archipelago::embed::ThreadPark;
 use archipelago::id::Rank;
 use archipelago::node::worker::Blocking;
@@ -10,7 +11,7 @@ use archipelago::os::Clock;
 use archipelago::time::{Duration, Instant};
 use archipelago::{Extension, Hyper, Table, TablePolicy, TableSpec, Worker};
 use archipelago_workloads::score::Scores;
-use archipelago_workloads::train::{Progress, TrainReport};
+use archipelago_workloads::train::{Progress, TrainReport, Values};
 use siphasher::sip128::{Hasher128, SipHasher13};
 
 use super::bar::Bar;
@@ -56,7 +57,7 @@ pub(crate) trait Place: Sized {
     fn reader(&self, job: &Job<'_>) -> Option<Rank>;
 
     /// The values of all tables, for when no worker has read them.
-    fn read(&mut self, job: &Job<'_>) -> anyhow::Result<Vec<f32>>;
+    fn read(&mut self, job: &Job<'_>) -> anyhow::Result<Values>;
 
     /// How many servers there are; none in this process.
     fn servers(&self) -> usize;
@@ -118,7 +119,8 @@ impl Job<'_> {
             Some(values) => values,
             None => place.read(self)?,
         };
-        let scores = self.model.evaluate(&values);
+        let values = values.weights().context("the model holds no weights")?;
+        let scores = self.model.evaluate(values);
         let mut losses = reports.iter().map(|report| report.last_loss).chain([scores.log_loss]);
         Ok(Outcome {
             model: self.model.name(),
@@ -134,7 +136,7 @@ impl Job<'_> {
             diverged: losses.find(|loss| self.is_diverged(*loss)),
             scores,
             ticks,
-            digest: digest(&values),
+            digest: digest(values),
         })
     }
 

@@ -12,7 +12,7 @@ use archipelago::time::Duration;
 use archipelago::transport::WorkerProcess;
 use archipelago::{Bsp, Table, Worker, limits};
 use archipelago_client::Servers;
-use archipelago_workloads::train::read_model;
+use archipelago_workloads::train::{Values, read_model};
 
 use super::arguments::ServedArguments;
 use super::job::{Counted, Job, Member, Place};
@@ -203,7 +203,7 @@ impl Place for Served {
         (*job.local == Bsp.into()).then_some(self.first)
     }
 
-    fn read(&mut self, job: &Job<'_>) -> anyhow::Result<Vec<f32>> {
+    fn read(&mut self, job: &Job<'_>) -> anyhow::Result<Values> {
         let group = format!("{}, reader {}", self.run, self.first.0);
         let (tables, reader) = self.join(job, &group, 1)?;
         let reading = async {

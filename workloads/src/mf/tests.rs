@@ -22,7 +22,7 @@ fn ratings(seed: u64) -> Ratings {
 }
 
 fn config() -> Config {
-    Config { rank: 2, user_l2: 0.1, pace: Pace::new(5, 30), ..Config::default() }
+    Config { rank: 2, user_l2: 0.1, item_l2: 0.01, pace: Pace::new(5, 30), ..Config::default() }
 }
 
 fn trained(data: &Ratings, config: &Config, workers: u32) -> (Vec<f32>, Vec<TrainReport>) {
@@ -80,7 +80,7 @@ fn factors_are_learned_and_repeat_bit_by_bit() {
 #[test]
 fn two_workers_step_like_one_with_the_batches_of_both() {
     let data = ratings(3);
-    let mut config = Config { rule: Extension::new("sgd/1"), ..config() };
+    let mut config = config();
     config.pace = Pace { iterations: Some(3), ..Pace::new(60, 0) };
     let (one, _) = trained(&data, &config, 1);
     let (two, _) = trained(&data, &config, 2);
