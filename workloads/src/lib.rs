@@ -74,6 +74,7 @@ mod named;
 pub mod score;
 pub mod softmax;
 pub mod sparse_lr;
+pub mod task;
 pub mod train;
 
 #[cfg(test)]

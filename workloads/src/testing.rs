@@ -1,12 +1,13 @@
 //! What the tests of training functions share.
 
-use archipelago::embed::EmbedWorker;
+use archipelago::embed::{EmbedWorker, ThreadPark};
 use archipelago::rng::Rng;
 use archipelago::vector::Element;
-use archipelago::{Bsp, Hyper, Result, Store, Table, TablePolicy, TableSpec};
+use archipelago::{Blocking, Bsp, Hyper, Result, Store, Table, TablePolicy, TableSpec, Worker};
 
-use crate::data::{Examples, Share};
-use crate::train::{TrainReport, read_elements};
+use crate::data::{Cut, Examples, Share};
+use crate::task::Task;
+use crate::train::{TrainReport, Values, read_elements, read_model};
 
 /// As [`trained_elements`], of tables of weights.
 pub(crate) fn trained<D: Examples + Sync>(
@@ -26,24 +27,43 @@ pub(crate) fn trained_elements<D: Examples + Sync, T: Element>(
     workers: u32,
     train: impl AsyncFn(&EmbedWorker, &[Table], &Share<'_, D>) -> Result<TrainReport> + Sync,
 ) -> (Vec<T>, Vec<Result<TrainReport>>) {
+    let (reader, tables, reports) = worked(tables, workers, async |me, tables| {
+        let share = Share::strided(data, me.origin().rank.0, workers).unwrap();
+        train(me, tables, &share).await
+    });
+    (reader.run(async |me| read_elements(me, &tables).await).unwrap(), reports)
+}
+
+/// The values of a task that `workers` have trained under Bsp.
+pub(crate) fn trained_task(task: &Task, workers: u32, cut: &Cut) -> Values {
+    let (reader, tables, _) = worked(task.tables(workers).unwrap(), workers, async |me, tables| {
+        task.train(me, tables, cut, &|_| {}).await.unwrap()
+    });
+    reader.run(async |me| read_model(me, &tables).await).unwrap()
+}
+
+/// Runs `work` on a thread per worker under Bsp; who reads the tables, they, and the results by
+/// rank.
+fn worked<R: Send>(
+    tables: Vec<(TableSpec, Hyper)>,
+    workers: u32,
+    work: impl AsyncFn(&EmbedWorker, &[Table]) -> R + Sync,
+) -> (Blocking<EmbedWorker, ThreadPark>, Vec<Table>, Vec<R>) {
     let store = Store::in_memory();
     let ensure = |(spec, hyper)| store.ensure_table(spec, TablePolicy::local(Bsp), hyper).unwrap();
     let tables: Vec<Table> = tables.into_iter().map(ensure).collect();
     let group = store.group("train", workers).unwrap();
     let members: Vec<_> = (0..workers).map(|_| group.join_blocking().unwrap()).collect();
-    let reports = std::thread::scope(|scope| {
-        let threads = (0..).zip(members).map(|(rank, member)| {
-            let (train, tables) = (&train, &tables);
-            scope.spawn(move || {
-                let share = Share::strided(data, rank, workers).unwrap();
-                member.run(async |me| train(me, tables, &share).await)
-            })
+    let results = std::thread::scope(|scope| {
+        let threads = members.into_iter().map(|member| {
+            let (work, tables) = (&work, &tables);
+            scope.spawn(move || member.run(async |me| work(me, tables).await))
         });
         let threads: Vec<_> = threads.collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
     let reader = store.group("read", 1).unwrap().join_blocking().unwrap();
-    (reader.run(async |me| read_elements(me, &tables).await).unwrap(), reports)
+    (reader, tables, results)
 }
 
 /// The largest distance of a gradient from the central differences of its loss, relative to the
