@@ -11,6 +11,8 @@ mod changes;
 mod digits;
 #[path = "same_bits/served.rs"]
 mod served;
+#[path = "same_bits/tasks.rs"]
+mod tasks;
 #[path = "training/mod.rs"]
 mod training;
 
