@@ -10,6 +10,33 @@
 //! | `Mf` | [`mf`] | Jester | F per rating trained on, lower is better | held-out RMSE |
 //! | `Lda` | [`lda`] | KOS | mean ln p of held-out words, higher is better | perplexity |
 //! | `Image` | [`cnn`] | MNIST | held-out log-loss, lower is better | accuracy |
+//!
+//! ```
+//! use archipelago::{Table, Worker};
+//! use archipelago_workloads::data::{Cut, digits_split};
+//! use archipelago_workloads::task::{Task, TaskError};
+//! use archipelago_workloads::train::{TrainReport, Values};
+//!
+//! /// What each of a group's workers runs, in any driver.
+//! async fn work<W: Worker>(
+//!     me: &W,
+//!     tables: &[Table],
+//!     task: &Task,
+//! ) -> Result<TrainReport, TaskError> {
+//!     task.train(me, tables, &Cut::Skewed, &|_| {}).await
+//! }
+//!
+//! let (train, test) = digits_split()?;
+//! let task = Task::Mlp { config: Default::default(), train, test };
+//! let specs = task.tables(4)?;
+//! assert_eq!((specs.len(), task.iterations(4, &Cut::Skewed)?), (2, 690));
+//!
+//! // Any copy of the tables' values can be judged; these have learned nothing.
+//! let found = task.judge(&Values::F32(vec![0.0; 65 * 64 + 65 * 10]))?;
+//! assert_eq!(found.objective.name, "held-out log-loss");
+//! assert!((found.objective.value - 10_f64.ln()).abs() < 1e-6);
+//! # Ok::<(), TaskError>(())
+//! ```
 
 use std::path::Path;
 
