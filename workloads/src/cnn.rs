@@ -6,9 +6,9 @@
 //!
 //! Three dense tables. `<name>.first` and `<name>.second`: row c holds the weights of output
 //! channel c for every place under its window (row, column, input channel), then its bias.
-//! `<name>.output`: row i holds the weights of input i for every class, the last row the biases. All
-//! start uniform in +-1 / sqrt(inputs of an output), drawn by the tables' init, so that all drivers
-//! start alike.
+//! `<name>.output`: row i holds the weights of input i for every class, the last row the biases.
+//! All start uniform in +-1 / sqrt(inputs of an output), drawn by the tables' init, so that all
+//! drivers start alike.
 
 use archipelago::rules::Momentum;
 use archipelago::{Extension, Hyper, Init, Result, Schedule, Table, TableSpec, Worker};

@@ -7,14 +7,15 @@
 //!
 //! (Griffiths and Steyvers, PNAS 2004). The counts n(word, topic) are shared: one `i64` table whose
 //! row w holds them for word w, its last row n(topic). Assignments and n(document, topic) stay with
-//! the worker that has the document, who needs them alone. A batch pulls the rows of its words, samples
-//! its documents against them, counting its own changes at once, and pushes the changes, which are
-//! added up: what others change meanwhile is seen at the next tick (AD-LDA: Newman et al., JMLR
-//! 2009). Sums of whole numbers have no order, so counts are exact under any policy. The first time
-//! that a batch comes up, its words have no topics yet and are drawn given what is there.
+//! the worker that has the document, who needs them alone. A batch pulls the rows of its words,
+//! samples its documents against them, counting its own changes at once, and pushes the changes,
+//! which are added up: what others change meanwhile is seen at the next tick (AD-LDA: Newman et
+//! al., JMLR 2009). Sums of whole numbers have no order, so counts are exact under any policy.
+//! The first time that a batch comes up, its words have no topics yet and are drawn given what is
+//! there.
 //!
 //! The table is sparse by default, so that a batch moves the rows of its words and no others. On
-//! KOS with 50 topics a batch of 32 documents names some 1,700 of 6,907 rows, a quarter of the table.
+//! KOS with 50 topics a batch of 32 documents names some 2,100 of 6,907 rows, a third of the table.
 //!
 //! Counts that a policy shows too low, below 0 even, count as 0 where something is drawn or judged.
 

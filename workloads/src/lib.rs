@@ -12,7 +12,7 @@
 //! | network with one hidden layer | [`mlp`] | two dense, one per layer |
 //! | small convolutional network | [`cnn`] | three dense, one per layer |
 //! | matrix factorization | [`mf`] | one, a row per item; users stay with their workers |
-//! | topics of documents (LDA) | [`lda`] | one of `i64`, a row per word; pulls the rows of a batch |
+//! | topics of documents (LDA) | [`lda`] | one of `i64`, a row per word; pulls a batch's rows |
 //!
 //! Every module has the same four parts:
 //!

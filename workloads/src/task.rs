@@ -273,8 +273,8 @@ impl Task {
         })
     }
 
-    /// One worker's part: trains on its share under `cut`, then leaves the group. `tables` are those
-    /// of [`tables`](Self::tables), in their order.
+    /// One worker's part: trains on its share under `cut`, then leaves the group. `tables` are
+    /// those of [`tables`](Self::tables), in their order.
     ///
     /// # Errors
     /// `Store`, `Data`.

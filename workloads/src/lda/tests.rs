@@ -1,3 +1,5 @@
+//! Topics of made-up documents, whose counts and likelihoods are known. No real data.
+
 use super::*;
 use crate::testing;
 use crate::train::Values;

@@ -1,3 +1,5 @@
+//! Factors of made-up ratings, and gradients against differences. No real data.
+
 use super::*;
 use crate::data::RatingFormat;
 use crate::testing::{self, gradient_error, scattered};
