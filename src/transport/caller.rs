@@ -3,7 +3,8 @@
 use quinn::ConnectionError;
 
 use super::dialer::Dialer;
-use super::link::{Close, End, Inbox, Link};
+use super::inbox::Inbox;
+use super::link::{Close, End, Link};
 use super::meet::{Myself, failed, introduce};
 use crate::error::TransportError;
 use crate::limits;

@@ -10,24 +10,23 @@ use std::pin::pin;
 
 use quinn::{RecvStream, SendStream, VarInt};
 use rustls::pki_types::CertificateDer;
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::carrier::{Arrived, Attached, Carrier};
 use super::hello::Hello;
 use super::identity::Role;
+use super::inbox::{Event, Inbox};
 use super::outbox::{self, Ended, Outbox, Outgoing, Queued};
-use super::pump::Counted;
 use super::status::{FrameCounts, LinkStatus};
 use super::stream::{self, Broken};
-use super::tls::Judge;
 use super::{meet, share};
 use crate::error::FrameError;
 use crate::limits;
 use crate::node::{DATA_STREAMS, Peer, Stream};
 use crate::sync::{Arc, Mutex};
-use crate::wire::{self, Message, Pool};
+use crate::wire::{self, Message};
 
 /// Why a connection was closed, or a link ended, on purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,48 +71,6 @@ impl Close {
             Self::Replaced => "a newer connection took its place",
             Self::Busy => "the process has as many peers as it may",
         }
-    }
-}
-
-/// What happens on connections, in the order in which the node should hear of it.
-#[derive(Debug)]
-pub(super) enum Event {
-    /// A peer is there, on this link.
-    Up(Arc<Link>),
-    /// The link is gone.
-    Down(Arc<Link>, End),
-    /// A message has arrived.
-    Message(Arc<Link>, Message),
-    /// The link was full, and has room again.
-    Room(Arc<Link>),
-    /// Somebody asks how things stand.
-    Ask(oneshot::Sender<Counted>),
-    /// Who is let in has changed: it holds for those who are in already, too.
-    Judge(Judge),
-}
-
-/// Where events go: control ahead of data.
-#[derive(Clone, Debug)]
-pub(super) struct Inbox {
-    pub(super) control: mpsc::Sender<Event>,
-    pub(super) data: mpsc::Sender<Event>,
-    /// Memory for what arrives.
-    pub(super) pool: Pool,
-}
-
-impl Inbox {
-    /// Whether nobody takes events any more.
-    pub(super) fn is_closed(&self) -> bool {
-        self.control.is_closed()
-    }
-
-    /// Waits while the inbox is full, so that the peer is slowed down by its window.
-    async fn deliver(&self, stream: Stream, event: Event) -> bool {
-        let sender = match stream {
-            Stream::Control => &self.control,
-            Stream::Data(_) => &self.data,
-        };
-        sender.send(event).await.is_ok()
     }
 }
 

@@ -21,6 +21,7 @@ mod carrier;
 mod dialer;
 mod hello;
 mod identity;
+mod inbox;
 mod link;
 mod lives;
 mod meet;

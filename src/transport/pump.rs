@@ -6,7 +6,8 @@ use quinn::ConnectionError;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant as Deadline, sleep_until};
 
-use super::link::{Close, End, Event, Inbox, Link};
+use super::inbox::{Event, Inbox};
+use super::link::{Close, End, Link};
 use super::lives::{Lives, Lost, Met};
 use super::share::share_of;
 use super::status::{LinkStatus, TableStatus};

@@ -187,10 +187,8 @@ impl Config {
             return Err(ConfigError::Advertise { advertise, listed });
         }
         if let Some(found) = &options.log {
-            crate::logs::filter(found).map_err(|problem| {
-                let (found, problem) = (found.clone(), problem.to_string());
-                ConfigError::Log { found, problem }
-            })?;
+            crate::logs::filter(found)
+                .map_err(|problem| ConfigError::Log { found: found.clone(), problem })?;
         }
         let (metrics, log) = (options.metrics, options.log.clone());
         let files = if dev { None } else { Some(credential_files(options)?) };

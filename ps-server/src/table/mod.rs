@@ -140,7 +140,7 @@ fn set(arguments: &SetArguments, registry: &Registry, out: &mut dyn Write) -> an
         object["from"] = from.0.into();
         writeln!(out, "{object}")?;
     } else {
-        writeln!(out, "table {name}: changed from tick {from} on")?;
+        writeln!(out, "table {name}: changed from {from} on")?;
         write!(out, "{}", shown(&view))?;
     }
     Ok(())
