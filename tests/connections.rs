@@ -9,24 +9,20 @@ mod authority;
 mod stranger;
 
 use std::collections::BTreeSet;
-use std::net::{Ipv4Addr, SocketAddr};
 
 use archipelago::embed::ThreadPark;
 use archipelago::id::{GroupId, Sequence, ServerId, TableId, Tick};
-use archipelago::node::server::ServerOptions;
 use archipelago::node::worker::{Park, WorkerOptions};
 use archipelago::node::{Peer, Registry};
 use archipelago::os::Clock;
 use archipelago::placement::SlotGrid;
 use archipelago::time::{Duration, Instant};
-use archipelago::transport::{
-    LinkStatus, Role, Server, ServerConfig, ServerStatus, WorkerConfig, WorkerProcess,
-};
+use archipelago::transport::{LinkStatus, Role, Server, ServerStatus, WorkerConfig, WorkerProcess};
 use archipelago::wire::{Header, Message, PullRows};
 use archipelago::{Bsp, Eventual, Hyper, Table, TablePolicy, TableSpec, Worker, limits};
 use authority::{Authority, Request};
 use quinn::{Connection, RecvStream, SendStream, TransportConfig};
-use stranger::{Shown, connect, endpoint, farewell, greet, hear, say, stream};
+use stranger::{Shown, connect, endpoint, greet, hear, say, shown_out, stream};
 
 /// A server, and those who may connect to it.
 struct Scene {
@@ -37,16 +33,8 @@ struct Scene {
 impl Scene {
     fn new() -> Self {
         let authority = Authority::new();
-        let server = Server::start(ServerConfig {
-            server: ServerId(0),
-            bind: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-            peers: Vec::new(),
-            servers: vec![ServerId(0)],
-            registry: Registry::built_in(),
-            credentials: authority.credentials(Role::Server),
-            options: ServerOptions::default(),
-        });
-        Self { authority, server: server.unwrap() }
+        let server = authority.serve(0);
+        Self { authority, server }
     }
 
     fn process(&self) -> WorkerProcess {
@@ -240,20 +228,17 @@ fn links_are_told_apart_and_bounded() {
         let connection = connect(&endpoint, address).await;
         let _control = greet(&connection, 1).await;
         let _stray = stream(&connection, (2, 1)).await;
-        let reason = farewell(&connection).await;
-        assert!(reason.contains("link of a stream"), "{reason:?}");
+        shown_out(&connection, "link of a stream").await;
         // Two streams of data of one number: each could hold a frame that does not end.
         let connection = connect(&endpoint, address).await;
         let _control = greet(&connection, 1).await;
         let _twice = [stream(&connection, (1, 1)).await, stream(&connection, (1, 1)).await];
-        let reason = farewell(&connection).await;
-        assert!(reason.contains("second stream of one number"), "{reason:?}");
+        shown_out(&connection, "second stream of one number").await;
         // Two streams of control of one link.
         let connection = connect(&endpoint, address).await;
         let _control = greet(&connection, 1).await;
         let _again = stream(&connection, (1, 0)).await;
-        let reason = farewell(&connection).await;
-        assert!(reason.contains("second stream of one number"), "{reason:?}");
+        shown_out(&connection, "second stream of one number").await;
         // Streams for a link that has ended, as many as may have been under way, and one more.
         let connection = connect(&endpoint, address).await;
         let (mut control, _answers) = greet(&connection, 1).await;
@@ -264,8 +249,7 @@ fn links_are_told_apart_and_bounded() {
         }
         let _control = greet(&connection, 2).await;
         drop(stream(&connection, (1, 1)).await);
-        let reason = farewell(&connection).await;
-        assert!(reason.contains("link of a stream"), "{reason:?}");
+        shown_out(&connection, "link of a stream").await;
     });
 }
 
@@ -279,8 +263,7 @@ fn who_grants_no_streams_is_shown_out() {
         grants_none.max_concurrent_uni_streams(0_u32.into());
         let connection = stranger::connect_by(&endpoint, address, &shown, grants_none).await;
         let _said = stranger::hello(&connection, 1).await;
-        let reason = farewell(&connection).await;
-        assert!(reason.contains("no room for the answer"), "{reason:?}");
+        shown_out(&connection, "no room for the answer").await;
     });
 }
 

@@ -8,17 +8,14 @@ mod authority;
 #[path = "relay/mod.rs"]
 mod relay;
 
-use std::net::{Ipv4Addr, SocketAddr};
-
 use archipelago::embed::ThreadPark;
 use archipelago::id::ServerId;
 use archipelago::node::Registry;
-use archipelago::node::server::ServerOptions;
 use archipelago::node::worker::{Park, RemoteWorker, WorkerOptions};
 use archipelago::rules::Add;
 use archipelago::spec::AckLevel;
 use archipelago::time::Duration;
-use archipelago::transport::{self, Role, Server, ServerConfig, ServerStatus, WorkerConfig};
+use archipelago::transport::{self, Role, Server, ServerStatus, WorkerConfig};
 use archipelago::{Eventual, Hyper, Table, TablePolicy, TableSpec, Worker};
 use authority::Authority;
 use relay::{Relay, Road};
@@ -37,16 +34,7 @@ struct Scene {
 impl Scene {
     fn new(road: Option<Road>) -> Self {
         let authority = Authority::new();
-        let config = ServerConfig {
-            server: ServerId(0),
-            bind: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-            peers: Vec::new(),
-            servers: vec![ServerId(0)],
-            registry: Registry::built_in(),
-            credentials: authority.credentials(Role::Server),
-            options: ServerOptions::default(),
-        };
-        let server = Server::start(config).unwrap();
+        let server = authority.serve(0);
         let relay = road.map(|road| Relay::start(server.address(), road, road, 7));
         Self { authority, server, relay }
     }

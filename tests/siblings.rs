@@ -10,34 +10,18 @@ mod relay;
 #[path = "stranger/mod.rs"]
 mod stranger;
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::thread;
 
 use archipelago::embed::ThreadPark;
 use archipelago::id::ServerId;
 use archipelago::node::Registry;
-use archipelago::node::server::ServerOptions;
 use archipelago::node::worker::{Park, WorkerOptions};
 use archipelago::time::Duration;
-use archipelago::transport::{
-    Credentials, Role, Server, ServerConfig, WorkerConfig, WorkerProcess,
-};
+use archipelago::transport::{Credentials, Role, Server, WorkerConfig, WorkerProcess};
 use archipelago::{Eventual, Hyper, TablePolicy, TableSpec};
 use authority::{Authority, Request};
 use relay::{Relay, Road};
-
-fn serve(authority: &Authority, port: u16) -> Server {
-    let config = ServerConfig {
-        server: ServerId(0),
-        bind: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
-        peers: Vec::new(),
-        servers: vec![ServerId(0)],
-        registry: Registry::built_in(),
-        credentials: authority.credentials(Role::Server),
-        options: ServerOptions::default(),
-    };
-    Server::start(config).unwrap()
-}
 
 fn process(address: SocketAddr, credentials: Credentials) -> WorkerProcess {
     let config = WorkerConfig {
@@ -69,7 +53,7 @@ async fn connections(server: &Server) -> Vec<usize> {
 #[test]
 fn who_comes_with_a_new_certificate_leaves_those_of_the_old_one_alone() {
     let authority = Authority::new();
-    let server = serve(&authority, 0);
+    let server = authority.serve(0);
     let lasts = Some(Duration::from_secs(3));
     let short = Request { lasts, ..Request::new(Role::Worker, "test") };
     let short = authority.credentials_for(&short, &authority.pem());
@@ -95,7 +79,7 @@ fn who_comes_with_a_new_certificate_leaves_those_of_the_old_one_alone() {
 #[test]
 fn who_gives_up_while_saying_hello_cuts_nobody() {
     let authority = Authority::new();
-    let server = serve(&authority, 0);
+    let server = authority.serve(0);
     let slow = Road { delay: Duration::from_millis(100), ..Road::FREE };
     let relay = Relay::start(server.address(), slow, slow, 1);
     let process = process(relay.address(), authority.credentials(Role::Worker));
@@ -125,7 +109,7 @@ fn who_gives_up_while_saying_hello_cuts_nobody() {
 #[test]
 fn who_has_lost_its_tables_keeps_nobody_from_beginning_anew() {
     let authority = Authority::new();
-    let server = serve(&authority, 0);
+    let server = authority.serve(0);
     let address = server.address();
     let process = process(address, authority.credentials(Role::Worker));
     stranger::run(async {
@@ -134,9 +118,8 @@ fn who_has_lost_its_tables_keeps_nobody_from_beginning_anew() {
         first.ensure_table(spec, policy, hyper).await.unwrap();
         server.stop();
         // Where blocking is allowed.
-        let server = thread::scope(|scope| {
-            scope.spawn(|| serve(&authority, address.port())).join().unwrap()
-        });
+        let server =
+            thread::scope(|scope| scope.spawn(|| authority.serve(address.port())).join().unwrap());
         let second = process.session().await.unwrap();
         let error = loop {
             if let Err(error) = first.tables().await {

@@ -5,7 +5,7 @@ use quinn::ConnectionError;
 use super::dialer::Dialer;
 use super::inbox::Inbox;
 use super::link::{Close, End, Link};
-use super::meet::{Myself, failed, introduce};
+use super::meet::{Myself, failed, introduce, unreachable};
 use crate::error::TransportError;
 use crate::limits;
 use crate::sync::Arc;
@@ -61,10 +61,7 @@ impl Caller {
                 let (peer, reason) = (peer.to_string(), end.to_string());
                 Some(TransportError::Refused { peer, reason })
             },
-            End::Link(_) => {
-                let (peer, address) = (peer.to_string(), address.to_string());
-                Some(TransportError::Unreachable { peer, address, problem: end.to_string() })
-            },
+            End::Link(_) => Some(unreachable(peer, address, &end.to_string())),
         }
     }
 }

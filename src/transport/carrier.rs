@@ -103,16 +103,20 @@ impl Carrier {
     /// the connection has had: what comes late for an earlier attempt is nobody's then. `None` when
     /// there are as many links as there may be.
     pub(super) fn begin(self: &Arc<Self>, peer: Peer) -> Option<Attached> {
-        let number = self.links.lock().next;
-        let attached = self.attach(number, peer)?;
-        self.links.lock().next = number + 1;
+        let mut links = self.links.lock();
+        let number = links.next;
+        let attached = self.attach_to(&mut links, number, peer)?;
+        links.next += 1;
         Some(attached)
     }
 
     /// Makes room for the link of that number with `peer`; `None` when the number is taken, or
     /// there are as many links as there may be.
     pub(super) fn attach(self: &Arc<Self>, number: u64, peer: Peer) -> Option<Attached> {
-        let mut links = self.links.lock();
+        self.attach_to(&mut self.links.lock(), number, peer)
+    }
+
+    fn attach_to(self: &Arc<Self>, links: &mut Links, number: u64, peer: Peer) -> Option<Attached> {
         let taken = links.streams.contains_key(&number);
         if taken || links.streams.len() >= CONNECTION_LINKS_MAX || !self.is_open() {
             return None;
@@ -227,13 +231,12 @@ async fn bring(
 /// Closes a connection on which nobody says hello, or is left; returns when it has ended.
 async fn close_unused(carrier: Arc<Carrier>) {
     let unused = async {
-        let mut none = carrier.count.subscribe();
-        let mut end = (Close::Refused, "no hello in time, or no room for the answer to it");
         // The sender is the carrier's own.
-        let mut some = carrier.count.subscribe();
-        while timeout(HANDSHAKE_MAX, some.wait_for(|links| *links > 0)).await.is_ok() {
+        let mut count = carrier.count.subscribe();
+        let mut end = (Close::Refused, "no hello in time, or no room for the answer to it");
+        while timeout(HANDSHAKE_MAX, count.wait_for(|links| *links > 0)).await.is_ok() {
             end = (Close::Finished, "nobody uses the connection any more");
-            drop(none.wait_for(|links| *links == 0).await);
+            drop(count.wait_for(|links| *links == 0).await);
         }
         end
     };

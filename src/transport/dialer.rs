@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use rustls::pki_types::CertificateDer;
 
 use super::carrier::{Attached, Carrier};
-use super::meet::call;
+use super::meet::{call, unreachable};
 use super::settings;
 use super::tally::Tally;
 use super::tls::Credentials;
@@ -118,7 +118,8 @@ impl Dialer {
             Ok(connection) => {
                 let carrier = Carrier::made(connection, &self.tally);
                 calls.carriers.push((generation, Arc::clone(&carrier)));
-                carrier.begin(self.peer).ok_or_else(|| self.ended())
+                let ended = || unreachable(self.peer, self.address, "the connection has ended");
+                carrier.begin(self.peer).ok_or_else(ended)
             },
             Err(error) => {
                 self.failures.fetch_add(1, Ordering::Relaxed);
@@ -126,11 +127,5 @@ impl Dialer {
                 Err(error)
             },
         }
-    }
-
-    /// A connection that has ended as soon as it was made.
-    fn ended(&self) -> TransportError {
-        let (peer, address) = (self.peer.to_string(), self.address.to_string());
-        TransportError::Unreachable { peer, address, problem: "the connection has ended".into() }
     }
 }

@@ -168,6 +168,9 @@ impl Link {
     /// Queues a message; whether the link has become full by it. A peer that lets too much wait
     /// loses its connection: what it has not answered is sent again when it comes back.
     pub(super) fn send(&self, stream: Stream, message: &Message) -> bool {
+        if self.ended.lock().is_some() {
+            return false;
+        }
         let frame = match wire::encode_shared(message) {
             Ok(frame) => frame,
             Err(error) => {
@@ -175,9 +178,6 @@ impl Link {
                 return false;
             },
         };
-        if self.ended.lock().is_some() {
-            return false;
-        }
         let bytes = outbox::bytes_of(&frame);
         self.frames.add(stream, bytes);
         self.carrier.frames().add(stream, bytes);

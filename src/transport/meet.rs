@@ -113,20 +113,16 @@ pub(super) async fn introduce(
 /// Answers a call; returns when somebody has said hello, or that time is over.
 pub(super) async fn answer_call(incoming: quinn::Incoming, host: &Arc<Host>) {
     let address = incoming.remote_address();
-    let unreachable = |problem: String| TransportError::Unreachable {
-        peer: "somebody".into(),
-        address: address.to_string(),
-        problem,
-    };
+    let unreachable = |problem: &str| unreachable("somebody", address, problem);
     let Ok(place) = Arc::clone(&host.places).try_acquire_owned() else {
         incoming.refuse();
-        return host.refusals.tell(&unreachable("as many connections as there may be".into()));
+        return host.refusals.tell(&unreachable("as many connections as there may be"));
     };
     match timeout(HANDSHAKE_MAX, incoming).await {
         Ok(Ok(connection)) => Carrier::called(connection, place, Arc::clone(host)).used().await,
-        Ok(Err(error)) => host.refusals.tell(&unreachable(error.to_string())),
+        Ok(Err(error)) => host.refusals.tell(&unreachable(&error.to_string())),
         Err(_elapsed) => {
-            host.refusals.tell(&unreachable("the handshake has not ended in time".into()));
+            host.refusals.tell(&unreachable("the handshake has not ended in time"));
         },
     }
 }
@@ -252,7 +248,12 @@ fn refuse(carrier: &Carrier, peer: String, reason: String) -> TransportError {
     TransportError::Refused { peer, reason }
 }
 
-fn unreachable(peer: Peer, address: SocketAddr, problem: &str) -> TransportError {
+/// A peer that circumstances keep from being reached.
+pub(super) fn unreachable(
+    peer: impl ToString,
+    address: SocketAddr,
+    problem: &str,
+) -> TransportError {
     let (peer, address, problem) = (peer.to_string(), address.to_string(), problem.into());
     TransportError::Unreachable { peer, address, problem }
 }

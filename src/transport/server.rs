@@ -148,11 +148,7 @@ impl ServerHandle {
     /// # Errors
     /// They are of no use, or of another role or data centre. The old ones stay then.
     pub async fn renew(&self, credentials: &Credentials) -> Result<()> {
-        let found = credentials.identity();
-        if *found != self.identity {
-            let expected = "a certificate of the role and data centre that the server started with";
-            return Err(TransportError::Identity { expected, found: found.to_string() }.into());
-        }
+        credentials.check_renews(&self.identity)?;
         let (server, judge) = (settings::server(credentials)?, credentials.judge()?);
         self.dialing.renew(credentials)?;
         self.endpoint.set_server_config(Some(server));

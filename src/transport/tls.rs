@@ -80,6 +80,15 @@ impl Credentials {
         self.client().map(drop)
     }
 
+    /// Checks that a process of this identity may go on with them.
+    pub(super) fn check_renews(&self, identity: &Identity) -> Result<(), TransportError> {
+        if self.identity == *identity {
+            return Ok(());
+        }
+        let expected = "a certificate of the role and data centre that the process started with";
+        Err(TransportError::Identity { expected, found: self.identity.to_string() })
+    }
+
     /// This process's own certificate.
     pub(super) fn certificate(&self) -> CertificateDer<'static> {
         // A chain without a first one names nobody, and is refused before.

@@ -107,11 +107,7 @@ impl WorkerProcess {
     /// # Errors
     /// They are of no use, or of another role or data centre. The old ones stay then.
     pub fn renew(&self, credentials: &Credentials) -> Result<()> {
-        let (expected, found) = (&self.shared.identity, credentials.identity());
-        if expected != found {
-            let expected = "a certificate of the role and data centre that the process began with";
-            return Err(TransportError::Identity { expected, found: found.to_string() }.into());
-        }
+        credentials.check_renews(&self.shared.identity)?;
         Ok(self.dialing.renew(credentials)?)
     }
 

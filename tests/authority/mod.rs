@@ -3,9 +3,13 @@
 // Each test file uses a part.
 #![allow(dead_code, reason = "shared by several test files, each of which uses a part")]
 
+use std::net::Ipv4Addr;
 use std::time::{Duration, SystemTime};
 
-use archipelago::transport::{Credentials, Identity, Role};
+use archipelago::id::ServerId;
+use archipelago::node::Registry;
+use archipelago::node::server::ServerOptions;
+use archipelago::transport::{Credentials, Identity, Role, Server, ServerConfig};
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, IsCa,
     KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SerialNumber, date_time_ymd,
@@ -63,6 +67,20 @@ impl Authority {
     /// What a process of that role in the data centre `test` shows and believes.
     pub(crate) fn credentials(&self, role: Role) -> Credentials {
         self.credentials_for(&Request::new(role, "test"), &self.pem())
+    }
+
+    /// A cluster of one server, on a port of loopback; 0 takes any that is free.
+    pub(crate) fn serve(&self, port: u16) -> Server {
+        let server = Server::start(ServerConfig {
+            server: ServerId(0),
+            bind: (Ipv4Addr::LOCALHOST, port).into(),
+            peers: Vec::new(),
+            servers: vec![ServerId(0)],
+            registry: Registry::built_in(),
+            credentials: self.credentials(Role::Server),
+            options: ServerOptions::default(),
+        });
+        server.unwrap()
     }
 
     /// As asked for, believing the authority whose certificate is given.

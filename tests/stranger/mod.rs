@@ -133,8 +133,14 @@ pub(crate) async fn hear(receiver: &mut RecvStream) -> Message {
     wire::decode(&frame).unwrap()
 }
 
+/// The other side closes the connection, for a reason that has these words.
+pub(crate) async fn shown_out(connection: &Connection, words: &str) {
+    let reason = farewell(connection).await;
+    assert!(reason.contains(words), "{words:?} in {reason:?}");
+}
+
 /// Why the other side has closed the connection; waits for it, but not for ever.
-pub(crate) async fn farewell(connection: &Connection) -> String {
+async fn farewell(connection: &Connection) -> String {
     let closed = timeout(FAREWELL_MAX, connection.closed()).await;
     match closed.expect("the other side closes the connection") {
         ConnectionError::ApplicationClosed(close) => {

@@ -29,6 +29,22 @@ pub(crate) struct Batch<'a> {
     pub(crate) rows: &'a [usize],
 }
 
+impl Batch<'_> {
+    /// What is derived from the batch's rows once, by `make`, and used whenever it comes up.
+    /// `known` holds what was derived of batches so far: they come up in order, so that this one's
+    /// is there or is the next one.
+    pub(crate) fn derived<'k, D>(
+        &self,
+        known: &'k mut Vec<D>,
+        make: impl FnOnce(&[usize]) -> Result<D>,
+    ) -> Result<&'k mut D> {
+        if self.index == known.len() {
+            known.push(make(self.rows)?);
+        }
+        Ok(&mut known[self.index])
+    }
+}
+
 /// What one iteration has computed.
 #[derive(Debug, Default)]
 pub(crate) struct Step<'a> {

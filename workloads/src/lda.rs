@@ -106,11 +106,8 @@ pub fn train<'a, W: Worker>(
         while let Some(batch) = course.next_batch() {
             let mut step = Step::default();
             if let (false, Some(table)) = (batch.rows.is_empty(), tables.first()) {
-                // Batches come up in order, so the bag is there or is the next one.
-                if batch.index == bags.len() {
-                    bags.push(Bag::new(share.data(), batch.rows, config.layout)?);
-                }
-                let bag: &mut Bag = &mut bags[batch.index];
+                let make = |rows: &[usize]| Bag::new(share.data(), rows, config.layout);
+                let bag = batch.derived(&mut bags, make)?;
                 counts.resize(bag.named.len() * config.topics as usize, 0);
                 step.seen = Some(me.pull(table, bag.named.selection(), &mut counts).await?);
                 changes.clear();

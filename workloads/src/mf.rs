@@ -116,11 +116,8 @@ pub fn train<'a, W: Worker>(
         while let Some(batch) = course.next_batch() {
             let mut step = Step::default();
             if let (false, Some(table)) = (batch.rows.is_empty(), tables.first()) {
-                // Batches come up in order, so the plan is there or is the next one.
-                if batch.index == plans.len() {
-                    plans.push(Plan::new(data, batch.rows, config.layout)?);
-                }
-                let plan: &Plan = &plans[batch.index];
+                let plan =
+                    batch.derived(&mut plans, |rows| Plan::new(data, rows, config.layout))?;
                 items.resize(plan.named.len() * fit.width(), 0.0);
                 gradient.resize(items.len(), 0.0);
                 step.seen = Some(me.pull(table, plan.named.selection(), &mut items).await?);
