@@ -118,6 +118,15 @@ impl Served {
         signal(self.child.id(), name);
     }
 
+    /// What it has logged so far. Reads beside the place at which it goes on to write.
+    #[cfg(unix)]
+    pub(crate) fn logged(&self) -> String {
+        use std::os::unix::fs::FileExt;
+        let mut bytes = vec![0; self.log.metadata().unwrap().len() as usize];
+        self.log.read_exact_at(&mut bytes, 0).unwrap();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
     /// Waits for its end; the status, and what it has logged.
     pub(crate) fn ended(mut self) -> (ExitStatus, String) {
         let status = self.child.wait().unwrap();
