@@ -59,6 +59,7 @@ pub mod consistency;
 pub mod embed;
 pub mod error;
 mod extension;
+pub mod filter;
 pub mod history;
 pub mod id;
 pub mod key;

@@ -1,4 +1,5 @@
-//! Names resolved to code: update rules and local policies, given when a store or server starts.
+//! Names resolved to code: update rules, local policies and significance functions, given when a
+//! store or server starts.
 
 use std::collections::BTreeMap;
 
@@ -8,13 +9,15 @@ use crate::extension::Extension;
 use crate::limits;
 use crate::spec::{FoldOrder, TablePolicy, TableSpec};
 use crate::sync::Arc;
-use crate::vector::UpdateRule;
 use crate::vector::rules::{Adagrad, Adam, Add, Assign, Momentum, Sgd};
+use crate::vector::{Absolute, DType, Relative, Significance, UpdateRule};
 
 /// Makes an update rule from its parameters, or says which parameter is wrong.
 pub type RuleFactory = fn(&Extension) -> Result<Arc<dyn UpdateRule>, String>;
 /// Makes a local policy from its parameters, or says which parameter is wrong.
 pub type PolicyFactory = fn(&Extension) -> Result<Arc<dyn LocalPolicy>, String>;
+/// Makes a significance function from its parameters, or says which parameter is wrong.
+pub type SignificanceFactory = fn(&Extension) -> Result<Arc<dyn Significance>, String>;
 
 /// The code behind the names of extensions.
 ///
@@ -22,15 +25,17 @@ pub type PolicyFactory = fn(&Extension) -> Result<Arc<dyn LocalPolicy>, String>;
 /// use archipelago::node::Registry;
 /// let registry = Registry::built_in();
 /// assert!(registry.rules().any(|name| name == "adam/1"));
+/// assert!(registry.significances().any(|name| name == "relative/1"));
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Registry {
     rules: BTreeMap<String, RuleFactory>,
     policies: BTreeMap<String, PolicyFactory>,
+    significances: BTreeMap<String, SignificanceFactory>,
 }
 
 impl Registry {
-    /// The built-in rules and policies.
+    /// The built-in rules, policies and significance functions.
     pub fn built_in() -> Self {
         Self::default()
             .rule("add/1", |_| Ok(Arc::new(Add)))
@@ -42,6 +47,8 @@ impl Registry {
             .policy("bsp/1", |_| Ok(Arc::new(Bsp)))
             .policy("eventual/1", |_| Ok(Arc::new(Eventual)))
             .policy("ssp/1", |named| Ok(Arc::new(Ssp { staleness: staleness(named)? })))
+            .significance("absolute/1", |named| significance(Absolute::from_extension(named)))
+            .significance("relative/1", |named| significance(Relative::from_extension(named)))
     }
 
     /// Adds an update rule under `name/version`; the last one under a name counts.
@@ -58,6 +65,13 @@ impl Registry {
         self
     }
 
+    /// Adds a significance function under `name/version`; the last one under a name counts.
+    #[must_use]
+    pub fn significance(mut self, name: &str, factory: SignificanceFactory) -> Self {
+        self.significances.insert(name.into(), factory);
+        self
+    }
+
     /// The names of the update rules, in order.
     pub fn rules(&self) -> impl Iterator<Item = &str> {
         self.rules.keys().map(String::as_str)
@@ -66,6 +80,38 @@ impl Registry {
     /// The names of the local policies, in order.
     pub fn policies(&self) -> impl Iterator<Item = &str> {
         self.policies.keys().map(String::as_str)
+    }
+
+    /// The names of the significance functions, in order.
+    pub fn significances(&self) -> impl Iterator<Item = &str> {
+        self.significances.keys().map(String::as_str)
+    }
+
+    /// Finds the significance function that a table of this type names.
+    ///
+    /// # Errors
+    /// An extension that is unknown or too long, a parameter out of bounds, or a function that does
+    /// not support the type.
+    pub fn resolve_significance(
+        &self,
+        table: &str,
+        named: &Extension,
+        dtype: DType,
+    ) -> Result<Arc<dyn Significance>, SpecError> {
+        check_names(table, named)?;
+        let Some(factory) = self.significances.get(named.name()) else {
+            return Err(unknown("significance function", table, named, self.significances()));
+        };
+        let found = factory(named).map_err(|expected| parameter(table, named, expected))?;
+        if found.supports(dtype) {
+            return Ok(found);
+        }
+        Err(SpecError::Field {
+            table: table.into(),
+            field: "significance".into(),
+            expected: format!("one that supports {}", dtype.name()),
+            found: named.to_string(),
+        })
     }
 
     /// Checks a table's description and finds its code.
@@ -136,6 +182,13 @@ fn made<R: UpdateRule + 'static, E: ToString>(
     rule: Result<R, E>,
 ) -> Result<Arc<dyn UpdateRule>, String> {
     rule.map(|rule| Arc::new(rule) as Arc<dyn UpdateRule>).map_err(|error| error.to_string())
+}
+
+fn significance<S: Significance + 'static, E: ToString>(
+    function: Result<S, E>,
+) -> Result<Arc<dyn Significance>, String> {
+    let function = function.map_err(|error| error.to_string())?;
+    Ok(Arc::new(function))
 }
 
 fn staleness(named: &Extension) -> Result<u64, String> {
@@ -216,5 +269,42 @@ mod tests {
             assert!(allowed::<f64>(Sgd, rate) && !allowed::<f32>(Sgd, rate), "{rate:?}");
         }
         assert!(!allowed::<f64>(Sgd, Schedule::Constant(f64::INFINITY)));
+    }
+
+    /// A function for floats alone.
+    #[derive(Debug)]
+    struct Floats;
+
+    impl Significance for Floats {
+        fn extension(&self) -> Extension {
+            Extension::new("floats/1")
+        }
+
+        fn supports(&self, dtype: DType) -> bool {
+            dtype != DType::I64
+        }
+    }
+
+    #[test]
+    fn significance_functions_are_found_by_name_or_refused_with_a_reason() {
+        let registry = Registry::built_in().significance("floats/1", |_| Ok(Arc::new(Floats)));
+        let names: Vec<_> = registry.significances().collect();
+        assert_eq!(names, ["absolute/1", "floats/1", "relative/1"]);
+        let resolve = |named: &Extension, dtype| registry.resolve_significance("w", named, dtype);
+        for name in names {
+            let named = Extension::new(name);
+            let found = resolve(&named, DType::F32).map(|found| found.extension());
+            assert_eq!(found, Ok(named));
+        }
+        let refused = |named: &Extension| {
+            resolve(named, DType::I64).map(drop).map_err(|error| error.to_string()).unwrap_err()
+        };
+        assert!(refused(&Extension::new("floats/1")).contains("one that supports i64"));
+        assert!(
+            refused(&Extension::new("relative/2")).contains("absolute/1, floats/1, relative/1")
+        );
+        let surplus = Extension::new("relative/1").with("share", 0.5);
+        assert!(refused(&surplus).contains("no parameter \"share\""));
+        assert!(refused(&Extension::new("a".repeat(300))).contains("1 to 255 bytes"));
     }
 }

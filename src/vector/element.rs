@@ -2,6 +2,8 @@
 
 use std::fmt::Debug;
 
+use super::marks::Marks;
+use super::significance::Significance;
 use super::update::{ApplyContext, RowsMut, UpdateRule};
 
 /// The type of a table's elements.
@@ -63,6 +65,17 @@ pub trait Element:
     /// Calls the method of `rule` for this type.
     #[doc(hidden)]
     fn apply(rule: &dyn UpdateRule, context: &ApplyContext, rows: &mut RowsMut<'_, Self>);
+
+    /// Calls the method of `significance` for this type.
+    #[doc(hidden)]
+    fn mark(
+        significance: &dyn Significance,
+        threshold: f64,
+        width: usize,
+        values: &[Self],
+        residuals: &[Self],
+        marks: &mut Marks,
+    );
 }
 
 /// A floating-point element.
@@ -89,7 +102,7 @@ mod sealed {
 }
 
 macro_rules! float_element {
-    ($float:ty, $dtype:ident, $apply:ident) => {
+    ($float:ty, $dtype:ident, $apply:ident, $mark:ident) => {
         impl Element for $float {
             const DTYPE: DType = DType::$dtype;
 
@@ -121,6 +134,17 @@ macro_rules! float_element {
             fn apply(rule: &dyn UpdateRule, context: &ApplyContext, rows: &mut RowsMut<'_, Self>) {
                 rule.$apply(context, rows);
             }
+
+            fn mark(
+                significance: &dyn Significance,
+                threshold: f64,
+                width: usize,
+                values: &[Self],
+                residuals: &[Self],
+                marks: &mut Marks,
+            ) {
+                significance.$mark(threshold, width, values, residuals, marks);
+            }
         }
 
         impl Real for $float {
@@ -147,8 +171,8 @@ macro_rules! float_element {
     };
 }
 
-float_element!(f32, F32, apply_f32);
-float_element!(f64, F64, apply_f64);
+float_element!(f32, F32, apply_f32, mark_f32);
+float_element!(f64, F64, apply_f64, mark_f64);
 
 impl Element for i64 {
     const DTYPE: DType = DType::I64;
@@ -189,5 +213,16 @@ impl Element for i64 {
 
     fn apply(rule: &dyn UpdateRule, context: &ApplyContext, rows: &mut RowsMut<'_, Self>) {
         rule.apply_i64(context, rows);
+    }
+
+    fn mark(
+        significance: &dyn Significance,
+        threshold: f64,
+        width: usize,
+        values: &[Self],
+        residuals: &[Self],
+        marks: &mut Marks,
+    ) {
+        significance.mark_i64(threshold, width, values, residuals, marks);
     }
 }

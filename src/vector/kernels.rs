@@ -1,10 +1,11 @@
-//! Loops over slices: add, divide, fold, copy, check for finiteness.
+//! Loops over slices: add, divide, fold, copy, check for finiteness, take and gather elements.
 //!
 //! Each runs in the widest instruction set of the machine, and at the speed of the memory once
-//! the data has left the caches. None allocates.
+//! the data has left the caches. None allocates, but to grow a list that it fills.
 
 use std::ops::Range;
 
+pub use super::selecting::{gather_non_zero, take_all, take_marked};
 pub use super::streaming::copy_part;
 
 use super::widest::{Kernel, on_widest};

@@ -1,4 +1,5 @@
-//! Elements, kernels over slices of them, and update rules. Knows neither clocks nor network.
+//! Elements, kernels over slices of them, update rules and significance functions. Knows neither
+//! clocks nor network.
 //!
 //! I1. Every kernel and built-in rule gives the same bits on every x86-64 machine, whichever
 //! instruction set it is dispatched to: only IEEE additions, products, quotients and square
@@ -7,12 +8,17 @@
 
 mod element;
 pub mod kernels;
+mod marks;
 mod prefetch;
 pub mod rules;
+mod selecting;
+mod significance;
 mod streaming;
 mod update;
 mod widest;
 
 pub use element::{DType, Element, Real};
+pub use marks::Marks;
 pub use prefetch::prefetch;
+pub use significance::{Absolute, Relative, Significance};
 pub use update::{ApplyContext, LANES_MAX, Lanes, RowsMut, UpdateRule};

@@ -23,6 +23,7 @@ pub use adagrad::Adagrad;
 pub use adam::Adam;
 pub use momentum::Momentum;
 pub use parameter::ParameterError;
+pub(super) use parameter::check;
 pub use plain::{Add, Assign, Sgd};
 
 #[cfg(test)]

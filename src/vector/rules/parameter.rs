@@ -38,7 +38,7 @@ pub enum ParameterError {
 }
 
 /// Checks that `extension` names `rule` and has no parameters beside `known`.
-pub(super) fn check(
+pub(in crate::vector) fn check(
     extension: &Extension,
     rule: &'static str,
     known: &[&str],

@@ -1,0 +1,134 @@
+//! A delta of few elements, as positions and values.
+
+use crate::vector::{Element, kernels};
+
+/// About what a position costs on the wire: the difference to the one before, of variable length.
+pub const POSITION_BYTES: usize = 2;
+
+/// A sparse delta does not fit the lane that it is added to. Blame: whoever sent it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ScatterError {
+    /// The two lists differ in length.
+    #[error("expected one value for each of {positions} positions, found {values}")]
+    Lengths {
+        /// Positions given.
+        positions: usize,
+        /// Values given.
+        values: usize,
+    },
+    /// A position is behind the lane's end.
+    #[error("expected positions below {elements}, found {position}")]
+    Position {
+        /// The largest position given.
+        position: u32,
+        /// Elements of the lane.
+        elements: usize,
+    },
+}
+
+/// Replaces `positions` by those of the delta's elements that are not 0, ascending, and `values` by
+/// these elements; NaN is not 0, -0.0 is. Allocates only to grow.
+///
+/// ```
+/// use archipelago::filter;
+/// let (mut positions, mut values) = (Vec::new(), Vec::new());
+/// filter::gather_positions(&[0.0, 1.5, 0.0, -2.0], &mut positions, &mut values);
+/// assert_eq!((&positions[..], &values[..]), (&[1, 3][..], &[1.5, -2.0][..]));
+///
+/// let mut lane = [1.0; 4];
+/// filter::scatter_add(&mut lane, &positions, &values)?;
+/// assert_eq!(lane, [1.0, 2.5, 1.0, -1.0]);
+/// # Ok::<(), filter::ScatterError>(())
+/// ```
+///
+/// # Panics
+/// When the delta has more than 2^32 elements.
+pub fn gather_positions<T: Element>(delta: &[T], positions: &mut Vec<u32>, values: &mut Vec<T>) {
+    kernels::gather_non_zero(delta, positions, values);
+}
+
+/// `target[position] += value` for each position and its value, in their order; integers wrap. A
+/// position that is named twice is added to twice.
+///
+/// # Errors
+/// Lists of different length, or a position outside the target; nothing has been changed then.
+pub fn scatter_add<T: Element>(
+    target: &mut [T],
+    positions: &[u32],
+    values: &[T],
+) -> Result<(), ScatterError> {
+    if positions.len() != values.len() {
+        let (positions, values) = (positions.len(), values.len());
+        return Err(ScatterError::Lengths { positions, values });
+    }
+    let largest = positions.iter().copied().max();
+    if let Some(position) = largest.filter(|largest| *largest as usize >= target.len()) {
+        return Err(ScatterError::Position { position, elements: target.len() });
+    }
+    for (position, value) in positions.iter().zip(values) {
+        let element = &mut target[*position as usize];
+        *element = element.plus(*value);
+    }
+    Ok(())
+}
+
+/// Whether a delta of which `nonzero` of `elements` elements are not 0 is smaller as positions and
+/// values than as a plain array: up to two thirds of an f32 block, four fifths of an f64 one. A
+/// position counts [`POSITION_BYTES`], which is what it takes while gaps are below 2^14.
+pub fn density_pays(nonzero: u64, elements: usize, element_bytes: usize) -> bool {
+    let sparse = u128::from(nonzero) * (POSITION_BYTES + element_bytes) as u128;
+    sparse < elements as u128 * element_bytes as u128
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn what_is_gathered_and_scattered_is_the_delta(
+            delta in proptest::collection::vec(
+                prop_oneof![3 => Just(0.0), 1 => any::<f64>()], 0..300,
+            ),
+        ) {
+            let (mut positions, mut values) = (vec![9; 500], vec![9.0; 2]);
+            gather_positions(&delta, &mut positions, &mut values);
+            prop_assert!(positions.is_sorted_by(|a, b| a < b));
+            let nonzero = delta.iter().filter(|element| **element != 0.0).count();
+            prop_assert_eq!((positions.len(), values.len()), (nonzero, nonzero));
+            let mut lane = vec![0.0; delta.len()];
+            prop_assert_eq!(scatter_add(&mut lane, &positions, &values), Ok(()));
+            for (added, element) in lane.iter().zip(&delta) {
+                prop_assert!(added == element || added.is_nan() && element.is_nan());
+            }
+        }
+    }
+
+    #[test]
+    fn a_delta_that_does_not_fit_changes_nothing() {
+        let mut lane = [1_i64, i64::MAX, 3];
+        let before = lane;
+        let refused = scatter_add(&mut lane, &[0, 3, 1], &[1, 1, 1]);
+        assert_eq!(refused, Err(ScatterError::Position { position: 3, elements: 3 }));
+        let refused = scatter_add(&mut lane, &[0, u32::MAX], &[1, 1]);
+        assert_eq!(refused, Err(ScatterError::Position { position: u32::MAX, elements: 3 }));
+        let refused = scatter_add(&mut lane, &[0, 1], &[1]);
+        assert_eq!(refused, Err(ScatterError::Lengths { positions: 2, values: 1 }));
+        assert_eq!(lane, before);
+        assert_eq!(scatter_add(&mut lane, &[1, 2, 2], &[1, 5, 5]), Ok(()));
+        assert_eq!(lane, [1, i64::MIN, 13]);
+        assert_eq!(scatter_add(&mut lane[..0], &[], &[]), Ok(()));
+    }
+
+    #[test]
+    fn the_smaller_form_pays() {
+        assert!(density_pays(0, 1, 4) && !density_pays(0, 0, 4));
+        assert!(density_pays(65, 100, 4) && !density_pays(67, 100, 4));
+        assert!(density_pays(2, 4, 4) && !density_pays(8, 12, 4), "equal is not smaller");
+        assert!(density_pays(79, 100, 8) && !density_pays(80, 100, 8));
+        assert!(!density_pays(u64::MAX, usize::MAX, 8));
+    }
+}

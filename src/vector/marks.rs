@@ -1,0 +1,187 @@
+//! Which elements of a slice are marked, one bit each.
+
+use super::Element;
+use super::widest::{Kernel, on_widest};
+
+/// Elements of one word of marks.
+pub(super) const WORD: usize = u64::BITS as usize;
+
+/// One mark per element of a slice: bit `i % 64` of word `i / 64` belongs to element `i`. Bits
+/// behind the last element are 0. Made once and used again, it allocates only to grow.
+///
+/// ```
+/// use archipelago::vector::Marks;
+/// let mut marks = Marks::default();
+/// marks.reset(70);
+/// marks.set(3);
+/// marks.set(69);
+/// assert!(marks.get(3) && !marks.get(4) && marks.get(69));
+/// assert_eq!(marks.words(), [1 << 3, 1 << 5]);
+/// assert_eq!(marks.count(), 2);
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Marks {
+    words: Vec<u64>,
+    len: usize,
+}
+
+impl Marks {
+    /// Makes it one unset mark for each of `len` elements.
+    pub fn reset(&mut self, len: usize) {
+        self.words.clear();
+        self.words.resize(len.div_ceil(WORD), 0);
+        self.len = len;
+    }
+
+    /// Elements, marked or not.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are no elements.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Marks element `index`.
+    ///
+    /// # Panics
+    /// When there is no such element.
+    #[inline]
+    pub fn set(&mut self, index: usize) {
+        assert!(index < self.len, "element {index} of {}", self.len);
+        self.words[index / WORD] |= 1 << (index % WORD);
+    }
+
+    /// Whether element `index` is marked.
+    ///
+    /// # Panics
+    /// When there is no such element.
+    #[inline]
+    pub fn get(&self, index: usize) -> bool {
+        assert!(index < self.len, "element {index} of {}", self.len);
+        self.words[index / WORD] >> (index % WORD) & 1 == 1
+    }
+
+    /// The marks, 64 to a word, the first element in the lowest bit of the first word.
+    pub fn words(&self) -> &[u64] {
+        &self.words
+    }
+
+    /// How many elements are marked.
+    pub fn count(&self) -> u64 {
+        self.words.iter().map(|word| u64::from(word.count_ones())).sum()
+    }
+
+    /// Marks exactly the elements for which `chosen(value, residual)` holds, one mark for each
+    /// element of the two slices. Marks from before are forgotten.
+    ///
+    /// Runs in the widest vectors of the machine where `chosen` has no branch: `|` and `&`
+    /// instead of `||` and `&&`.
+    ///
+    /// # Panics
+    /// When the lengths differ.
+    #[inline]
+    pub fn mark_where<T: Element>(
+        &mut self,
+        values: &[T],
+        residuals: &[T],
+        chosen: impl Fn(T, T) -> bool,
+    ) {
+        assert_eq!(values.len(), residuals.len());
+        // Every word is written below, so an equal length needs no zeros first.
+        if self.len != values.len() {
+            self.reset(values.len());
+        }
+        on_widest(MarkWhere { words: &mut self.words, values, residuals, chosen });
+    }
+}
+
+/// One bit per flag; flags are 0 or 1.
+#[inline(always)]
+pub(super) fn pack(flags: &[u8; WORD]) -> u64 {
+    /// Moves bit 0 of byte `i` to bit `56 + i`, without a carry.
+    const GATHER: u64 = 0x0102_0408_1020_4080;
+    let (eights, _) = flags.as_chunks::<8>();
+    let packed = eights.iter().map(|eight| u64::from_le_bytes(*eight).wrapping_mul(GATHER) >> 56);
+    packed.enumerate().fold(0, |word, (index, byte)| word | byte << (8 * index))
+}
+
+struct MarkWhere<'a, T, F> {
+    words: &'a mut [u64],
+    values: &'a [T],
+    residuals: &'a [T],
+    chosen: F,
+}
+
+impl<T: Element, F: Fn(T, T) -> bool> Kernel for MarkWhere<'_, T, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let (values, last_values) = self.values.as_chunks::<WORD>();
+        let (residuals, last_residuals) = self.residuals.as_chunks::<WORD>();
+        let (words, last_word) = self.words.split_at_mut(values.len());
+        for ((word, values), residuals) in words.iter_mut().zip(values).zip(residuals) {
+            let mut flags = [0; WORD];
+            for ((flag, value), residual) in flags.iter_mut().zip(values).zip(residuals) {
+                *flag = u8::from((self.chosen)(*value, *residual));
+            }
+            *word = pack(&flags);
+        }
+        if let [word] = last_word {
+            let mut flags = [0; WORD];
+            let pairs = last_values.iter().zip(last_residuals);
+            for (flag, (value, residual)) in flags.iter_mut().zip(pairs) {
+                *flag = u8::from((self.chosen)(*value, *residual));
+            }
+            *word = pack(&flags);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn marks_are_what_was_chosen(
+            pairs in proptest::collection::vec(any::<(i64, i64)>(), 0..300),
+        ) {
+            let (values, residuals): (Vec<i64>, Vec<i64>) = pairs.into_iter().unzip();
+            let mut marks = Marks::default();
+            marks.reset(values.len());
+            (0..values.len()).for_each(|index| marks.set(index));
+            prop_assert_eq!(marks.count(), values.len() as u64);
+            marks.mark_where(&values, &residuals, |value, residual| value < residual);
+            let mut one_by_one = Marks::default();
+            one_by_one.reset(values.len());
+            for (index, (value, residual)) in values.iter().zip(&residuals).enumerate() {
+                prop_assert_eq!(marks.get(index), value < residual);
+                if value < residual {
+                    one_by_one.set(index);
+                }
+            }
+            prop_assert_eq!(marks, one_by_one);
+        }
+    }
+
+    #[test]
+    fn a_reset_forgets_and_keeps_its_memory() {
+        let mut marks = Marks::default();
+        marks.reset(1000);
+        let memory = marks.words.as_ptr();
+        for len in [64, 1, 0, 999, 1000] {
+            marks.reset(len);
+            assert!(marks.count() == 0 && marks.len() == len && marks.is_empty() == (len == 0));
+            (0..len).for_each(|index| marks.set(index));
+            assert_eq!(marks.count(), len as u64);
+            marks.mark_where(&vec![0.0; len], &vec![0.0; len], |_: f64, _| true);
+            assert_eq!(marks.count(), len as u64);
+        }
+        assert_eq!(marks.words.as_ptr(), memory);
+    }
+}
