@@ -50,6 +50,16 @@ id!(
 );
 
 id!(
+    /// A data centre: one full copy of the tables. Numbered in the order of their list.
+    DataCentre(u32), "data centre "
+);
+id!(
+    /// How much of what a shard has to tell another data centre of one slot: grows by one with
+    /// each unit that begins to wait, so that a clock can say what it covers (SPEC law 8).
+    Mark(u64), "mark "
+);
+
+id!(
     /// How many tables and groups a process knows of; it grows by one with each that is created.
     CatalogVersion(u64), "catalog "
 );

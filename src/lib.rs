@@ -80,7 +80,7 @@ pub mod transport;
 pub mod vector;
 pub mod wire;
 
-pub use consistency::{Bsp, Eventual, Ssp};
+pub use consistency::{Asp, Bsp, Eventual, Off, Ssp};
 pub use embed::Store;
 pub use error::{Error, Result};
 pub use extension::Extension;

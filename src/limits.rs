@@ -26,6 +26,8 @@ pub fn frame_rows_max(width: u32) -> usize {
 pub const NAME_BYTES_MAX: usize = 255;
 /// Parameters of an extension.
 pub const PARAMETERS_MAX: usize = 64;
+/// Parameters of a global policy or a significance function.
+pub const GLOBAL_PARAMETERS_MAX: usize = 16;
 /// Tensors of one table.
 pub const TENSORS_MAX: usize = 2_048;
 /// Dimensions of a tensor.
@@ -39,8 +41,9 @@ pub const TABLE_CHANGES_MAX: usize = 4_096;
 /// Bytes of a table's description with all its changes, which one answer has to hold: there is room
 /// for changes of any table that can be described.
 pub const TABLE_BYTES_MAX: usize = 952 << 10;
-/// Bytes of one change: its policy's parameters, and some.
-pub const CHANGE_BYTES_MAX: usize = PARAMETERS_MAX * (NAME_BYTES_MAX + 12) + 512;
+/// Bytes of one change: its policies' parameters, and some.
+pub const CHANGE_BYTES_MAX: usize =
+    (PARAMETERS_MAX + 2 * GLOBAL_PARAMETERS_MAX) * (NAME_BYTES_MAX + 12) + 1_024;
 /// How far behind the last tick that the keeper has heard of a change begins: nobody comes there
 /// before every server knows of it (SPEC section 9).
 pub const CHANGE_AHEAD: u64 = 2 * TICKS_PENDING_MAX as u64 + 2;
@@ -133,6 +136,31 @@ pub const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(5);
 /// How long a wait lasts unless the caller says otherwise.
 pub const WAIT_MAX: Duration = Duration::from_secs(300);
 
+/// Data centres of one system.
+pub const DATA_CENTRES_MAX: usize = 64;
+/// How long a data centre may be silent, unless a policy says otherwise, before nobody waits for it.
+pub const DATA_CENTRE_SILENCE_MAX: Duration = Duration::from_secs(30);
+/// How often a server tells another data centre that it lives, when it has nothing else to say.
+pub const MIRROR_HEARTBEAT_INTERVAL: Duration = Duration::from_secs(5);
+/// How long a barrier holds up reads at most, unless a policy says otherwise.
+pub const BARRIER_MAX: Duration = Duration::from_secs(10);
+/// Barriers that one data centre may have at one shard; further ones are not set.
+pub const BARRIERS_MAX: usize = 4_096;
+/// Ranges of keys that one barrier names; a longer list is told by its ends.
+pub const BARRIER_RANGES_MAX: usize = 1_024;
+/// How often a server looks at least whether waits for other data centres have to end.
+pub const MIRROR_LOOK_INTERVAL: Duration = Duration::from_millis(500);
+/// Blocks or sparse slots whose values one server asks for at a time, at the end of training.
+pub const ASSIGNS_MAX: usize = 8;
+/// Bytes of updates sent to a server of another data centre and not confirmed: at least, before
+/// its link was measured.
+pub const MIRROR_INFLIGHT_BYTES_MIN: usize = 64 << 10;
+/// The same at most: what a link of 1 Gbit/s holds in 64 ms.
+pub const MIRROR_INFLIGHT_BYTES_MAX: usize = 8 << 20;
+
+const _: () =
+    assert!(MIRROR_HEARTBEAT_INTERVAL.as_nanos() * 4 < DATA_CENTRE_SILENCE_MAX.as_nanos());
+const _: () = assert!(MIRROR_INFLIGHT_BYTES_MIN < MIRROR_INFLIGHT_BYTES_MAX);
 const _: () = assert!(BLOCK_ELEMENTS_MIN.is_power_of_two() && BLOCK_ELEMENTS_MAX.is_power_of_two());
 const _: () = assert!(BLOCK_ELEMENTS_MIN < BLOCK_ELEMENTS_MAX);
 const _: () = assert!(WIDTH_MAX as usize <= FRAME_ELEMENTS_MAX, "one row fits one frame");
@@ -150,12 +178,12 @@ const _: () = assert!(
 );
 const _: () = assert!(4 * TEXT_BYTES_MAX < FRAME_BYTES_MAX, "any refusal fits one frame");
 const _: () = assert!(
-    2 * PARAMETERS_MAX * (NAME_BYTES_MAX + 12) + 4096 < TEXT_BYTES_MAX,
+    2 * (PARAMETERS_MAX + GLOBAL_PARAMETERS_MAX) * (NAME_BYTES_MAX + 12) + 4096 < TEXT_BYTES_MAX,
     "a table's description without tensors fits one frame, many times"
 );
 const _: () = assert!(
     TENSORS_MAX * (NAME_BYTES_MAX + 8 * DIMENSIONS_MAX + 41) + TEXT_BYTES_MAX
-        < TABLE_BYTES_MAX - 8 * CHANGE_BYTES_MAX,
+        < TABLE_BYTES_MAX - 4 * CHANGE_BYTES_MAX,
     "a table's description with all tensors and some changes, however large, fits one frame"
 );
 const _: () = assert!(TABLE_BYTES_MAX + LISTED_BYTES_MAX < FRAME_BYTES_MAX);

@@ -2,7 +2,8 @@
 //!
 //! Source: OSDI'14 section 3.5 ("sequential"); the meaning is SPEC section 3.
 
-use super::{Admit, LocalPolicy, ReadView};
+use super::global::within;
+use super::{Admit, Exchange, GlobalPolicy, LocalPolicy, MirrorAdmit, MirrorRead, ReadView};
 use crate::extension::Extension;
 
 /// Bulk synchronous parallel.
@@ -29,6 +30,26 @@ impl LocalPolicy for Bsp {
     }
 
     fn gathers(&self) -> bool {
+        true
+    }
+}
+
+/// Between data centres: the aggregates of each round are exchanged and folded in order of the data
+/// centres, so that all copies are bit-equal at every tick. The local policy has to gather too.
+impl GlobalPolicy for Bsp {
+    fn extension(&self) -> Extension {
+        (*self).into()
+    }
+
+    fn exchange(&self) -> Exchange {
+        Exchange::Aggregates
+    }
+
+    fn admit(&self, read: &MirrorRead) -> MirrorAdmit {
+        within(0, read)
+    }
+
+    fn in_step(&self) -> bool {
         true
     }
 }

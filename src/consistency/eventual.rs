@@ -2,7 +2,7 @@
 //!
 //! Source: OSDI'14 section 3.5 ("eventual": everything may start at once).
 
-use super::{Admit, LocalPolicy, ReadView};
+use super::{Admit, Exchange, GlobalPolicy, LocalPolicy, ReadView};
 use crate::extension::Extension;
 
 /// Eventual consistency: nobody ever waits for another worker.
@@ -16,6 +16,17 @@ impl LocalPolicy for Eventual {
 
     fn admit(&self, _read: &ReadView) -> Admit {
         Admit::Serve
+    }
+}
+
+/// Between data centres: everything is told after each tick, and nobody waits for anybody.
+impl GlobalPolicy for Eventual {
+    fn extension(&self) -> Extension {
+        (*self).into()
+    }
+
+    fn exchange(&self) -> Exchange {
+        Exchange::Deltas
     }
 }
 

@@ -1,14 +1,23 @@
 //! Policies: decisions from keys, ranges, ticks, sizes, members and `now`. Never a value.
 //!
-//! A policy answers questions; `node::shard` carries the answers out. The meaning of each local
-//! policy is the table of SPEC section 3.
+//! A policy answers questions; `node` carries the answers out. A [`LocalPolicy`] holds between the
+//! workers of one data centre, a [`GlobalPolicy`] between data centres; a model that makes sense
+//! for both is one type. The meaning of each is in SPEC section 3.
 
+mod asp;
 mod bsp;
 mod eventual;
+mod global;
 mod local;
+mod off;
 mod ssp;
+mod threshold;
 
+pub use asp::{Asp, Goal};
 pub use bsp::Bsp;
 pub use eventual::Eventual;
+pub use global::{Exchange, GlobalPolicy, LinkView, MirrorAdmit, MirrorRead, PassView};
 pub use local::{Admit, LocalPolicy, ReadView, RoundView};
+pub use off::Off;
 pub use ssp::Ssp;
+pub use threshold::{Decay, Threshold};

@@ -3,7 +3,8 @@
 //! A read at tick t sees every member's pushes of ticks up to t - `staleness` - 1; the papers'
 //! bounded delay (OSDI'14 section 3.5) with the meaning of SPEC section 3.
 
-use super::{Admit, LocalPolicy, ReadView};
+use super::global::within;
+use super::{Admit, Exchange, GlobalPolicy, LocalPolicy, MirrorAdmit, MirrorRead, ReadView};
 use crate::extension::Extension;
 
 /// Stale synchronous parallel with bound `staleness`, in ticks.
@@ -27,6 +28,26 @@ impl LocalPolicy for Ssp {
             Some((tick, rank)) if tick < needed => Admit::Wait { who: Some(rank), tick: needed },
             _ => Admit::Serve,
         }
+    }
+}
+
+/// Between data centres: everything is told after each tick, and a reader at tick t sees what every
+/// data centre has told of ticks up to t - `staleness` - 1.
+impl GlobalPolicy for Ssp {
+    fn extension(&self) -> Extension {
+        (*self).into()
+    }
+
+    fn exchange(&self) -> Exchange {
+        Exchange::Deltas
+    }
+
+    fn admit(&self, read: &MirrorRead) -> MirrorAdmit {
+        within(self.staleness, read)
+    }
+
+    fn in_step(&self) -> bool {
+        self.staleness == 0
     }
 }
 

@@ -58,6 +58,7 @@ impl Held {
                 slots: (first..last).map(SlotIndex).collect(),
                 record_history: config.record_history,
                 switch: config.switch,
+                mirrors: None,
             };
             let witness = witness();
             witness.tell(|| placed(&table, &grid, &place));

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::id::{Rank, ServerId, Tick};
+use crate::id::{DataCentre, Rank, ServerId, Tick};
 use crate::time::Instant;
 
 /// A wait ended without its state being reached. Blame: circumstance; a retry is safe (law 2).
@@ -91,6 +91,16 @@ pub enum WaitFor {
         /// The server.
         server: ServerId,
     },
+    /// The mirror clock of another data centre has to show the tick.
+    MirrorClock {
+        /// The data centre furthest behind.
+        data_centre: DataCentre,
+    },
+    /// Another data centre has announced significant updates of the keys, which have to arrive.
+    Barrier {
+        /// The data centre.
+        data_centre: DataCentre,
+    },
 }
 
 impl fmt::Display for WaitReason {
@@ -110,6 +120,12 @@ impl fmt::Display for WaitReason {
 impl fmt::Display for WaitFor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::MirrorClock { data_centre } => {
+                return write!(f, "the mirror clock of {data_centre}");
+            },
+            Self::Barrier { data_centre } => {
+                return write!(f, "significant updates that {data_centre} has announced");
+            },
             Self::Confirmation { server } => {
                 return write!(f, "{server} to confirm what was created or changed");
             },

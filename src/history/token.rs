@@ -5,7 +5,8 @@ use std::fmt;
 use super::{Event, PolicyKind, WaitOutcome};
 use crate::error::{Loss, WaitFor, WaitReason};
 use crate::id::{
-    GroupId, Incarnation, Origin, Rank, RecordVersion, Sequence, ServerId, SlotIndex, TableId, Tick,
+    DataCentre, GroupId, Incarnation, Origin, Rank, RecordVersion, Sequence, ServerId, SlotIndex,
+    TableId, Tick,
 };
 use crate::key::KeyRange;
 use crate::placement::Epoch;
@@ -79,6 +80,7 @@ numbers!(
     Sequence,
     ServerId,
     SlotIndex,
+    DataCentre,
     TableId,
     Tick,
     Epoch,
@@ -115,6 +117,10 @@ impl Token for WaitFor {
             Self::CloseSteps => "close_steps",
             Self::PolicyChange => "policy_change",
             Self::Confirmation { server } => return write!(f, "confirmation({})", Word(server)),
+            Self::MirrorClock { data_centre } => {
+                return write!(f, "mirror_clock({})", Word(data_centre));
+            },
+            Self::Barrier { data_centre } => return write!(f, "barrier({})", Word(data_centre)),
         })
     }
 }

@@ -3,6 +3,7 @@
 
 mod io;
 pub mod keeper;
+pub mod mirror;
 pub mod plan;
 pub mod registry;
 pub mod sabotage;

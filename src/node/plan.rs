@@ -11,11 +11,13 @@ use std::hash::Hasher as _;
 
 use siphasher::sip128::{Hasher128 as _, SipHasher24};
 
+use super::mirror::MirrorPlace;
 use super::registry::{Code, Registry};
+use crate::consistency::Exchange;
 use crate::error::{GroupError, Result, SpecError};
-use crate::id::{CatalogVersion, GroupId, ServerId, SlotIndex, TableId};
+use crate::id::{CatalogVersion, DataCentre, GroupId, ServerId, SlotIndex, TableId};
 use crate::limits;
-use crate::placement::{Assignment, Ring, SlotGrid};
+use crate::placement::{Assignment, Ring, Sites, SlotGrid};
 use crate::spec::{
     CatalogEntry, ChangeEntry, Described, GroupEntry, GroupSpec, Hyper, Table, TableEntry,
     TablePolicy, TableSpec, Terms,
@@ -32,6 +34,8 @@ pub struct Plan {
 #[derive(Clone, Debug)]
 struct Inner {
     servers: Arc<[ServerId]>,
+    /// The other data centres, and which one this is; `None` where there is only one.
+    abroad: Option<Arc<Abroad>>,
     ring: Arc<Ring>,
     registry: Arc<Registry>,
     tables: BTreeMap<TableId, Arc<Planned>>,
@@ -42,6 +46,16 @@ struct Inner {
     order: Vec<Created>,
     /// Slots of all tables that each server owns.
     owned: BTreeMap<ServerId, usize>,
+}
+
+/// The data centres of a plan that has several.
+#[derive(Clone, Debug)]
+pub struct Abroad {
+    /// All of them.
+    pub sites: Sites,
+    /// The one whose servers the plan has.
+    pub here: DataCentre,
+    rings: BTreeMap<DataCentre, Ring>,
 }
 
 /// What an entry of the catalog has made.
@@ -94,6 +108,7 @@ impl Plan {
         servers.sort_unstable();
         let mut inner = Inner {
             servers: servers.into(),
+            abroad: None,
             ring: Arc::new(ring),
             registry: Arc::new(registry.clone()),
             tables: BTreeMap::new(),
@@ -109,6 +124,35 @@ impl Plan {
             inner.create_group(GroupSpec { name: number.to_string(), size: *size })?;
         }
         Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// The plan of one of several data centres, which all have the same tables.
+    ///
+    /// # Errors
+    /// `Field` when the data centre's servers are not the plan's.
+    pub fn of_data_centre(&self, sites: &Sites, here: DataCentre) -> Result<Self, SpecError> {
+        let mut servers = sites.get(here).map_or_else(Vec::new, |site| site.servers.clone());
+        servers.sort_unstable();
+        if *servers != *self.inner.servers {
+            let shown = |of: &[ServerId]| of.iter().map(ToString::to_string).collect::<Vec<_>>();
+            return Err(SpecError::Field {
+                table: here.to_string(),
+                field: "servers".into(),
+                expected: shown(&self.inner.servers).join(", "),
+                found: shown(&servers).join(", "),
+            });
+        }
+        let others = sites.iter().filter(|(other, _)| *other != here);
+        let rings = others.map(|(other, _)| Ok((other, sites.ring(other)?)));
+        let rings = rings.collect::<Result<_, SpecError>>()?;
+        let mut inner = (*self.inner).clone();
+        inner.abroad = Some(Arc::new(Abroad { sites: sites.clone(), here, rings }));
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// The data centres, where there are several.
+    pub fn abroad(&self) -> Option<&Abroad> {
+        self.inner.abroad.as_deref()
     }
 
     /// The plan with one table more, under the next number. Cost: a sort of its slots, and a copy
@@ -273,6 +317,18 @@ impl Plan {
     }
 }
 
+impl Abroad {
+    /// Where the copies of a table's slots are in each other data centre.
+    pub(super) fn mirrors(&self, planned: &Planned, slots: &[SlotIndex]) -> Vec<MirrorPlace> {
+        let of = |(data_centre, ring): (&DataCentre, &Ring)| {
+            let assignment = Assignment::compute(ring, planned.table.id(), &planned.grid);
+            let owners = slots.iter().filter_map(|slot| Some((*slot, assignment.owner(*slot)?)));
+            MirrorPlace { data_centre: *data_centre, owners: owners.collect() }
+        };
+        self.rings.iter().map(of).collect()
+    }
+}
+
 impl Created {
     fn change(entry: &ChangeEntry) -> Self {
         Self::Change(entry.table, Arc::new((*entry.terms).clone()))
@@ -321,6 +377,10 @@ impl Inner {
     fn add_table(&mut self, entry: TableEntry) -> Result<(), SpecError> {
         let table = entry.into_table();
         let code = self.code(&table, &table.as_created().last_terms())?;
+        if self.abroad.is_some() && code.global.exchange() != Exchange::Nothing {
+            let what = "tables with a global policy that are created while data centres run";
+            return Err(SpecError::Planned { name: table.name().into(), what: what.into() });
+        }
         let (id, grid) = (table.id(), SlotGrid::new(table.spec()));
         let assignment = Assignment::compute(&self.ring, id, &grid);
         for server in grid.slots().filter_map(|slot| assignment.owner(slot)) {
@@ -335,6 +395,12 @@ impl Inner {
     fn change_table(&mut self, entry: &ChangeEntry) -> Result<(), SpecError> {
         if let Some(planned) = self.tables.get(&entry.table) {
             self.code(&planned.table, &entry.terms)?;
+            let (held, found) = (planned.table.policy(), &entry.terms.policy);
+            if (&held.global, &held.significance) != (&found.global, &found.significance) {
+                let what = "a change of a table's global policy or significance function";
+                let name = planned.table.name().into();
+                return Err(SpecError::Planned { name, what: what.into() });
+            }
             let table = planned.table.with_change((*entry.terms).clone());
             check_limit("changes of a table", limits::TABLE_CHANGES_MAX, table.changes().len())?;
             check_bytes(&table, 0)?;

@@ -3,14 +3,14 @@
 
 use std::collections::BTreeMap;
 
-use crate::consistency::{Bsp, Eventual, LocalPolicy, Ssp};
+use crate::consistency::{Asp, Bsp, Eventual, Exchange, GlobalPolicy, LocalPolicy, Off, Ssp};
 use crate::error::SpecError;
 use crate::extension::Extension;
 use crate::limits;
 use crate::spec::{FoldOrder, TablePolicy, TableSpec};
 use crate::sync::Arc;
 use crate::vector::rules::{Adagrad, Adam, Add, Assign, Momentum, Sgd};
-use crate::vector::{Absolute, DType, Relative, Significance, UpdateRule};
+use crate::vector::{Absolute, DType, Mirrored, Relative, Significance, UpdateRule};
 
 /// Makes an update rule from its parameters, or says which parameter is wrong.
 pub type RuleFactory = fn(&Extension) -> Result<Arc<dyn UpdateRule>, String>;
@@ -18,6 +18,8 @@ pub type RuleFactory = fn(&Extension) -> Result<Arc<dyn UpdateRule>, String>;
 pub type PolicyFactory = fn(&Extension) -> Result<Arc<dyn LocalPolicy>, String>;
 /// Makes a significance function from its parameters, or says which parameter is wrong.
 pub type SignificanceFactory = fn(&Extension) -> Result<Arc<dyn Significance>, String>;
+/// Makes a global policy from its parameters, or says which parameter is wrong.
+pub type GlobalFactory = fn(&Extension) -> Result<Arc<dyn GlobalPolicy>, String>;
 
 /// The code behind the names of extensions.
 ///
@@ -32,6 +34,7 @@ pub struct Registry {
     rules: BTreeMap<String, RuleFactory>,
     policies: BTreeMap<String, PolicyFactory>,
     significances: BTreeMap<String, SignificanceFactory>,
+    globals: BTreeMap<String, GlobalFactory>,
 }
 
 impl Registry {
@@ -49,6 +52,11 @@ impl Registry {
             .policy("ssp/1", |named| Ok(Arc::new(Ssp { staleness: staleness(named)? })))
             .significance("absolute/1", |named| significance(Absolute::from_extension(named)))
             .significance("relative/1", |named| significance(Relative::from_extension(named)))
+            .global("off/1", |_| Ok(Arc::new(Off)))
+            .global("bsp/1", |_| Ok(Arc::new(Bsp)))
+            .global("eventual/1", |_| Ok(Arc::new(Eventual)))
+            .global("ssp/1", |named| Ok(Arc::new(Ssp { staleness: staleness(named)? })))
+            .global("asp/1", |named| Ok(Arc::new(Asp::from_extension(named)?)))
     }
 
     /// Adds an update rule under `name/version`; the last one under a name counts.
@@ -70,6 +78,18 @@ impl Registry {
     pub fn significance(mut self, name: &str, factory: SignificanceFactory) -> Self {
         self.significances.insert(name.into(), factory);
         self
+    }
+
+    /// Adds a global policy under `name/version`; the last one under a name counts.
+    #[must_use]
+    pub fn global(mut self, name: &str, factory: GlobalFactory) -> Self {
+        self.globals.insert(name.into(), factory);
+        self
+    }
+
+    /// The names of the global policies, in order.
+    pub fn globals(&self) -> impl Iterator<Item = &str> {
+        self.globals.keys().map(String::as_str)
     }
 
     /// The names of the update rules, in order.
@@ -123,6 +143,10 @@ impl Registry {
         spec.check()?;
         check_names(&spec.name, &spec.rule)?;
         check_names(&spec.name, &policy.local)?;
+        for named in [&policy.global, &policy.significance] {
+            check_names(&spec.name, named)?;
+            check_few(&spec.name, named)?;
+        }
         let rule = self.find_rule(spec)?;
         if !rule.supports(spec.dtype) {
             return Err(SpecError::Field {
@@ -144,7 +168,18 @@ impl Registry {
                 found: policy.bsp_stash_bytes_max.to_string(),
             });
         }
-        Ok(Code { rule, policy: self.find_policy(&spec.name, &policy.local)? })
+        let code = Code {
+            rule,
+            policy: self.find_policy(&spec.name, &policy.local)?,
+            global: self.find_global(&spec.name, &policy.global)?,
+            significance: self.resolve_significance(
+                &spec.name,
+                &policy.significance,
+                spec.dtype,
+            )?,
+        };
+        check_together(spec, policy, &code)?;
+        Ok(code)
     }
 
     fn find_rule(&self, spec: &TableSpec) -> Result<Arc<dyn UpdateRule>, SpecError> {
@@ -167,6 +202,37 @@ impl Registry {
         };
         factory(named).map_err(|expected| parameter(table, named, expected))
     }
+
+    fn find_global(
+        &self,
+        table: &str,
+        named: &Extension,
+    ) -> Result<Arc<dyn GlobalPolicy>, SpecError> {
+        let Some(factory) = self.globals.get(named.name()) else {
+            return Err(unknown("global policy", table, named, self.globals()));
+        };
+        factory(named).map_err(|expected| parameter(table, named, expected))
+    }
+}
+
+/// Whether rule, local and global policy go together (the table of SPEC section 3).
+fn check_together(spec: &TableSpec, policy: &TablePolicy, code: &Code) -> Result<(), SpecError> {
+    let field = |expected: &str, found: String| {
+        let (table, field) = (spec.name.clone(), "global policy".into());
+        Err(SpecError::Field { table, field, expected: expected.into(), found })
+    };
+    let global = &policy.global;
+    match code.global.exchange() {
+        Exchange::Aggregates if !code.policy.gathers() => field(
+            "a local policy that gathers rounds, as bsp/1, where aggregates are exchanged",
+            format!("{global} with local {}", policy.local),
+        ),
+        Exchange::Deltas if code.rule.mirrored() == Mirrored::Refused => field(
+            "off/1 or bsp/1: what this update rule makes of a value is no sum of what it has gained",
+            format!("{global} with rule {}", spec.rule),
+        ),
+        Exchange::Nothing | Exchange::Aggregates | Exchange::Deltas => Ok(()),
+    }
 }
 
 /// The code that a table runs.
@@ -176,6 +242,10 @@ pub struct Code {
     pub rule: Arc<dyn UpdateRule>,
     /// Its local policy.
     pub policy: Arc<dyn LocalPolicy>,
+    /// Its global policy.
+    pub global: Arc<dyn GlobalPolicy>,
+    /// What its global policy's threshold is compared with.
+    pub significance: Arc<dyn Significance>,
 }
 
 fn made<R: UpdateRule + 'static, E: ToString>(
@@ -207,6 +277,17 @@ fn check_names(table: &str, named: &Extension) -> Result<(), SpecError> {
     let expected = "names of 1 to 255 bytes, and at most 64 parameters".into();
     let found = format!("{} parameters, {} bytes", named.parameters().len(), named.name().len());
     Err(SpecError::Field { table: table.into(), field: "extension".into(), expected, found })
+}
+
+/// A description with all its policies has to fit a frame many times.
+fn check_few(table: &str, named: &Extension) -> Result<(), SpecError> {
+    let (most, found) = (limits::GLOBAL_PARAMETERS_MAX, named.parameters().len());
+    if found <= most {
+        return Ok(());
+    }
+    let expected = format!("at most {most} parameters");
+    let field = "extension".into();
+    Err(SpecError::Field { table: table.into(), field, expected, found: found.to_string() })
 }
 
 fn planned(table: &str, what: &str) -> SpecError {

@@ -7,8 +7,10 @@
 
 mod assignment;
 mod ring;
+mod sites;
 mod slots;
 
 pub use assignment::{Assignment, Epoch};
 pub use ring::{Ring, RingError};
+pub use sites::{Site, Sites};
 pub use slots::{Chunks, Frames, SlotGrid};

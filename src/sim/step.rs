@@ -1,6 +1,6 @@
 //! Names of messages: the steps of the protocol that a fault can hit.
 
-use crate::wire::Message;
+use crate::wire::{Message, MirrorMessage};
 
 /// The step that a message is.
 pub(super) fn step_of(message: &Message) -> &'static str {
@@ -37,6 +37,16 @@ pub(super) fn step_of(message: &Message) -> &'static str {
         Message::TableChanged { .. } => "table_changed",
         Message::TableDropped { .. } => "table_dropped",
         Message::CatalogEntry { .. } => "catalog_entry",
+        Message::Mirror { message, .. } => match message {
+            MirrorMessage::Update { .. } => "mirror_update",
+            MirrorMessage::Confirm { .. } => "mirror_confirm",
+            MirrorMessage::Clock { .. } => "mirror_clock",
+            MirrorMessage::Open { .. } => "mirror_open",
+            MirrorMessage::Barrier { .. } => "mirror_barrier",
+            MirrorMessage::Digest { .. } => "mirror_digest",
+            MirrorMessage::Differs { .. } => "mirror_differs",
+            MirrorMessage::Assign { .. } => "mirror_assign",
+        },
         Message::CatalogHeld { .. } => "catalog_held",
     }
 }

@@ -33,6 +33,10 @@ pub enum FoldOrder {
 pub struct TablePolicy {
     /// The local policy: `Bsp`, `Ssp { staleness }`, `Eventual` or a user's own.
     pub local: Extension,
+    /// The global policy: `Off`, `Bsp`, `Ssp { staleness }`, `Eventual`, `Asp` or a user's own.
+    pub global: Extension,
+    /// The significance function that a global policy's threshold is compared with.
+    pub significance: Extension,
     /// Fold order of rounds with several contributions.
     pub fold: FoldOrder,
     /// Accept NaN and infinity in pushes. Default: no.
@@ -52,10 +56,26 @@ impl TablePolicy {
     pub fn local(policy: impl Into<Extension>) -> Self {
         Self {
             local: policy.into(),
+            global: Extension::new("off/1"),
+            significance: Extension::new("relative/1"),
             fold: FoldOrder::Worker,
             non_finite: false,
             bsp_stash_bytes_max: limits::BSP_STASH_BYTES_MAX,
         }
+    }
+
+    /// Sets the consistency between data centres. Default: they tell each other nothing.
+    #[must_use]
+    pub fn global(mut self, policy: impl Into<Extension>) -> Self {
+        self.global = policy.into();
+        self
+    }
+
+    /// Sets the significance function. Default: `relative/1`, the share of the value.
+    #[must_use]
+    pub fn significance(mut self, function: impl Into<Extension>) -> Self {
+        self.significance = function.into();
+        self
     }
 
     /// Accepts NaN and infinity in pushes, and so saves one pass over pushed data. Without it the
@@ -88,6 +108,8 @@ impl TablePolicy {
     pub fn check_same(&self, name: &str, found: &Self) -> Result<(), SpecError> {
         let stash = [self.bsp_stash_bytes_max, found.bsp_stash_bytes_max];
         same(name, "local policy", &self.local, &found.local)?;
+        same(name, "global policy", &self.global, &found.global)?;
+        same(name, "significance", &self.significance, &found.significance)?;
         same_shown(name, "fold order", &self.fold, &found.fold)?;
         same(name, "non_finite", &self.non_finite, &found.non_finite)?;
         same(name, "bsp_stash_bytes_max", &stash[0], &stash[1])

@@ -45,12 +45,14 @@ pub struct DenseStore<T> {
     slots: Vec<Slot<T>>,
 }
 
-/// I1. `values` and every lane have `range.count() * width` elements, `steps` one per block.
+/// I1. `values` and every lane have `range.count() * width` elements, `steps` one per block;
+/// `residuals` has as many as `values`, or none where the table is not mirrored.
 #[derive(Debug)]
 struct Slot<T> {
     range: KeyRange,
     values: Aligned<T>,
     lanes: Vec<Aligned<T>>,
+    residuals: Aligned<T>,
     steps: Vec<u64>,
 }
 
@@ -69,9 +71,25 @@ impl<T: Element> DenseStore<T> {
         lanes: usize,
         slots: &[(SlotIndex, KeyRange)],
     ) -> Result<Self, SpecError> {
+        Self::with_residuals(spec, lanes, slots, false)
+    }
+
+    /// As [`new`](Self::new); with residuals where the table is `mirrored`.
+    ///
+    /// # Errors
+    /// As there.
+    ///
+    /// # Panics
+    /// As there.
+    pub fn with_residuals(
+        spec: &TableSpec,
+        lanes: usize,
+        slots: &[(SlotIndex, KeyRange)],
+        mirrored: bool,
+    ) -> Result<Self, SpecError> {
         held::check::<T>(spec, lanes)?;
         let (held, ranges) = Held::new(slots);
-        let slots = ranges.into_iter().map(|range| Slot::new(spec, lanes, range));
+        let slots = ranges.into_iter().map(|range| Slot::new(spec, lanes, range, mirrored));
         let slots = slots.collect::<Option<_>>().ok_or_else(|| SpecError::Field {
             table: spec.name.clone(),
             field: "domain".into(),
@@ -119,6 +137,10 @@ impl<T: Element> DenseStore<T> {
             values: &mut slot.values[elements.clone()],
             lanes: Lanes::take(slot.lanes.iter_mut().map(|lane| &mut lane[elements.clone()])),
             step: &mut slot.steps[index as usize],
+            residuals: match slot.residuals.is_empty() {
+                true => &mut [],
+                false => &mut slot.residuals[elements],
+            },
         })
     }
 
@@ -155,6 +177,13 @@ impl<T: Element> DenseStore<T> {
         Some(digest.finish())
     }
 
+    /// A digest of the values of these rows; `None` when not all are held in the slot.
+    pub fn digest_values(&self, slot: SlotIndex, rows: KeyRange) -> Option<u128> {
+        let mut digest = Digest::default();
+        digest.elements(self.rows(slot, rows)?);
+        Some(digest.finish())
+    }
+
     /// Bytes allocated for values, lanes and steps, touched or not.
     pub fn memory_bytes(&self) -> usize {
         self.slots.iter().map(Slot::memory_bytes).sum()
@@ -163,7 +192,7 @@ impl<T: Element> DenseStore<T> {
 
 impl<T: Element> Slot<T> {
     /// `None` when the system has not that much memory.
-    fn new(spec: &TableSpec, lanes: usize, range: KeyRange) -> Option<Self> {
+    fn new(spec: &TableSpec, lanes: usize, range: KeyRange, mirrored: bool) -> Option<Self> {
         let block_rows = spec.block_rows();
         assert!(
             spec.domain.covers(&range)
@@ -183,6 +212,7 @@ impl<T: Element> Slot<T> {
             range,
             values,
             lanes: (0..lanes).map(|_| Aligned::zeroed(elements)).collect::<Option<_>>()?,
+            residuals: Aligned::zeroed(if mirrored { elements } else { 0 })?,
             steps: vec![0; rows.div_ceil(block_rows) as usize],
         })
     }
@@ -200,6 +230,7 @@ impl<T: Element> Slot<T> {
 
     fn memory_bytes(&self) -> usize {
         let lanes: usize = self.lanes.iter().map(Aligned::memory_bytes).sum();
-        self.values.memory_bytes() + lanes + self.steps.capacity() * size_of::<u64>()
+        let residuals = self.residuals.memory_bytes();
+        self.values.memory_bytes() + residuals + lanes + self.steps.capacity() * size_of::<u64>()
     }
 }

@@ -12,6 +12,9 @@ pub struct Run<'a, T> {
     /// How many rounds have named this block or row; the holder counts. Forgotten in sparse
     /// tables whose rule does not count steps.
     pub step: &'a mut u64,
+    /// What the values have gained that other data centres have not been told, as long as
+    /// `values`; empty where the table is not mirrored.
+    pub residuals: &'a mut [T],
 }
 
 impl<T> Run<'_, T> {

@@ -42,11 +42,13 @@ use crate::vector::{Element, Lanes, prefetch};
 pub struct SparseStore<T> {
     spec: TableSpec,
     counts_steps: bool,
+    mirrored: bool,
     held: Held,
     slots: Vec<Slot<T>>,
 }
 
-/// I1. Row r of the index is record r of the slab: values, then the lanes, `width` elements each.
+/// I1. Row r of the index is record r of the slab: values, then the lanes and, where the table is
+/// mirrored, the residuals, `width` elements each.
 /// I2. `steps` has one per row, or none when the rule does not count steps.
 /// I3. `order`, while it is there, holds every row in order of key.
 #[derive(Debug)]
@@ -71,8 +73,22 @@ impl<T: Element> SparseStore<T> {
         counts_steps: bool,
         slots: &[(SlotIndex, KeyRange)],
     ) -> Result<Self, SpecError> {
+        Self::with_residuals(spec, lanes, counts_steps, slots, false)
+    }
+
+    /// As [`new`](Self::new); with residuals where the table is `mirrored`.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn with_residuals(
+        spec: &TableSpec,
+        lanes: usize,
+        counts_steps: bool,
+        slots: &[(SlotIndex, KeyRange)],
+        mirrored: bool,
+    ) -> Result<Self, SpecError> {
         held::check::<T>(spec, lanes)?;
-        let record_elements = spec.width as usize * (1 + lanes);
+        let record_elements = spec.width as usize * (1 + lanes + usize::from(mirrored));
         let (held, ranges) = Held::new(slots);
         let slots = ranges.into_iter().map(|range| Slot {
             range,
@@ -81,7 +97,8 @@ impl<T: Element> SparseStore<T> {
             steps: Vec::new(),
             order: None,
         });
-        Ok(Self { spec: spec.clone(), counts_steps, slots: slots.collect(), held })
+        let slots = slots.collect();
+        Ok(Self { spec: spec.clone(), counts_steps, mirrored, slots, held })
     }
 
     /// The slots held and their keys, ascending.
@@ -182,12 +199,35 @@ impl<T: Element> SparseStore<T> {
         keys: &[Key],
         mut visit: impl FnMut(usize, Run<'_, T>),
     ) -> Option<usize> {
-        let width = self.spec.width as usize;
+        let (width, mirrored) = (self.spec.width as usize, self.mirrored);
         self.visit_groups(slot, keys, |slot, first, rows| {
             for (index, row) in rows.iter().enumerate() {
-                visit(first + index, slot.run(*row, width, &mut 0));
+                visit(first + index, slot.run(*row, width, mirrored, &mut 0));
             }
         })
+    }
+
+    /// Lends every row of the slot to `visit`, in order of key; nothing when it is not held.
+    pub fn visit_all(&mut self, slot: SlotIndex, mut visit: impl FnMut(Key, Run<'_, T>)) {
+        let (width, mirrored) = (self.spec.width as usize, self.mirrored);
+        let Some(place) = self.held.place(slot) else { return };
+        let slot = &mut self.slots[place];
+        let order = slot.order.take().unwrap_or_else(|| slot.sorted());
+        for (key, row) in &order {
+            visit(*key, slot.run(*row, width, mirrored, &mut 0));
+        }
+        slot.order = Some(order);
+    }
+
+    /// A digest of the slot's keys and values in order of key; `None` when it is not held.
+    pub fn digest_values(&mut self, slot: SlotIndex) -> Option<u128> {
+        self.held.place(slot)?;
+        let mut digest = Digest::default();
+        self.visit_all(slot, |key, run| {
+            digest.number(key.0);
+            digest.elements(run.values);
+        });
+        Some(digest.finish())
     }
 
     /// As [`update`](Self::update) for a rule without state lanes and steps: lends the values of
@@ -359,13 +399,22 @@ impl<T: Element> Slot<T> {
     }
 
     #[inline(always)]
-    fn run<'a>(&'a mut self, row: u64, width: usize, uncounted: &'a mut u64) -> Run<'a, T> {
-        let (values, lanes) = self.slab.record_mut(row).split_at_mut(width);
+    fn run<'a>(
+        &'a mut self,
+        row: u64,
+        width: usize,
+        mirrored: bool,
+        uncounted: &'a mut u64,
+    ) -> Run<'a, T> {
+        let (values, rest) = self.slab.record_mut(row).split_at_mut(width);
+        let lanes_len = rest.len() - if mirrored { width } else { 0 };
+        let (lanes, residuals) = rest.split_at_mut(lanes_len);
         let lanes = match lanes.len() {
             0 => Lanes::none(),
             _ => Lanes::take(lanes.chunks_exact_mut(width)),
         };
-        Run { values, lanes, step: self.steps.get_mut(row as usize).unwrap_or(uncounted) }
+        let step = self.steps.get_mut(row as usize).unwrap_or(uncounted);
+        Run { values, lanes, step, residuals }
     }
 
     /// All rows in order of key.

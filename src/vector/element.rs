@@ -48,6 +48,10 @@ pub trait Element:
     #[must_use]
     fn plus(self, other: Self) -> Self;
 
+    /// The difference; wraps for integers.
+    #[must_use]
+    fn less(self, other: Self) -> Self;
+
     /// Neither NaN nor infinite; always true for integers.
     fn is_finite(self) -> bool;
 
@@ -109,6 +113,11 @@ macro_rules! float_element {
             #[inline]
             fn plus(self, other: Self) -> Self {
                 self + other
+            }
+
+            #[inline]
+            fn less(self, other: Self) -> Self {
+                self - other
             }
 
             #[inline]
@@ -180,6 +189,11 @@ impl Element for i64 {
     #[inline]
     fn plus(self, other: Self) -> Self {
         self.wrapping_add(other)
+    }
+
+    #[inline]
+    fn less(self, other: Self) -> Self {
+        self.wrapping_sub(other)
     }
 
     #[inline]

@@ -21,4 +21,4 @@ pub use element::{DType, Element, Real};
 pub use marks::Marks;
 pub use prefetch::prefetch;
 pub use significance::{Absolute, Relative, Significance};
-pub use update::{ApplyContext, LANES_MAX, Lanes, RowsMut, UpdateRule};
+pub use update::{ApplyContext, LANES_MAX, Lanes, Mirrored, RowsMut, UpdateRule};

@@ -15,6 +15,18 @@ pub struct ApplyContext {
     pub step: u64,
 }
 
+/// What a rule makes of a copy that is told only what values elsewhere have gained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mirrored {
+    /// The same as if all contributions had been made here, to rounding: the rule is linear in the
+    /// aggregate.
+    Exact,
+    /// Something near it: what a contribution gains depends on state of its own data centre.
+    Approximate,
+    /// Nothing that makes sense: values are not sums of what they have gained.
+    Refused,
+}
+
 /// The most state lanes that a rule may ask for. A fixed number, so that lending a run of rows
 /// allocates nothing.
 pub const LANES_MAX: usize = 4;
@@ -136,6 +148,12 @@ pub trait UpdateRule: Debug + Send + Sync {
     /// Whether [`ApplyContext::step`] is needed; sparse rows pay 8 bytes for it.
     fn counts_steps(&self) -> bool {
         false
+    }
+
+    /// What becomes of copies in several data centres that exchange deltas. `Refused` unless the
+    /// rule says otherwise: then a table with such a global policy is not created.
+    fn mirrored(&self) -> Mirrored {
+        Mirrored::Refused
     }
 
     /// Changes rows of an f32 table.

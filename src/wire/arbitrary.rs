@@ -1,13 +1,13 @@
 //! Arbitrary messages from a seed.
 
 use super::{
-    Answer, CatalogRefusal, Header, JoinGrant, Message, Payload, PullResult, PullRows, Refusal,
-    RowsNamed, TickTable,
+    Answer, CatalogRefusal, Delta, Header, JoinGrant, Message, MirrorMessage, Payload, Positions,
+    PullResult, PullRows, Refusal, RowsNamed, TickTable,
 };
 use crate::error::{Loss, SpecError, WaitFor, WaitReason};
 use crate::extension::Extension;
 use crate::id::{
-    CatalogVersion, GroupId, Incarnation, Origin, Rank, RecordVersion, Sequence, ServerId,
+    CatalogVersion, GroupId, Incarnation, Mark, Origin, Rank, RecordVersion, Sequence, ServerId,
     SlotIndex, TableId, Tick,
 };
 use crate::key::{Key, KeyList, KeyRange};
@@ -224,6 +224,8 @@ impl Any {
         };
         let policy = TablePolicy {
             local: self.extension(),
+            global: self.extension(),
+            significance: self.extension(),
             fold: self.one_of([FoldOrder::Worker, FoldOrder::Arrival]),
             non_finite: self.0.chance(0.5),
             bsp_stash_bytes_max: self.u32() as usize,
@@ -334,8 +336,9 @@ impl Any {
     }
 
     pub(super) fn message(&mut self) -> Message {
-        match self.0.below(6) {
+        match self.0.below(7) {
             0 | 1 => self.request(),
+            6 => self.mirror_message(),
             2 => self.worker_message(),
             3 => self.server_message(),
             4 => self.catalog_message(),
@@ -390,6 +393,39 @@ impl Any {
             Message::LeaveAnswer { result: done },
             Message::Withheld { server },
         ])
+    }
+
+    fn delta(&mut self) -> Delta {
+        let (rows, _) = self.rows();
+        let positions = self.option(|any| {
+            let mut positions = any.list(Self::u32);
+            positions.sort_unstable();
+            positions.dedup();
+            Positions(positions)
+        });
+        Delta { rows, positions, values: self.payload() }
+    }
+
+    fn mirror_message(&mut self) -> Message {
+        let (table, slot) = (TableId(self.u32()), SlotIndex(self.u32()));
+        let (sequence, tick) = (Sequence(self.u64()), Tick(self.u64()));
+        let (mark, unit) = (Mark(self.u64()), Key(self.u64()));
+        let (previous, done) = (self.option(|any| Tick(any.u64())), self.result(|_| ()));
+        let (weight, ended) = (self.option(|any| any.u32().into()), self.0.chance(0.5));
+        let marks = self.list(|any| (SlotIndex(any.u32()), Mark(any.u64())));
+        let ranges = self.list(|any| KeyRange::single(Key(any.u64())));
+        let (delta, digest) = (self.delta(), u128::from(self.u64()) << 7);
+        let message = self.one_of([
+            MirrorMessage::Update { slot, sequence, tick, mark: Some(mark), delta: delta.clone() },
+            MirrorMessage::Confirm { slot, sequence, result: done },
+            MirrorMessage::Clock { previous, tick, weight, ended, marks },
+            MirrorMessage::Open { terms_hash: digest },
+            MirrorMessage::Barrier { slot, mark, ranges },
+            MirrorMessage::Digest { slot, unit, digest },
+            MirrorMessage::Differs { slot, unit },
+            MirrorMessage::Assign { slot, delta },
+        ]);
+        Message::Mirror { table, message }
     }
 
     fn keeper_message(&mut self) -> Message {

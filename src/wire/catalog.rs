@@ -195,7 +195,7 @@ records! {
         name, domain, width, dtype, layout, block_elements, slots, init, rule, combine, tensors
     }
     TensorSpec { name, shape, first, init }
-    TablePolicy { local, fold, non_finite, bsp_stash_bytes_max }
+    TablePolicy { local, global, significance, fold, non_finite, bsp_stash_bytes_max }
     Hyper { rate }
     Described { spec, policy, hyper }
     Terms { from, policy, hyper }

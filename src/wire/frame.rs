@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::field::{Count, Field, Parts, Source};
 use super::keys::put_keys;
 use super::layout::Choice;
-use super::{Message, Payload, PullRows, RowsNamed, TickTable};
+use super::{Message, MirrorMessage, Payload, PullRows, RowsNamed, TickTable};
 use crate::codec::Reader;
 use crate::error::FrameError;
 use crate::id::Sequence;
@@ -296,6 +296,19 @@ fn check(message: &Message) -> Result<(), FrameError> {
             let slots_max = limits::SLOTS_MAX as usize;
             check_count("slots touched", table.touched.len(), slots_max)
         }),
+        Message::Mirror { message, .. } => match message {
+            MirrorMessage::Update { delta, .. } | MirrorMessage::Assign { delta, .. } => {
+                if let RowsNamed::Keys(keys) = &delta.rows {
+                    check_keys(keys)?;
+                }
+                delta.check()?;
+                check_payload(&delta.values)
+            },
+            MirrorMessage::Barrier { ranges, .. } => {
+                check_count("ranges of a barrier", ranges.len(), limits::BARRIER_RANGES_MAX)
+            },
+            _ => Ok(()),
+        },
         other => other.check_texts(),
     }
 }

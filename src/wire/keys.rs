@@ -86,7 +86,7 @@ fn unfolded(number: u64) -> i64 {
 
 /// Written at once, so that who only counts the bytes pays for their number and not for them.
 #[inline]
-fn put_number(number: u64, sink: &mut impl Sink) {
+pub(super) fn put_number(number: u64, sink: &mut impl Sink) {
     let groups = (u64::BITS - (number | 1).leading_zeros()).div_ceil(7) as usize;
     let mut bytes = [0_u8; 10];
     let group = |at: usize| (number >> (7 * at)).to_le_bytes()[0];
@@ -98,7 +98,7 @@ fn put_number(number: u64, sink: &mut impl Sink) {
 }
 
 /// Takes a number in its only encoding: no needless zero byte at its end, nothing above 64 bits.
-fn take_number(source: &mut Source<'_>) -> Result<u64, FrameError> {
+pub(super) fn take_number(source: &mut Source<'_>) -> Result<u64, FrameError> {
     let mut number = 0_u64;
     for shift in (0..64).step_by(7) {
         let byte = source.reader.u8()?;

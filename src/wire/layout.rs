@@ -10,8 +10,8 @@ use super::{
 };
 use crate::error::{FrameError, Loss, WaitFor, WaitReason};
 use crate::id::{
-    CatalogVersion, GroupId, Incarnation, Origin, Rank, RecordVersion, Sequence, ServerId,
-    SlotIndex, TableId, Tick,
+    CatalogVersion, DataCentre, GroupId, Incarnation, Mark, Origin, Rank, RecordVersion, Sequence,
+    ServerId, SlotIndex, TableId, Tick,
 };
 use crate::key::{Key, KeyRange};
 use crate::limits;
@@ -138,6 +138,7 @@ choice! { Message, "kind of message",
     0x44 => Fenced { origin, server, last },
     0x45 => CatalogEntry { version, entry },
     0x46 => CatalogHeld { version, server, result },
+    0x61 => Mirror { table, message },
 }
 
 choice! { RowsNamed, "rows of a push",
@@ -210,14 +211,18 @@ choice! { WaitFor, "reason of a wait",
     7 => CloseSteps,
     8 => PolicyChange,
     9 => Confirmation { server },
+    10 => MirrorClock { data_centre },
+    11 => Barrier { data_centre },
 }
 
 choices_as_fields!(RowsNamed, PullRows, Answer, Refusal, MemberEnd, DType, Loss, WaitFor);
 
 numbers!(
     CatalogVersion,
+    DataCentre,
     GroupId,
     Incarnation,
+    Mark,
     Rank,
     RecordVersion,
     Sequence,

@@ -1,6 +1,6 @@
 //! The messages. Data only: `layout` says how each is written, `frame` how it travels.
 
-use super::{Answer, CatalogRefusal, Payload, Refusal};
+use super::{Answer, CatalogRefusal, MirrorMessage, Payload, Refusal};
 use crate::error::WaitReason;
 use crate::id::{
     CatalogVersion, GroupId, Origin, RecordVersion, Sequence, ServerId, SlotIndex, TableId, Tick,
@@ -281,6 +281,15 @@ pub enum Message {
         server: ServerId,
         /// The worker's last tick counted, per table that the server holds a shard of.
         last: Vec<(TableId, Tick)>,
+    },
+
+    // Between servers of two data centres.
+    /// What one copy of a table has to say to another.
+    Mirror {
+        /// The table.
+        table: TableId,
+        /// What.
+        message: MirrorMessage,
     },
 }
 

@@ -26,6 +26,7 @@ mod frame;
 mod keys;
 mod layout;
 mod message;
+mod mirror;
 mod payload;
 mod pool;
 mod refusal;
@@ -39,6 +40,7 @@ pub use frame::{
     tick_bytes_max,
 };
 pub use message::{Header, JoinGrant, Message, PullResult, PullRows, RowsNamed, TickTable};
+pub use mirror::{Delta, MirrorMessage, Positions};
 pub use payload::Payload;
 pub use pool::{Pool, ROOM_ALIGNMENT, Room};
 pub use refusal::{Answer, Refusal};

@@ -12,6 +12,7 @@
 
 mod catalog;
 mod groups;
+mod links;
 mod made;
 mod node;
 mod roll;

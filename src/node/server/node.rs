@@ -4,12 +4,14 @@ mod changing;
 mod creating;
 mod keeping;
 mod looking;
+mod mirroring;
 mod retrying;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::catalog::Catalog;
 use super::groups::{KeptGroup, Letters};
+use super::links::Link;
 use super::roll::Roll;
 use super::standing::Waits;
 use super::typed::{Pulled, pull, push};
@@ -69,6 +71,10 @@ pub struct ServerNode {
     pool: Pool,
     /// Waits that have ended.
     waits: Waits,
+    /// The ways to servers of other data centres.
+    links: BTreeMap<ServerId, Link>,
+    /// When to look next at waits for other data centres.
+    mirrors_looked_at: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -96,7 +102,8 @@ impl ServerNode {
             if options.record_history {
                 outputs.extend(placed(planned, server, options.switch).map(Output::Event));
             }
-            tables.insert(planned.table.id(), Held::new(planned, server, options)?);
+            let held = Held::new(&plan, planned, server, options)?;
+            tables.insert(planned.table.id(), held);
         }
         let keeps = plan.keeper() == server;
         let kept = plan.groups().filter(|_| keeps);
@@ -125,6 +132,8 @@ impl ServerNode {
             waiting_max,
             pool: Pool::default(),
             waits: Waits::default(),
+            links: BTreeMap::new(),
+            mirrors_looked_at: None,
         })
     }
 
@@ -133,6 +142,9 @@ impl ServerNode {
         self.now = self.now.max(now);
         match input {
             Input::Message { from, message } => self.on_message(from, message),
+            Input::PeerUp(Peer::Server(server)) if self.is_abroad(server) => {
+                self.on_link_up(server);
+            },
             Input::PeerUp(Peer::Server(server)) => {
                 let letters = self.groups.values().flat_map(|group| group.remind(server)).collect();
                 self.post(letters);
@@ -165,6 +177,9 @@ impl ServerNode {
         let working = worked || self.tables.values().any(|held| held.waiting.has_marked());
         if !working {
             self.give_room();
+        }
+        if self.outputs.is_empty() && !self.links.is_empty() {
+            self.send_abroad();
         }
         if let Some(output) = self.outputs.pop_front() {
             return output;
@@ -253,6 +268,7 @@ impl ServerNode {
             },
             Message::Fence { origin } => self.on_fence(from, origin),
             Message::Fenced { origin, server, last } => self.on_fenced(origin, server, &last),
+            Message::Mirror { table, message } => self.on_mirror(from, table, message),
             // Answers are for workers; a server that gets one was confused with another process.
             Message::Joined { .. }
             | Message::Attached { .. }
@@ -455,13 +471,20 @@ impl ServerNode {
 
 impl Held {
     /// The shard of a table's slots at a server, its rows at their init.
-    fn new(planned: &Planned, server: ServerId, options: ServerOptions) -> Result<Self, SpecError> {
+    fn new(
+        plan: &Plan,
+        planned: &Planned,
+        server: ServerId,
+        options: ServerOptions,
+    ) -> Result<Self, SpecError> {
         let slots: Vec<_> = planned.assignment.slots_of(server).collect();
+        let mirrors = plan.abroad().map(|it| (it.here, it.mirrors(planned, &slots)));
         let place = Place {
             server,
             slots: slots.clone(),
             record_history: options.record_history,
             switch: options.switch,
+            mirrors,
         };
         let shard = new_shard(&planned.table, &planned.code, place)?;
         Ok(Self { shard, slots, waiting: Waiting::default(), shrunk: false })

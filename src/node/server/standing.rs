@@ -47,6 +47,8 @@ impl WaitStanding {
             WaitFor::CloseSteps => "close_steps",
             WaitFor::Answer => "answer",
             WaitFor::Confirmation { .. } => "confirmation",
+            WaitFor::MirrorClock { .. } => "mirror_clock",
+            WaitFor::Barrier { .. } => "barrier",
         }
     }
 }

@@ -1,6 +1,7 @@
 //! One shard's engine: what is asked, in order, and carried out.
 
 mod checks;
+mod mirroring;
 mod reads;
 mod rounds;
 mod terms;
@@ -13,17 +14,19 @@ use checks::checked_weight;
 
 use super::course::Course;
 use super::gather::{Gathered, Unit};
+use super::mirroring::{MirrorStanding, MirrorStats, Mirroring};
 use super::part::Part;
 use super::progress::{GroupProgress, Progress};
 use super::rows::{ShardRows, Update};
 use super::times::{RoundTimes, RoundWatch};
 use super::{Chunk, PullOutcome, PullRequest, PushOutcome, PushRequest, ReadRows};
 use crate::clock::WindowCheck;
-use crate::consistency::LocalPolicy;
+use crate::consistency::{LinkView, LocalPolicy};
 use crate::error::{SpecError, WaitFor, WaitReason};
 use crate::history::Event;
-use crate::id::{GroupId, Origin, Rank, Sequence, SlotIndex, Tick};
+use crate::id::{DataCentre, GroupId, Origin, Rank, Sequence, ServerId, SlotIndex, Tick};
 use crate::key::{Key, RangeSet};
+use crate::node::mirror::{Letter, Told};
 use crate::node::registry::Code;
 use crate::node::sabotage::Sabotage;
 use crate::node::worker::Seen;
@@ -32,7 +35,7 @@ use crate::spec::{Combine, GroupRecord, Table, Terms};
 use crate::sync::Arc;
 use crate::time::Instant;
 use crate::vector::{ApplyContext, DType, Element, UpdateRule};
-use crate::wire::{Answer, Header, Refusal};
+use crate::wire::{Answer, Header, MirrorMessage, Refusal};
 
 /// The engine of one shard with elements of type `T`.
 #[derive(Debug)]
@@ -49,6 +52,8 @@ pub struct ShardEngine<T> {
     newest: BTreeMap<SlotIndex, Tick>,
     stats: ShardStats,
     rounds: RoundWatch,
+    /// `None` where no other data centre is told anything.
+    mirror: Option<Mirroring>,
     events: Vec<Event>,
     /// The largest sizes recorded, by what was sized.
     held_max: BTreeMap<&'static str, usize>,
@@ -71,7 +76,10 @@ impl<T: Element> ShardEngine<T> {
         for (_, range) in &slots {
             keys.insert(*range);
         }
-        let rows = ShardRows::new(table.spec(), &*code.rule, &slots)?;
+        let mirrors = place.mirrors.as_ref();
+        let mirror = mirrors.and_then(|(here, to)| Mirroring::new(&table, &code, *here, to));
+        let mirrored = mirror.as_ref().is_some_and(Mirroring::keeps_residuals);
+        let rows = ShardRows::new(table.spec(), &*code.rule, &slots, mirrored)?;
         Ok(Self {
             rows,
             grid,
@@ -80,6 +88,7 @@ impl<T: Element> ShardEngine<T> {
             newest: BTreeMap::new(),
             stats: ShardStats::default(),
             rounds: RoundWatch::default(),
+            mirror,
             events: Vec::new(),
             held_max: BTreeMap::new(),
             changes: Changes::default(),
@@ -232,7 +241,9 @@ impl<T: Element> ShardEngine<T> {
         }
         let rate = self.course.at(tick).rate(tick);
         let update = Update { rule: &*self.rule, rate, denominator };
+        let unit = self.unit(request.slot, &chunk);
         self.rows.apply(update, request.slot, chunk);
+        self.mirror_touched(unit);
         let newest = self.newest.entry(request.slot).or_default();
         *newest = tick.max(*newest);
         Answer::Applied
@@ -394,10 +405,14 @@ impl<T: Element> Shard for ShardEngine<T> {
 
     fn poll(&mut self) -> Work {
         let Some((unit, closing, parts)) = self.gathered.next_step() else {
-            return Work::Idle;
+            return if self.mirror_step() { Work::Working } else { Work::Idle };
         };
         self.step(unit, closing, parts);
         if self.gathered.is_working() {
+            return Work::Working;
+        }
+        if self.mirror.is_some() {
+            self.changes.any = true;
             return Work::Working;
         }
         // Somebody may wait until all that was closed is applied.
@@ -468,6 +483,45 @@ impl<T: Element> Shard for ShardEngine<T> {
         while self.poll() == Work::Working {}
         let slots = self.place.slots.iter();
         slots.map(|slot| (*slot, self.rows.digest_slot(*slot))).collect()
+    }
+
+    fn mirror_heard(
+        &mut self,
+        now: Instant,
+        from: (DataCentre, ServerId),
+        message: MirrorMessage,
+    ) -> Result<Told, Refusal> {
+        self.hear(now, from, message)
+    }
+
+    fn mirror_connect(&mut self, now: Instant, to: ServerId) {
+        self.connect(now, to);
+    }
+
+    fn mirror_next(&mut self, now: Instant, to: ServerId, room: bool) -> Option<Letter> {
+        self.next_letter(now, to, room)
+    }
+
+    fn mirror_sent(&self, to: ServerId) -> usize {
+        self.mirror.as_ref().map_or(0, |mirror| mirror.sent_bytes(to))
+    }
+
+    fn mirror_link(&mut self, to: ServerId, view: LinkView) {
+        if let Some(mirror) = &mut self.mirror {
+            mirror.links.insert(to, view);
+        }
+    }
+
+    fn mirror_time(&mut self, now: Instant) -> Option<Instant> {
+        self.look_at_time(now)
+    }
+
+    fn mirror_stats(&self) -> Option<MirrorStats> {
+        self.mirror.as_ref().map(Mirroring::stats)
+    }
+
+    fn mirror_standing(&self) -> Option<MirrorStanding> {
+        self.mirror.as_ref().map(Mirroring::standing)
     }
 
     fn as_any_mut(&mut self) -> &mut dyn Any {

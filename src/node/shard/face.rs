@@ -3,19 +3,20 @@
 use std::any::Any;
 use std::fmt::Debug;
 
-use super::{RoundTimes, ShardEngine};
-use crate::consistency::LocalPolicy;
+use super::{MirrorStanding, MirrorStats, RoundTimes, ShardEngine};
+use crate::consistency::{LinkView, LocalPolicy};
 use crate::error::SpecError;
 use crate::history::Event;
-use crate::id::{GroupId, Origin, Rank, Sequence, ServerId, SlotIndex, Tick};
+use crate::id::{DataCentre, GroupId, Origin, Rank, Sequence, ServerId, SlotIndex, Tick};
 use crate::key::RangeSet;
+use crate::node::mirror::{Letter, MirrorPlace, Told};
 use crate::node::registry::Code;
 use crate::node::sabotage::Switch;
 use crate::spec::{GroupRecord, Table, Terms};
 use crate::sync::Arc;
 use crate::time::Instant;
 use crate::vector::{DType, Element};
-use crate::wire::Refusal;
+use crate::wire::{MirrorMessage, Refusal};
 
 /// Where a shard is: which table's slots, held by whom, and how it is built.
 #[derive(Clone, Debug)]
@@ -28,6 +29,8 @@ pub struct Place {
     pub record_history: bool,
     /// Which law is broken on purpose, if any.
     pub switch: Switch,
+    /// The data centre, and where the other copies are; `None` where there is only one.
+    pub mirrors: Option<(DataCentre, Vec<MirrorPlace>)>,
 }
 
 /// Whether close steps are left.
@@ -176,6 +179,39 @@ pub trait Shard: Debug + Send {
     /// A digest of values and state per slot, in slot order, after all close steps. Equal for
     /// equal tables however they are cut into shards.
     fn digests(&mut self) -> Vec<(SlotIndex, u128)>;
+
+    /// Takes what a server of another data centre says; what a confirmation has freed.
+    ///
+    /// # Errors
+    /// What makes no sense, or from somebody who does not own the slot there.
+    fn mirror_heard(
+        &mut self,
+        now: Instant,
+        from: (DataCentre, ServerId),
+        message: MirrorMessage,
+    ) -> Result<Told, Refusal>;
+
+    /// A connection to a server of another data centre is up, for the first time or again.
+    fn mirror_connect(&mut self, now: Instant, to: ServerId);
+
+    /// The next thing to send to a server of another data centre; updates only while there is
+    /// `room`.
+    fn mirror_next(&mut self, now: Instant, to: ServerId, room: bool) -> Option<Letter>;
+
+    /// Bytes of updates on their way to a server of another data centre.
+    fn mirror_sent(&self, to: ServerId) -> usize;
+
+    /// What was measured of the way to a server of another data centre.
+    fn mirror_link(&mut self, to: ServerId, view: LinkView);
+
+    /// Ends waits for other data centres that have lasted too long; when to look again.
+    fn mirror_time(&mut self, now: Instant) -> Option<Instant>;
+
+    /// What has crossed to and from other data centres; `None` where nothing does.
+    fn mirror_stats(&self) -> Option<MirrorStats>;
+
+    /// How the shard stands to other data centres; `None` where there is nothing to stand to.
+    fn mirror_standing(&self) -> Option<MirrorStanding>;
 
     /// The engine behind, for [`ShardEngine::of`].
     fn as_any_mut(&mut self) -> &mut dyn Any;

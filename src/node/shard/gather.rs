@@ -49,6 +49,8 @@ pub(super) struct Closing {
     pub(super) denominator: f64,
     /// The learning rate of the round.
     pub(super) rate: f64,
+    /// The round.
+    pub(super) round: Tick,
     steps_left: usize,
 }
 
@@ -206,7 +208,7 @@ impl<T: Element> Gathered<T> {
         let Some(units) = self.rounds.remove(&round) else {
             return;
         };
-        self.closing.insert(round, Closing { denominator, rate, steps_left: units.len() });
+        self.closing.insert(round, Closing { denominator, rate, round, steps_left: units.len() });
         self.steps.extend(units.into_iter().map(|unit| (round, unit)));
     }
 

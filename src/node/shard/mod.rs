@@ -11,6 +11,7 @@ mod course;
 mod engine;
 mod face;
 mod gather;
+mod mirroring;
 mod part;
 mod progress;
 mod request;
@@ -19,5 +20,6 @@ mod times;
 
 pub use engine::ShardEngine;
 pub use face::{Changes, Place, Room, Shard, ShardStats, Work, digest_of, new_shard};
+pub use mirroring::{MirrorStanding, MirrorStats};
 pub use request::{Chunk, PullOutcome, PullRequest, PushOutcome, PushRequest, ReadRows, RowsAsked};
 pub use times::RoundTimes;

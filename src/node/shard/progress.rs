@@ -85,6 +85,10 @@ impl Progress {
         self.groups.get_mut(&group)
     }
 
+    pub(super) fn groups(&self) -> impl Iterator<Item = &GroupProgress> {
+        self.groups.values()
+    }
+
     pub(super) fn groups_mut(&mut self) -> impl Iterator<Item = &mut GroupProgress> {
         self.groups.values_mut()
     }

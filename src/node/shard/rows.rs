@@ -1,5 +1,9 @@
 //! The rows of a shard, and how contributions reach them through the update rule.
 
+mod mirrored;
+
+pub(super) use mirrored::Takes;
+
 use super::part::{Part, Segment, row_count};
 use super::{Chunk, engine::context};
 use crate::error::SpecError;
@@ -7,7 +11,7 @@ use crate::id::SlotIndex;
 use crate::key::{Key, KeyRange};
 use crate::spec::{Layout, TableSpec};
 use crate::store::{DenseStore, Run, SparseStore};
-use crate::vector::kernels::{divide, sum_into};
+use crate::vector::kernels::{divide, sum_into, update_1};
 use crate::vector::{Element, Lanes, RowsMut, UpdateRule};
 
 /// Elements summed and applied at a time: they stay in the first-level cache in between.
@@ -21,7 +25,15 @@ const TOGETHER_WIDTH_MAX: usize = 64;
 pub(super) struct ShardRows<T> {
     layout: Rows<T>,
     width: usize,
-    tile: Vec<T>,
+    tiles: Tiles<T>,
+}
+
+/// Room for elements on their way through a rule.
+#[derive(Debug)]
+struct Tiles<T> {
+    sum: Vec<T>,
+    /// Values before the rule, where what they gain is kept.
+    before: Vec<T>,
 }
 
 #[derive(Debug)]
@@ -44,15 +56,18 @@ impl<T: Element> ShardRows<T> {
         spec: &TableSpec,
         rule: &dyn UpdateRule,
         slots: &[(SlotIndex, KeyRange)],
+        mirrored: bool,
     ) -> Result<Self, SpecError> {
+        let (lanes, steps) = (rule.lanes(), rule.counts_steps());
         let layout = match spec.layout {
-            Layout::Dense => Rows::Dense(DenseStore::new(spec, rule.lanes(), slots)?),
+            Layout::Dense => Rows::Dense(DenseStore::with_residuals(spec, lanes, slots, mirrored)?),
             Layout::Sparse => {
-                let store = SparseStore::new(spec, rule.lanes(), rule.counts_steps(), slots)?;
-                Rows::Sparse(store)
+                Rows::Sparse(SparseStore::with_residuals(spec, lanes, steps, slots, mirrored)?)
             },
         };
-        Ok(Self { layout, width: spec.width as usize, tile: vec![T::default(); TILE_ELEMENTS] })
+        let tile = || vec![T::default(); TILE_ELEMENTS];
+        let before = if mirrored { tile() } else { Vec::new() };
+        Ok(Self { layout, width: spec.width as usize, tiles: Tiles { sum: tile(), before } })
     }
 
     /// Applies one contribution that is a round of its own. The chunk was checked before.
@@ -64,10 +79,10 @@ impl<T: Element> ShardRows<T> {
                 };
                 *run.step += 1;
                 let step = *run.step;
-                apply_run(update, &mut run, step, &[values], &mut self.tile);
+                apply_run(update, &mut run, step, &[values], &mut self.tiles);
             },
             (Rows::Sparse(store), Chunk::Frame { keys, values }) => {
-                apply_keys(store, update, slot, (keys, values), self.width, &mut self.tile);
+                apply_keys(store, update, slot, (keys, values), self.width, &mut self.tiles);
             },
             (Rows::Dense(_), Chunk::Frame { .. }) | (Rows::Sparse(_), Chunk::Block { .. }) => {},
         }
@@ -85,7 +100,7 @@ impl<T: Element> ShardRows<T> {
         match &mut self.layout {
             Rows::Dense(store) => {
                 let parts: Vec<_> = parts.into_iter().filter_map(Part::into_rows).collect();
-                fold_rows(store, update, slot, &parts, self.width, &mut self.tile);
+                fold_rows(store, update, slot, &parts, self.width, &mut self.tiles);
                 for segment in parts.into_iter().flatten() {
                     recycle(segment.values);
                 }
@@ -97,7 +112,7 @@ impl<T: Element> ShardRows<T> {
                     sum.merge(part, self.width);
                 }
                 if let Part::Keys(keys, values) = sum {
-                    apply_keys(store, update, slot, (&keys, &values), self.width, &mut self.tile);
+                    apply_keys(store, update, slot, (&keys, &values), self.width, &mut self.tiles);
                     recycle(values);
                 }
             },
@@ -174,7 +189,7 @@ fn fold_rows<T: Element>(
     slot: SlotIndex,
     parts: &[Vec<Segment<T>>],
     width: usize,
-    tile: &mut [T],
+    tiles: &mut Tiles<T>,
 ) {
     let mut step = None;
     let mut slices = Vec::with_capacity(parts.len());
@@ -203,7 +218,7 @@ fn fold_rows<T: Element>(
             *run.step += 1;
             *run.step
         });
-        apply_run(update, &mut run, step, &slices, tile);
+        apply_run(update, &mut run, step, &slices, tiles);
     }
 }
 
@@ -241,19 +256,24 @@ fn apply_run<T: Element>(
     run: &mut Run<'_, T>,
     step: u64,
     parts: &[&[T]],
-    tile: &mut [T],
+    tiles: &mut Tiles<T>,
 ) {
     let context = context(update.rate, step);
-    if let ([only], None) = (parts, update.denominator) {
+    let mirrored = !run.residuals.is_empty();
+    if let ([only], None, false) = (parts, update.denominator, mirrored) {
         return update.rule.apply(&context, &mut run.rows(only));
     }
     let mut start = 0;
     while start < run.values.len() {
-        let end = run.values.len().min(start + tile.len());
-        let sum = &mut tile[..end - start];
+        let end = run.values.len().min(start + tiles.sum.len());
+        let sum = &mut tiles.sum[..end - start];
         sum_into(sum, parts, start..end);
         if let Some(denominator) = update.denominator {
             divide(sum, denominator);
+        }
+        let before = if mirrored { &mut tiles.before[..end - start] } else { &mut [] };
+        if mirrored {
+            before.copy_from_slice(&run.values[start..end]);
         }
         let mut rows = RowsMut {
             values: &mut run.values[start..end],
@@ -261,6 +281,12 @@ fn apply_run<T: Element>(
             aggregate: sum,
         };
         update.rule.apply(&context, &mut rows);
+        if mirrored {
+            let (residuals, after) = (&mut run.residuals[start..end], &run.values[start..end]);
+            update_1(residuals, before, after, |residual, before, after| {
+                *residual = residual.plus(after.less(*before));
+            });
+        }
         start = end;
     }
 }
@@ -271,12 +297,13 @@ fn apply_keys<T: Element>(
     slot: SlotIndex,
     (keys, values): (&[Key], &[T]),
     width: usize,
-    tile: &mut [T],
+    tiles: &mut Tiles<T>,
 ) {
     let stateless = update.rule.lanes() == 0 && !update.rule.counts_steps();
-    if stateless && update.denominator.is_none() && width <= TOGETHER_WIDTH_MAX {
+    let mirrored = !tiles.before.is_empty();
+    if stateless && !mirrored && update.denominator.is_none() && width <= TOGETHER_WIDTH_MAX {
         let context = context(update.rate, 1);
-        store.update_together(slot, keys, tile, |first, rows| {
+        store.update_together(slot, keys, &mut tiles.sum, |first, rows| {
             let start = first * width;
             let mut rows = RowsMut {
                 aggregate: &values[start..start + rows.len()],
@@ -291,10 +318,10 @@ fn apply_keys<T: Element>(
         *run.step += 1;
         let step = *run.step;
         let row = &values[index * width..(index + 1) * width];
-        if update.denominator.is_none() {
+        if update.denominator.is_none() && !mirrored {
             update.rule.apply(&context(update.rate, step), &mut run.rows(row));
         } else {
-            apply_run(update, &mut run, step, &[row], tile);
+            apply_run(update, &mut run, step, &[row], tiles);
         }
     });
 }

@@ -3,7 +3,7 @@
 use super::ParameterError;
 use super::parameter::{apply_reals, check, is_real, positive};
 use crate::extension::Extension;
-use crate::vector::{ApplyContext, DType, Real, RowsMut, UpdateRule, kernels};
+use crate::vector::{ApplyContext, DType, Mirrored, Real, RowsMut, UpdateRule, kernels};
 
 /// `s += g * g; w -= rate * g / (sqrt(s) + epsilon)`: a rate per element, falling with what the
 /// element has seen (Duchi, Hazan and Singer, "Adaptive subgradient methods for online learning
@@ -53,6 +53,10 @@ impl From<Adagrad> for Extension {
 impl UpdateRule for Adagrad {
     fn extension(&self) -> Extension {
         (*self).into()
+    }
+
+    fn mirrored(&self) -> Mirrored {
+        Mirrored::Approximate
     }
 
     fn supports(&self, dtype: DType) -> bool {

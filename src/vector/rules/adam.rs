@@ -3,7 +3,7 @@
 use super::ParameterError;
 use super::parameter::{apply_reals, check, decay, is_real, positive};
 use crate::extension::Extension;
-use crate::vector::{ApplyContext, DType, Real, RowsMut, UpdateRule, kernels};
+use crate::vector::{ApplyContext, DType, Mirrored, Real, RowsMut, UpdateRule, kernels};
 
 /// Adam (Kingma and Ba, "Adam: a method for stochastic optimization", ICLR'15, algorithm 1):
 ///
@@ -93,6 +93,10 @@ impl From<Adam> for Extension {
 impl UpdateRule for Adam {
     fn extension(&self) -> Extension {
         (*self).into()
+    }
+
+    fn mirrored(&self) -> Mirrored {
+        Mirrored::Approximate
     }
 
     fn supports(&self, dtype: DType) -> bool {

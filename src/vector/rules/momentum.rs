@@ -3,7 +3,7 @@
 use super::ParameterError;
 use super::parameter::{apply_reals, check, decay, is_real};
 use crate::extension::Extension;
-use crate::vector::{ApplyContext, DType, Real, RowsMut, UpdateRule, kernels};
+use crate::vector::{ApplyContext, DType, Mirrored, Real, RowsMut, UpdateRule, kernels};
 
 /// `m = beta * m + g; w -= rate * m`: the heavy ball (Polyak, 1964; in this form Sutskever,
 /// Martens, Dahl and Hinton, "On the importance of initialization and momentum in deep learning",
@@ -52,6 +52,10 @@ impl From<Momentum> for Extension {
 impl UpdateRule for Momentum {
     fn extension(&self) -> Extension {
         (*self).into()
+    }
+
+    fn mirrored(&self) -> Mirrored {
+        Mirrored::Exact
     }
 
     fn supports(&self, dtype: DType) -> bool {

@@ -3,7 +3,7 @@
 use super::ParameterError;
 use super::parameter::{apply_reals, check, is_real};
 use crate::extension::Extension;
-use crate::vector::{ApplyContext, DType, Real, RowsMut, UpdateRule, kernels};
+use crate::vector::{ApplyContext, DType, Mirrored, Real, RowsMut, UpdateRule, kernels};
 
 /// `w += g`. The parameter server's own aggregation; on i64 tables a counter, which wraps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,6 +47,10 @@ plain_rule!(Sgd, "sgd/1");
 impl UpdateRule for Add {
     fn extension(&self) -> Extension {
         (*self).into()
+    }
+
+    fn mirrored(&self) -> Mirrored {
+        Mirrored::Exact
     }
 
     fn supports(&self, _: DType) -> bool {
@@ -100,6 +104,10 @@ impl Sgd {
 impl UpdateRule for Sgd {
     fn extension(&self) -> Extension {
         (*self).into()
+    }
+
+    fn mirrored(&self) -> Mirrored {
+        Mirrored::Exact
     }
 
     fn supports(&self, dtype: DType) -> bool {

@@ -153,7 +153,7 @@ impl ServerNode {
     /// The shard of a table begins, every row at its init.
     fn begin_table(&mut self, plan: &Plan, id: TableId) -> Result<()> {
         if let Some(planned) = plan.table(id) {
-            let mut held = Held::new(planned, self.server, self.options)?;
+            let mut held = Held::new(plan, planned, self.server, self.options)?;
             if self.options.record_history {
                 let placed = placed(planned, self.server, self.options.switch);
                 self.outputs.extend(placed.map(Output::Event));

@@ -21,6 +21,9 @@ impl ServerNode {
             Message::RecordHeld { server, .. }
             | Message::Fenced { server, .. }
             | Message::CatalogHeld { server, .. } => from == Peer::Server(*server),
+            Message::Mirror { .. } => {
+                matches!(from, Peer::Server(server) if self.is_abroad(server))
+            },
             Message::EnsureTable { .. }
             | Message::EnsureGroup { .. }
             | Message::ListTables { .. }
@@ -166,8 +169,9 @@ impl ServerNode {
         for origin in silent {
             self.lose(origin, Loss::Silent);
         }
+        let mirrors = self.mirror_time();
         let deadlines = self.groups.values().filter_map(|kept| kept.keeper.silence_deadline());
-        let next = deadlines.min();
+        let next = deadlines.chain(mirrors).min();
         if next != self.wake_at {
             self.wake_at = next;
             self.outputs.extend(next.map(Output::WakeAt));

@@ -81,7 +81,7 @@ impl<T: Element> ShardEngine<T> {
         self.grid.range(slot).map_or(Key(0), |range| range.first())
     }
 
-    fn check_block(&self, owned: &KeyRange, rows: &KeyRange) -> Result<(), Refusal> {
+    pub(super) fn check_block(&self, owned: &KeyRange, rows: &KeyRange) -> Result<(), Refusal> {
         if !owned.covers(rows) {
             return Err(Refusal::OutsideDomain { key: rows.last() });
         }
@@ -92,7 +92,7 @@ impl<T: Element> ShardEngine<T> {
         Ok(())
     }
 
-    fn check_keys(&self, owned: &KeyRange, keys: &[Key]) -> Result<(), Refusal> {
+    pub(super) fn check_keys(&self, owned: &KeyRange, keys: &[Key]) -> Result<(), Refusal> {
         if self.table.spec().layout != Layout::Sparse {
             return Err(Refusal::Shape { expected: 0, found: keys.len() as u64 });
         }

@@ -100,7 +100,10 @@ impl<T: Element> ShardEngine<T> {
             None => group.last_round(),
         };
         match self.decide(view) {
-            Admit::Serve => Ok(Some(self.seen(request.slot, oldest))),
+            Admit::Serve => match self.mirror_wait(now, tick, request.slot, asked) {
+                Some(reason) => Err(Halt::Wait(reason)),
+                None => Ok(Some(self.seen(request.slot, oldest))),
+            },
             Admit::Wait { who, tick } => {
                 Err(Halt::Wait(WaitReason { who, tick, since: now, what: WaitFor::MemberTick }))
             },
@@ -211,6 +214,7 @@ mod tests {
             slots: vec![SlotIndex(0)],
             record_history: false,
             switch: Switch::NONE,
+            mirrors: None,
         };
         let table = Table::new(TableId(0), spec, policy, Hyper::default());
         let mut engine = ShardEngine::new(table, code, place).unwrap();

@@ -23,17 +23,24 @@ impl<T: Element> ShardEngine<T> {
     }
 
     pub(super) fn step(&mut self, unit: Unit, closing: Closing, parts: Vec<Part<T>>) {
+        // The stash has shrunk: whoever waits for room may try again.
+        self.changes.shrunk = true;
+        self.changes.any |= std::mem::take(&mut self.room_awaited);
+        if self.exchanges_aggregates() {
+            return self.tell_aggregate(unit, closing.round, parts);
+        }
+        let mirrored = self.mirror.is_some();
         let denominator = match self.table.spec().combine {
             Combine::Sum => None,
+            // Of a round here only the own data centre's part is known.
+            Combine::WeightedMean { round_weight } if mirrored => Some(round_weight),
             Combine::WeightedMean { .. } => Some(closing.denominator),
         };
         let slot = self.grid.slot_of(unit);
         let update = Update { rule: &*self.rule, rate: closing.rate, denominator };
         let gathered = &mut self.gathered;
         self.rows.fold(update, slot, parts, |buffer| gathered.recycle(buffer));
-        // The stash has shrunk: whoever waits for room may try again.
-        self.changes.shrunk = true;
-        self.changes.any |= std::mem::take(&mut self.room_awaited);
+        self.mirror_touched(unit);
     }
 
     pub(super) fn after_counting(&mut self, now: Instant, origin: Origin, counted: Counted) {
@@ -70,6 +77,9 @@ impl<T: Element> ShardEngine<T> {
             let Some(round) = self.course.closes(group.closed, reached) else {
                 return;
             };
+            if self.mirror.as_ref().is_some_and(|mirror| mirror.holds_close(group.closed)) {
+                return;
+            }
             let piece = self.course.at(round);
             if !piece.gathers() {
                 group.closed = round;
@@ -85,6 +95,9 @@ impl<T: Element> ShardEngine<T> {
             let contributors = group.contributors(round);
             group.closed = round;
             let denominator = group.take_weights(round);
+            if let Some(mirror) = self.mirror.as_mut().filter(|_| !contributors.is_empty()) {
+                mirror.weights.insert(round, denominator);
+            }
             self.gathered.close(round, denominator, rate);
             self.stats.rounds += 1;
             self.rounds.closed(now, round);

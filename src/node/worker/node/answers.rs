@@ -56,6 +56,7 @@ impl WorkerNode {
             | Message::DropTable { .. }
             | Message::CatalogEntry { .. }
             | Message::CatalogHeld { .. }
+            | Message::Mirror { .. }
             | Message::Join { .. }
             | Message::Attach { .. }
             | Message::Push { .. }

@@ -1,0 +1,239 @@
+//! Approximate Synchronous Parallel: copies are not exact, but nothing that matters is missing.
+//!
+//! Source: Gaia (NSDI'17) section 3. Each data centre works on a copy of its own. After each tick
+//! what its updates have added up to is looked through: the significant part leaves for the
+//! others, the rest stays and adds up further (significance filter). What cannot leave as fast as
+//! it arises is announced, and readers elsewhere wait for just those keys (selective barrier).
+//! And no data centre runs further ahead of the slowest than a bound (mirror clock).
+
+use super::global::within;
+use super::threshold::{share, whole};
+use super::{
+    Decay, Exchange, GlobalPolicy, LinkView, MirrorAdmit, MirrorRead, PassView, Threshold,
+};
+use crate::extension::Extension;
+use crate::time::Duration;
+
+/// Approximate Synchronous Parallel.
+///
+/// ```
+/// use archipelago::consistency::{Asp, Decay, Threshold};
+/// use archipelago::{Ssp, TablePolicy};
+/// let asp = Asp { hard: Threshold::new(0.02).decay(Decay::InverseSqrt), ..Asp::default() };
+/// let policy = TablePolicy::local(Ssp { staleness: 0 }).global(asp);
+/// assert_eq!(policy.global.name(), "asp/1");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Asp {
+    /// The hard threshold: what scores more is told, whatever the links are like.
+    pub hard: Threshold,
+    /// The soft threshold, as a share of the hard one: the lowest that spare bandwidth may buy;
+    /// 1 buys nothing.
+    pub soft_share: f64,
+    /// DS: by how many ticks a data centre may be ahead of the slowest, less one. With 0 and a
+    /// gathering local policy the copies go in step.
+    pub staleness: u64,
+    /// The ticks' worth of updates that may wait for a link before readers elsewhere are barred;
+    /// infinite for no barriers.
+    pub barrier_ticks: f64,
+    /// How long a barrier lasts at most.
+    pub barrier_max: Duration,
+    /// How long a data centre may be silent before the others go on without it.
+    pub silence_max: Duration,
+}
+
+/// What [`Asp::auto`] tunes for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Goal {
+    /// The fastest convergence: spare bandwidth is used.
+    Speed,
+    /// The fewest bytes.
+    Cost,
+}
+
+impl Default for Asp {
+    /// A hard threshold of 1 %, constant, and no soft one: those of the paper's evaluation; DS 8.
+    fn default() -> Self {
+        Self {
+            hard: Threshold::new(0.01),
+            soft_share: 1.0,
+            staleness: 8,
+            barrier_ticks: 2.0,
+            barrier_max: crate::limits::BARRIER_MAX,
+            silence_max: crate::limits::DATA_CENTRE_SILENCE_MAX,
+        }
+    }
+}
+
+impl Asp {
+    /// A hard threshold, the defaults elsewhere.
+    pub fn new(threshold: f64) -> Self {
+        Self { hard: Threshold::new(threshold), ..Self::default() }
+    }
+
+    /// What needs no threshold from the user.
+    pub fn auto(goal: Goal) -> Self {
+        let hard = Threshold::new(0.02).decay(Decay::InverseSqrt);
+        match goal {
+            Goal::Speed => Self { hard, soft_share: 0.0, ..Self::default() },
+            Goal::Cost => Self { hard, ..Self::default() },
+        }
+    }
+
+    /// What the name and its parameters describe.
+    ///
+    /// # Errors
+    /// What was expected of the first parameter out of range.
+    pub fn from_extension(named: &Extension) -> Result<Self, String> {
+        let default = Self::default();
+        let hard = Threshold::from_extension(named, default.hard.initial)?;
+        let soft_share = share(named, "soft_share", default.soft_share)?;
+        if soft_share > 1.0 {
+            return Err("soft_share: at most 1, the hard threshold".into());
+        }
+        Ok(Self {
+            hard,
+            soft_share,
+            staleness: whole(named, "staleness", default.staleness)?,
+            barrier_ticks: match named.parameter("barrier_ticks") {
+                Some(f64::INFINITY) => f64::INFINITY,
+                _ => share(named, "barrier_ticks", default.barrier_ticks)?,
+            },
+            barrier_max: seconds(named, "barrier_seconds", default.barrier_max)?,
+            silence_max: seconds(named, "silence_seconds", default.silence_max)?,
+        })
+    }
+
+    /// Which of the conditions of the theorem does not hold, by name; its regret is O(sqrt T) when
+    /// all do (gaia section 3.4). The learning rate is its table's.
+    pub fn conditions_broken(&self, rate_vanishes: bool) -> Vec<&'static str> {
+        let conditions = [
+            (rate_vanishes, "the learning rate decays as 1 / sqrt(tick)"),
+            (self.hard.vanishes(), "the threshold decays as 1 / sqrt(tick)"),
+            (self.staleness != u64::MAX, "mirror clocks differ by a bounded number of ticks"),
+        ];
+        conditions.into_iter().filter(|(holds, _)| !holds).map(|(_, name)| name).collect()
+    }
+}
+
+impl GlobalPolicy for Asp {
+    fn extension(&self) -> Extension {
+        (*self).into()
+    }
+
+    fn exchange(&self) -> Exchange {
+        Exchange::Deltas
+    }
+
+    /// The hard threshold, and less as far as the slowest link is idle: with nothing queued the
+    /// soft one, with a tick's worth or more the hard one.
+    fn threshold(&self, pass: &PassView) -> f64 {
+        let hard = self.hard.at(pass.tick, pass.rate_share);
+        let busy = pass.slowest_link.queued_ticks().min(1.0);
+        hard * (self.soft_share + (1.0 - self.soft_share) * busy)
+    }
+
+    fn bars(&self, link: &LinkView) -> bool {
+        link.queued_ticks() > self.barrier_ticks
+    }
+
+    fn admit(&self, read: &MirrorRead) -> MirrorAdmit {
+        within(self.staleness, read)
+    }
+
+    fn in_step(&self) -> bool {
+        self.staleness == 0
+    }
+
+    fn silence_max(&self) -> Duration {
+        self.silence_max
+    }
+
+    fn barrier_max(&self) -> Duration {
+        self.barrier_max
+    }
+}
+
+impl From<Asp> for Extension {
+    fn from(asp: Asp) -> Self {
+        let named = asp.hard.describe(Self::new("asp/1"));
+        let named = named.with("soft_share", asp.soft_share);
+        // Beyond 2^53 no training gets; the parameter is an f64.
+        let named = named.with("staleness", asp.staleness.min(1 << 53) as f64);
+        let named = named.with("barrier_ticks", asp.barrier_ticks);
+        let named = named.with("barrier_seconds", asp.barrier_max.as_secs_f64());
+        named.with("silence_seconds", asp.silence_max.as_secs_f64())
+    }
+}
+
+fn seconds(named: &Extension, name: &str, default: Duration) -> Result<Duration, String> {
+    let value = named.parameter(name).unwrap_or(default.as_secs_f64());
+    match Duration::try_from_secs_f64(value) {
+        Ok(duration) if !duration.is_zero() => Ok(duration),
+        _ => Err(format!("{name}: a positive number of seconds")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::{DataCentre, Tick};
+    use crate::time::Instant;
+
+    fn pass(queued_bytes: u64) -> PassView {
+        let slowest_link = LinkView {
+            queued_bytes,
+            bytes_per_second: Some(1000.0),
+            round_trip: None,
+            tick_lasts: Some(Duration::from_secs(1)),
+        };
+        PassView { tick: Tick(1), rate_share: 1.0, slowest_link, now: Instant::EPOCH }
+    }
+
+    #[test]
+    fn spare_bandwidth_lowers_the_threshold_to_the_soft_one() {
+        let asp = Asp { soft_share: 0.5, ..Asp::new(0.01) };
+        let thresholds = [0, 500, 1000, 9000].map(|queued| asp.threshold(&pass(queued)));
+        assert_eq!(thresholds, [0.005, 0.0075, 0.01, 0.01]);
+        assert_eq!(Asp::auto(Goal::Speed).threshold(&pass(0)), 0.0);
+    }
+
+    #[test]
+    fn what_outruns_the_link_is_barred_and_who_runs_ahead_waits() {
+        let asp = Asp::default();
+        assert!(!asp.bars(&pass(2000).slowest_link) && asp.bars(&pass(2001).slowest_link));
+        assert!(!asp.bars(&LinkView { queued_bytes: u64::MAX, ..LinkView::default() }));
+        let read = |tick, slowest| {
+            let slowest = Some((Tick(slowest), DataCentre(2)));
+            asp.admit(&MirrorRead { tick: Tick(tick), slowest, now: Instant::EPOCH })
+        };
+        assert_eq!(read(10, 1), MirrorAdmit::Serve);
+        let wait = MirrorAdmit::Wait { who: DataCentre(2), tick: Tick(2) };
+        assert_eq!(read(11, 1), wait);
+    }
+
+    #[test]
+    fn a_description_is_read_back_and_what_is_out_of_range_refused() {
+        let free = Asp { barrier_ticks: f64::INFINITY, staleness: 3, ..Asp::auto(Goal::Speed) };
+        for asp in [Asp::default(), free] {
+            assert_eq!(Asp::from_extension(&asp.into()), Ok(asp));
+        }
+        for (name, value) in [
+            ("threshold", -1.0),
+            ("soft_share", 1.5),
+            ("staleness", 0.5),
+            ("barrier_seconds", 0.0),
+            ("silence_seconds", f64::NAN),
+            ("barrier_ticks", -1.0),
+        ] {
+            let error = Asp::from_extension(&Extension::new("asp/1").with(name, value));
+            assert!(error.as_ref().is_err_and(|error| error.starts_with(name)), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn the_conditions_of_the_theorem_are_named() {
+        assert_eq!(Asp::auto(Goal::Speed).conditions_broken(true), Vec::<&str>::new());
+        assert_eq!(Asp { staleness: u64::MAX, ..Asp::new(0.1) }.conditions_broken(false).len(), 3);
+    }
+}

@@ -1,0 +1,31 @@
+//! Mirrors: how the copies of one table's shard in several data centres keep each other up to date
+//! (Gaia, NSDI'17, section 4; the laws are SPEC 4, 6, 7, 8 and 9).
+//!
+//! What a pass over the residuals, or the close of a round, has for others goes into a [`Lane`] for
+//! each server elsewhere that owns the same slot. Deltas are additive: what waits for a busy or
+//! broken link adds up in its lane, so that a backlog takes at most one table's size, and a data
+//! centre that comes back catches up from there. Everything that waits has a [`Mark`]; the mirror
+//! clock names the last mark of each slot, and so may travel ahead of the data that it covers. So
+//! may a barrier.
+//!
+//! Where copies go in step, what others tell of a tick is stashed until all have told of it, and
+//! then taken in order of the data centres: values do not depend on the links at all.
+//!
+//! Invariants: I1 updates of a slot from one sender are numbered without gaps, confirmed, repeated
+//! after a break, and taken once, in order (law 7); I2 marks of a slot are told in order, and with
+//! the last update of a mark everything up to it has been told (law 8); I3 a lane holds at most one
+//! entry for each block or sparse slot, or, in step, for two ticks of each (law 12).
+
+mod delta;
+mod lane;
+mod place;
+mod source;
+mod stash;
+
+pub(in crate::node) use delta::{check, compact, expanded};
+pub(in crate::node) use lane::{Clock, Lane, Place};
+pub use lane::{Letter, Told};
+pub use place::MirrorPlace;
+pub use source::Standing;
+pub(in crate::node) use source::{Source, Taken};
+pub(in crate::node) use stash::Stash;

@@ -1,0 +1,67 @@
+//! Copies in step: what all data centres have told of a tick, until all have.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::id::{DataCentre, Tick};
+use crate::key::Key;
+use crate::wire::Delta;
+
+/// What was told of ticks that have not been settled.
+#[derive(Debug, Default)]
+pub(in crate::node) struct Stash {
+    held: BTreeMap<(Tick, Key), BTreeMap<DataCentre, Vec<Delta>>>,
+    weights: BTreeMap<(Tick, DataCentre), f64>,
+    settling: VecDeque<(Tick, Key)>,
+    /// The last tick that has been settled: all of it is in the values.
+    pub(in crate::node) settled: Tick,
+}
+
+impl Stash {
+    /// Keeps what a data centre tells of a block or sparse slot.
+    pub(in crate::node) fn hold(&mut self, tick: Tick, unit: Key, from: DataCentre, delta: Delta) {
+        self.held.entry((tick, unit)).or_default().entry(from).or_default().push(delta);
+    }
+
+    /// Keeps the weight of a data centre's contributions to a round.
+    pub(in crate::node) fn weigh(&mut self, tick: Tick, from: DataCentre, weight: f64) {
+        self.weights.insert((tick, from), weight);
+    }
+
+    /// All data centres have told of the tick: its steps.
+    pub(in crate::node) fn settle(&mut self, tick: Tick) {
+        let units = self.held.range((tick, Key(0))..=(tick, Key(u64::MAX)));
+        self.settling.extend(units.map(|(place, _)| *place));
+    }
+
+    /// The next step: what was told of a unit, in order of the data centres.
+    pub(in crate::node) fn next_step(
+        &mut self,
+    ) -> Option<(Tick, Key, BTreeMap<DataCentre, Vec<Delta>>)> {
+        let (tick, unit) = self.settling.pop_front()?;
+        Some((tick, unit, self.held.remove(&(tick, unit)).unwrap_or_default()))
+    }
+
+    /// The last tick that anything was told of.
+    pub(in crate::node) fn last_tick(&self) -> Tick {
+        let told = self.held.last_key_value().map_or(Tick(0), |((tick, _), _)| *tick);
+        let weighed = self.weights.last_key_value().map_or(Tick(0), |((tick, _), _)| *tick);
+        told.max(weighed)
+    }
+
+    /// Whether steps are left.
+    pub(in crate::node) fn is_settling(&self) -> bool {
+        !self.settling.is_empty()
+    }
+
+    /// The weight of a round's contributions, added in order of the data centres.
+    pub(in crate::node) fn weight(&self, tick: Tick) -> f64 {
+        let of_tick = (tick, DataCentre(0))..=(tick, DataCentre(u32::MAX));
+        self.weights.range(of_tick).map(|(_, weight)| weight).sum()
+    }
+
+    /// The tick is settled.
+    pub(in crate::node) fn settled(&mut self, tick: Tick) {
+        self.settled = tick;
+        self.weights = self.weights.split_off(&(tick.next(), DataCentre(0)));
+    }
+}

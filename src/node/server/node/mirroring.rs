@@ -1,0 +1,92 @@
+//! A server's part in mirroring: what it sends to servers of other data centres, and what it hears.
+
+use super::{ServerNode, stream_of};
+use crate::id::{ServerId, TableId};
+use crate::limits;
+use crate::node::shard::{MirrorStanding, MirrorStats};
+use crate::node::{Output, Peer, Stream};
+use crate::time::Instant;
+use crate::wire::{Message, MirrorMessage};
+
+impl ServerNode {
+    /// What has crossed to and from other data centres, of a table that is mirrored.
+    pub fn mirror_stats(&self, table: TableId) -> Option<MirrorStats> {
+        self.tables.get(&table)?.shard.mirror_stats()
+    }
+
+    /// How a table's shard stands to other data centres, when it is mirrored.
+    pub fn mirror_standing(&self, table: TableId) -> Option<MirrorStanding> {
+        self.tables.get(&table)?.shard.mirror_standing()
+    }
+
+    /// The servers of other data centres that this one speaks to.
+    pub(super) fn is_abroad(&self, server: ServerId) -> bool {
+        let abroad = self.plan.abroad();
+        abroad.is_some_and(|it| it.sites.of(server).is_some_and(|site| site != it.here))
+    }
+
+    pub(super) fn on_link_up(&mut self, server: ServerId) {
+        self.links.entry(server).or_default().connected();
+        for held in self.tables.values_mut() {
+            held.shard.mirror_connect(self.now, server);
+        }
+    }
+
+    pub(super) fn on_mirror(&mut self, from: Peer, table: TableId, message: MirrorMessage) {
+        let Peer::Server(server) = from else { return };
+        let site = self.plan.abroad().and_then(|abroad| abroad.sites.of(server));
+        let (Some(site), Some(held)) = (site, self.tables.get_mut(&table)) else {
+            return tracing::warn!(%from, %table, "a mirror speaks of a table that is not here");
+        };
+        match held.shard.mirror_heard(self.now, (site, server), message) {
+            Err(refusal) => {
+                tracing::error!(%from, %table, ?refusal, "what a mirror says is not taken");
+            },
+            Ok(told) if told.bytes > 0 => {
+                let left = self.tables.values().map(|held| held.shard.mirror_sent(server)).sum();
+                let link = self.links.entry(server).or_default();
+                link.confirmed(self.now, told, left);
+                let view = link.view();
+                for held in self.tables.values_mut() {
+                    held.shard.mirror_link(server, view);
+                }
+            },
+            Ok(_) => {},
+        }
+    }
+
+    /// Sends the next thing that some shard has for another data centre; whether there was one.
+    pub(super) fn send_abroad(&mut self) -> bool {
+        for (server, link) in self.links.iter().filter(|(_, link)| link.up) {
+            let sent: usize = self.tables.values().map(|it| it.shard.mirror_sent(*server)).sum();
+            let room = sent < link.window_bytes();
+            for (table, held) in &mut self.tables {
+                let Some(letter) = held.shard.mirror_next(self.now, *server, room) else {
+                    continue;
+                };
+                let stream = letter.data.map_or(Stream::Control, |(slot, _)| stream_of(slot));
+                let message = Message::Mirror { table: *table, message: letter.message };
+                let to = Peer::Server(*server);
+                self.outputs.push_back(Output::Send { to, stream, message });
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Ends waits for other data centres that have lasted too long; when to look again.
+    pub(super) fn mirror_time(&mut self) -> Option<Instant> {
+        if self.links.is_empty() {
+            return None;
+        }
+        if self.mirrors_looked_at.is_some_and(|at| self.now < at) {
+            return self.mirrors_looked_at;
+        }
+        let shards = self.tables.values_mut();
+        let next = shards.filter_map(|held| held.shard.mirror_time(self.now)).min();
+        // Barriers that come in between may end earlier.
+        let latest = self.now.after(limits::MIRROR_LOOK_INTERVAL);
+        self.mirrors_looked_at = next.map(|at| at.max(self.now).min(latest));
+        self.mirrors_looked_at
+    }
+}

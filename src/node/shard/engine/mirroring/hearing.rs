@@ -1,0 +1,212 @@
+//! What other data centres tell: updates, clocks, barriers; and ticks that all have told of.
+
+use std::collections::BTreeMap;
+
+use super::super::ShardEngine;
+use crate::consistency::Exchange;
+use crate::id::{DataCentre, Mark, Sequence, ServerId, SlotIndex, Tick};
+use crate::key::Key;
+use crate::node::mirror::{Taken, Told, check};
+use crate::node::shard::rows::Update;
+use crate::spec::Combine;
+use crate::time::Instant;
+use crate::vector::Element;
+use crate::wire::{Delta, MirrorMessage, Refusal, RowsNamed};
+
+impl<T: Element> ShardEngine<T> {
+    /// Takes what a server of another data centre says; what a confirmation has freed.
+    ///
+    /// # Errors
+    /// What makes no sense, from somebody who does not own the slot, or of other terms.
+    pub(in crate::node::shard::engine) fn hear(
+        &mut self,
+        now: Instant,
+        (data_centre, from): (DataCentre, ServerId),
+        message: MirrorMessage,
+    ) -> Result<Told, Refusal> {
+        let Some(mirror) = &mut self.mirror else {
+            return Err(Refusal::UnknownTable { table: self.table.id() });
+        };
+        mirror.now = mirror.now.max(now);
+        let passed = mirror.passed;
+        let Some(source) = mirror.sources.get_mut(&data_centre) else {
+            return Err(Refusal::UnknownWorker);
+        };
+        source.heard(now);
+        self.changes.any |= source.on_time(now, mirror.policy.silence_max(), passed);
+        match message {
+            MirrorMessage::Update { slot, sequence, tick, mark, delta } => {
+                self.on_update(data_centre, from, (slot, sequence), (tick, mark), delta)?;
+            },
+            MirrorMessage::Confirm { slot, sequence, result } => {
+                result?;
+                let lane = mirror.lanes.get_mut(&from);
+                return Ok(lane.map_or(Told::default(), |lane| lane.confirmed(slot, sequence)));
+            },
+            MirrorMessage::Clock { previous, tick, weight, ended, marks } => {
+                let clock = if ended { Tick(u64::MAX) } else { tick };
+                if source.clock(from, previous, clock, &marks) {
+                    if let Some(weight) = weight {
+                        mirror.stash.weigh(tick, data_centre, weight);
+                    }
+                    self.changes.any = true;
+                    self.mirror_settle();
+                }
+            },
+            MirrorMessage::Open { terms_hash } => {
+                let expected = mirror.terms_hash;
+                if terms_hash != expected {
+                    mirror.differ.insert(from);
+                    return Err(Refusal::SpecMismatch { expected, found: terms_hash });
+                }
+                mirror.differ.remove(&from);
+                if let Some(lane) = mirror.lanes.get_mut(&from) {
+                    lane.opened();
+                }
+            },
+            MirrorMessage::Barrier { slot, mark, ranges } => {
+                let until = now.after(mirror.policy.barrier_max());
+                source.bar(from, (slot, mark), ranges, until);
+            },
+            MirrorMessage::Digest { slot, unit, digest } => {
+                self.on_digest(from, (slot, unit), digest);
+            },
+            MirrorMessage::Differs { slot, unit } => self.on_differs(from, (slot, unit))?,
+            MirrorMessage::Assign { slot, delta } => self.on_assign(from, slot, &delta)?,
+        }
+        Ok(Told::default())
+    }
+
+    fn on_update(
+        &mut self,
+        data_centre: DataCentre,
+        from: ServerId,
+        (slot, sequence): (SlotIndex, Sequence),
+        (tick, mark): (Tick, Option<Mark>),
+        delta: Delta,
+    ) -> Result<(), Refusal> {
+        let place = {
+            let source = self.mirror.as_ref().and_then(|it| it.sources.get(&data_centre));
+            source.map_or(Taken::Stranger, |source| source.place(from, slot, sequence))
+        };
+        match place {
+            Taken::Stranger => return Err(Refusal::NotOwned { slot }),
+            Taken::Early => return Ok(()),
+            Taken::Before(taken) => {
+                self.confirm(from, slot, taken);
+                return Ok(());
+            },
+            Taken::Next => {},
+        }
+        let unit = self.check_delta(slot, &delta)?;
+        let Some(mirror) = &mut self.mirror else { return Ok(()) };
+        if mirror.in_step && tick > mirror.stash.settled {
+            mirror.stash.hold(tick, unit, data_centre, delta);
+        } else if mirror.exchange == Exchange::Deltas {
+            self.rows.add(slot, &delta)?;
+        } else {
+            // A round that was settled without it: the sender was lost and has come back.
+            tracing::warn!(%data_centre, %tick, "an aggregate came too late and is left out");
+        }
+        let Some(mirror) = &mut self.mirror else { return Ok(()) };
+        mirror.stats.updates_taken += 1;
+        let source = mirror.sources.get_mut(&data_centre);
+        if source.is_some_and(|source| source.take(slot, mark)) {
+            self.changes.any = true;
+            self.mirror_settle();
+        }
+        self.confirm(from, slot, sequence);
+        Ok(())
+    }
+
+    fn confirm(&mut self, to: ServerId, slot: SlotIndex, sequence: Sequence) {
+        let lane = self.mirror.as_mut().and_then(|mirror| mirror.lanes.get_mut(&to));
+        if let Some(lane) = lane {
+            lane.reply(MirrorMessage::Confirm { slot, sequence, result: Ok(()) });
+        }
+    }
+
+    /// Checks a delta from elsewhere; its unit.
+    pub(super) fn check_delta(&self, slot: SlotIndex, delta: &Delta) -> Result<Key, Refusal> {
+        let owned = self.owned(slot)?;
+        check::<T>(delta, self.width())?;
+        match &delta.rows {
+            RowsNamed::Block(rows) => {
+                self.check_block(&owned, rows)?;
+                Ok(self.grid.block_range(rows.first()).first())
+            },
+            RowsNamed::Keys(keys) => {
+                self.check_keys(&owned, keys)?;
+                Ok(self.slot_unit(slot))
+            },
+        }
+    }
+
+    /// In step: begins to settle the next tick, when all data centres have told of it.
+    pub(super) fn mirror_settle(&mut self) {
+        let Some(mirror) = self.mirror.as_mut().filter(|mirror| mirror.in_step) else {
+            return;
+        };
+        while !mirror.stash.is_settling() {
+            let tick = mirror.stash.settled.next();
+            let own = mirror.passed >= tick || mirror.ending.told;
+            let last = mirror.passed.max(mirror.stash.last_tick());
+            let mut counting = mirror.sources.values().filter(|source| source.counts());
+            if !own || tick > last || counting.any(|source| source.counted_everywhere() < tick) {
+                return;
+            }
+            mirror.stash.settle(tick);
+            if !mirror.stash.is_settling() {
+                mirror.stash.settled(tick);
+                self.changes.any = true;
+            }
+        }
+    }
+
+    pub(super) fn settle_step(&mut self) -> bool {
+        let stash = self.mirror.as_mut().map(|mirror| &mut mirror.stash);
+        let Some((tick, unit, told)) = stash.and_then(|stash| stash.next_step()) else {
+            return self.close_settled();
+        };
+        self.settle_unit(tick, unit, &told);
+        if let Some(mirror) = self.mirror.as_mut().filter(|it| !it.stash.is_settling()) {
+            mirror.stash.settled(tick);
+            self.changes.any = true;
+            self.mirror_settle();
+        }
+        true
+    }
+
+    /// Closes the rounds that waited until the one before them was settled.
+    fn close_settled(&mut self) -> bool {
+        let Some(mirror) = self.mirror.as_ref().filter(|mirror| mirror.in_step) else {
+            return false;
+        };
+        let now = mirror.now;
+        let before = self.stats.rounds;
+        self.close_rounds(now);
+        self.stats.rounds != before
+    }
+
+    fn settle_unit(&mut self, tick: Tick, unit: Key, told: &BTreeMap<DataCentre, Vec<Delta>>) {
+        let slot = self.grid.slot_of(unit);
+        if !self.exchanges_aggregates() {
+            for delta in told.values().flatten() {
+                if let Err(refusal) = self.rows.add(slot, delta) {
+                    tracing::error!(?refusal, "an update that was checked does not fit");
+                }
+            }
+            return;
+        }
+        let parts: Vec<_> = told.values().filter_map(|deltas| self.rows.part(deltas)).collect();
+        let weight = self.mirror.as_ref().map_or(0.0, |mirror| mirror.stash.weight(tick));
+        let denominator = match self.table.spec().combine {
+            Combine::Sum => None,
+            Combine::WeightedMean { .. } => Some(weight),
+        };
+        let rate = self.course.at(tick).rate(tick);
+        let update = Update { rule: &*self.rule, rate, denominator };
+        let gathered = &mut self.gathered;
+        self.rows.fold(update, slot, parts, |buffer| gathered.recycle(buffer));
+    }
+}

@@ -1,0 +1,158 @@
+//! Passes: after each tick the significant part of what values have gained leaves.
+
+use super::super::ShardEngine;
+use crate::consistency::{Exchange, PassView};
+use crate::id::Tick;
+use crate::key::Key;
+use crate::node::mirror::{Clock, Place};
+use crate::node::shard::mirroring::{Mirroring, Pass};
+use crate::node::shard::part::Part;
+use crate::node::shard::rows::Takes;
+use crate::vector::Element;
+use crate::wire::Delta;
+
+impl<T: Element> ShardEngine<T> {
+    /// Does one step, if there is one: of a pass, of a tick that is settled, or of the end.
+    pub(in crate::node::shard::engine) fn mirror_step(&mut self) -> bool {
+        self.mirror.is_some() && (self.pass_step() || self.settle_step() || self.ending_step())
+    }
+
+    /// Begins the pass of a tick that has ended, once everything of it is in the values.
+    fn begin_pass(&mut self) -> bool {
+        let Some((tick, ends)) = self.pass_due() else {
+            return false;
+        };
+        let piece = self.course.at(tick);
+        let first_rate = self.course.at(Tick::FIRST).rate(Tick::FIRST);
+        let rate_share = if first_rate == 0.0 { 1.0 } else { piece.rate(tick) / first_rate };
+        let Some(mirror) = &mut self.mirror else { return false };
+        mirror.pace.note(mirror.now, tick);
+        let slowest_link = mirror.slowest_link();
+        let view = PassView { tick, rate_share, slowest_link, now: mirror.now };
+        let threshold = mirror.policy.threshold(&view);
+        let units = mirror.dirty.iter().copied().collect();
+        mirror.pass = Some(Pass { tick, threshold, units, ends, taken: 0, left: 0 });
+        mirror.stats.passes += 1;
+        true
+    }
+
+    /// The tick that has ended and was not told, and whether it is the last one.
+    fn pass_due(&self) -> Option<(Tick, bool)> {
+        let mirror = self.mirror.as_ref()?;
+        if mirror.pass.is_some() || mirror.ending.told || self.gathered.is_working() {
+            return None;
+        }
+        let group = self.mirror_group()?;
+        let gathers = self.gathers_now(group);
+        let tick = if gathers { group.closed } else { group.reached() };
+        let ends = group.slowest().is_none() && (!gathers || group.closed == group.last_round());
+        (tick > mirror.passed || ends).then_some((tick, ends))
+    }
+
+    fn pass_step(&mut self) -> bool {
+        if self.mirror.as_ref().is_some_and(|mirror| mirror.pass.is_none()) {
+            return self.begin_pass();
+        }
+        let Some(mirror) = &mut self.mirror else { return false };
+        let Some(pass) = &mut mirror.pass else { return false };
+        let Some(unit) = pass.units.pop_front() else {
+            self.end_pass();
+            return true;
+        };
+        let (tick, threshold, ends) = (pass.tick, pass.threshold, pass.ends);
+        let slot = self.grid.slot_of(unit);
+        let significance = crate::sync::Arc::clone(&mirror.significance);
+        let takes = if ends { Takes::All } else { Takes::Significant(&*significance, threshold) };
+        let mut marks = std::mem::take(&mut mirror.marks);
+        let range = self.unit_range(unit);
+        let (delta, passed) = self.rows.pass(slot, range, takes, &mut marks);
+        let Some(mirror) = &mut self.mirror else { return false };
+        mirror.marks = marks;
+        if let Some(pass) = &mut mirror.pass {
+            pass.taken += passed.taken;
+            pass.left += passed.left;
+        }
+        if passed.left == 0 {
+            mirror.dirty.remove(&unit);
+        }
+        if passed.taken > 0 {
+            self.queue_everywhere(unit, tick, 0, &delta);
+        }
+        true
+    }
+
+    fn end_pass(&mut self) {
+        let width = self.width();
+        let Some(mirror) = &mut self.mirror else { return };
+        let Some(pass) = mirror.pass.take() else { return };
+        mirror.stats.elements_told += pass.taken;
+        mirror.stats.elements_kept += pass.left;
+        let weight = mirror.weights.remove(&pass.tick);
+        if let Some(weight) = weight {
+            mirror.stash.weigh(pass.tick, mirror.here, weight);
+        }
+        if mirror.exchange == Exchange::Deltas && !mirror.in_step {
+            mirror.stats.barriers += mirror.bar(width);
+        }
+        for lane in mirror.lanes.values_mut() {
+            lane.clock(Clock { tick: pass.tick, weight, ended: pass.ends });
+        }
+        mirror.passed = pass.tick;
+        mirror.ending.told = pass.ends;
+        self.mirror_settle();
+    }
+
+    /// Queues what a unit has to tell for every data centre.
+    fn queue_everywhere(&mut self, unit: Key, tick: Tick, piece: u32, delta: &Delta) {
+        let (slot, width) = (self.grid.slot_of(unit), self.width());
+        let Some(mirror) = &mut self.mirror else { return };
+        let place = match mirror.in_step {
+            true => Place { tick, unit, piece },
+            false => Place { tick: Tick(0), unit, piece: 0 },
+        };
+        for server in mirror.routes.get(&slot).into_iter().flatten() {
+            if let Some(lane) = mirror.lanes.get_mut(server) {
+                lane.queue::<T>((slot, place), tick, delta.clone(), width);
+            }
+        }
+    }
+
+    /// A unit's aggregate of a round is told instead of applied.
+    pub(in crate::node::shard::engine) fn tell_aggregate(
+        &mut self,
+        unit: Key,
+        round: Tick,
+        parts: Vec<Part<T>>,
+    ) {
+        let deltas = self.rows.aggregate(parts);
+        for (piece, delta) in (0..).zip(&deltas) {
+            self.queue_everywhere(unit, round, piece, delta);
+        }
+        if let Some(mirror) = &mut self.mirror {
+            for delta in deltas {
+                mirror.stash.hold(round, unit, mirror.here, delta);
+            }
+        }
+    }
+
+    /// Whether aggregates of rounds are exchanged.
+    pub(in crate::node::shard::engine) fn exchanges_aggregates(&self) -> bool {
+        self.mirror.as_ref().is_some_and(|mirror| mirror.exchange == Exchange::Aggregates)
+    }
+}
+
+impl Mirroring {
+    /// Announces what waits for links that are too slow; how many barriers that made.
+    fn bar(&mut self, width: usize) -> u64 {
+        let outrun = |(server, lane)| {
+            let view = self.view(server, lane);
+            self.policy.bars(&view).then_some(server)
+        };
+        let servers: Vec<_> =
+            self.lanes.iter().filter_map(|(server, lane)| outrun((*server, lane))).collect();
+        let barred = servers
+            .iter()
+            .map(|server| self.lanes.get_mut(server).map_or(0, |lane| lane.bar(width)));
+        barred.sum::<usize>() as u64
+    }
+}

@@ -1,0 +1,256 @@
+//! What a shard keeps to mirror its rows in other data centres.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::hash::Hasher as _;
+
+use siphasher::sip128::{Hasher128 as _, SipHasher24};
+
+use crate::consistency::{Exchange, GlobalPolicy, LinkView};
+use crate::id::{DataCentre, ServerId, SlotIndex, TableId, Tick};
+use crate::key::Key;
+use crate::node::mirror::{Lane, MirrorPlace, Source, Standing, Stash};
+use crate::node::registry::Code;
+use crate::spec::{Table, TablePolicy};
+use crate::sync::Arc;
+use crate::time::{Duration, Instant};
+use crate::vector::{Marks, Significance};
+
+/// The mirrors of one shard.
+#[derive(Debug)]
+pub(super) struct Mirroring {
+    pub(super) here: DataCentre,
+    pub(super) policy: Arc<dyn GlobalPolicy>,
+    pub(super) significance: Arc<dyn Significance>,
+    /// What the other side's terms have to hash to.
+    pub(super) terms_hash: u128,
+    pub(super) exchange: Exchange,
+    /// Copies go in step: see the room `mirror`.
+    pub(super) in_step: bool,
+    /// Who owns each slot elsewhere.
+    pub(super) routes: BTreeMap<SlotIndex, Vec<ServerId>>,
+    pub(super) lanes: BTreeMap<ServerId, Lane>,
+    pub(super) sources: BTreeMap<DataCentre, Source>,
+    pub(super) stash: Stash,
+    /// Blocks and sparse slots with residuals.
+    pub(super) dirty: BTreeSet<Key>,
+    pub(super) pass: Option<Pass>,
+    /// The last tick whose pass has ended.
+    pub(super) passed: Tick,
+    /// The weights of rounds that have closed here and were not told.
+    pub(super) weights: BTreeMap<Tick, f64>,
+    pub(super) ending: Ending,
+    pub(super) marks: Marks,
+    pub(super) pace: PassPace,
+    /// What was measured of each way.
+    pub(super) links: BTreeMap<ServerId, LinkView>,
+    pub(super) now: Instant,
+    pub(super) stats: MirrorStats,
+    /// Servers whose terms differ.
+    pub(super) differ: BTreeSet<ServerId>,
+}
+
+/// A pass under way.
+#[derive(Debug)]
+pub(super) struct Pass {
+    pub(super) tick: Tick,
+    pub(super) threshold: f64,
+    pub(super) units: VecDeque<Key>,
+    /// The group has ended: everything leaves.
+    pub(super) ends: bool,
+    pub(super) taken: u64,
+    pub(super) left: u64,
+}
+
+/// The end of training.
+#[derive(Debug, Default)]
+pub(super) struct Ending {
+    /// Everything has been told.
+    pub(super) told: bool,
+    /// Everything has been heard too; at the first data centre, units whose digest is to be told.
+    pub(super) heard: bool,
+    pub(super) units: VecDeque<Key>,
+    /// Digests that were heard and not compared.
+    pub(super) digests: BTreeMap<(SlotIndex, Key), (ServerId, u128)>,
+    /// Units whose values were asked for.
+    pub(super) asked: BTreeSet<(SlotIndex, Key)>,
+}
+
+/// How long ticks last: the mean of the last ones.
+#[derive(Debug, Default)]
+pub(super) struct PassPace {
+    last: Option<(Tick, Instant)>,
+    mean: Option<Duration>,
+}
+
+/// What has crossed between one shard and its mirrors.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MirrorStats {
+    /// Passes.
+    pub passes: u64,
+    /// Elements that passes have found to have gained something and told.
+    pub elements_told: u64,
+    /// Elements that passes have found to have gained something and kept, each time again.
+    pub elements_kept: u64,
+    /// Updates sent, repeated ones included.
+    pub updates_told: u64,
+    /// Updates taken.
+    pub updates_taken: u64,
+    /// Barriers announced.
+    pub barriers: u64,
+    /// Bytes that wait for links, or are not confirmed.
+    pub queued_bytes: u64,
+}
+
+/// How one shard stands to its mirrors.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MirrorStanding {
+    /// The last tick that has ended here and was told.
+    pub passed: Tick,
+    /// Of each other data centre: the clock that counts for every slot, and whether it is waited
+    /// for.
+    pub others: Vec<(DataCentre, Tick, Standing)>,
+    /// Servers elsewhere whose spec or policies of the table differ.
+    pub differ: Vec<ServerId>,
+    /// Everything was told, heard and confirmed, after the end of training.
+    pub equal: bool,
+}
+
+impl Mirroring {
+    /// Of a table that data centres exchange anything about.
+    pub(super) fn new(
+        table: &Table,
+        code: &Code,
+        here: DataCentre,
+        places: &[MirrorPlace],
+    ) -> Option<Self> {
+        let exchange = code.global.exchange();
+        if exchange == Exchange::Nothing || places.is_empty() {
+            return None;
+        }
+        let (mut routes, mut lanes) = (BTreeMap::<_, Vec<_>>::new(), BTreeMap::new());
+        for place in places {
+            for (slot, server) in &place.owners {
+                routes.entry(*slot).or_default().push(*server);
+                lanes.entry(*server).or_insert_with(|| Lane::new(place.data_centre));
+            }
+        }
+        let source = |place: &MirrorPlace| (place.data_centre, Source::new(Instant::EPOCH, place));
+        Some(Self {
+            here,
+            policy: Arc::clone(&code.global),
+            significance: Arc::clone(&code.significance),
+            terms_hash: terms_hash(table),
+            exchange,
+            in_step: code.global.in_step() && code.policy.gathers(),
+            routes,
+            lanes,
+            sources: places.iter().map(source).collect(),
+            stash: Stash::default(),
+            dirty: BTreeSet::new(),
+            pass: None,
+            passed: Tick(0),
+            weights: BTreeMap::new(),
+            ending: Ending::default(),
+            marks: Marks::default(),
+            pace: PassPace::default(),
+            links: BTreeMap::new(),
+            now: Instant::EPOCH,
+            stats: MirrorStats::default(),
+            differ: BTreeSet::new(),
+        })
+    }
+
+    /// Whether no round closes before the last one was settled with all data centres.
+    pub(super) fn holds_close(&self, closed: Tick) -> bool {
+        self.in_step && self.stash.settled < closed
+    }
+
+    /// Bytes of updates on their way to a server elsewhere.
+    pub(super) fn sent_bytes(&self, to: ServerId) -> usize {
+        self.lanes.get(&to).map_or(0, Lane::sent_bytes)
+    }
+
+    /// Whether values keep what they have gained.
+    pub(super) fn keeps_residuals(&self) -> bool {
+        self.exchange == Exchange::Deltas
+    }
+
+    /// The data centre furthest behind in a slot, of those that count.
+    pub(super) fn slowest(&self, slot: SlotIndex) -> Option<(Tick, DataCentre)> {
+        let counting = self.sources.iter().filter(|(_, source)| source.counts());
+        let found = counting.map(|(data_centre, source)| (source.counted(slot), *data_centre));
+        let (tick, who) = found.min()?;
+        Some((if self.in_step { tick.min(self.stash.settled) } else { tick }, who))
+    }
+
+    /// What is known of the way to a lane's server.
+    pub(super) fn view(&self, server: ServerId, lane: &Lane) -> LinkView {
+        LinkView {
+            queued_bytes: lane.queued_bytes() as u64,
+            tick_lasts: self.pace.mean,
+            ..self.links.get(&server).copied().unwrap_or_default()
+        }
+    }
+
+    /// The way that what is queued takes longest on.
+    pub(super) fn slowest_link(&self) -> LinkView {
+        let views = self.lanes.iter().map(|(server, lane)| self.view(*server, lane));
+        views
+            .max_by(|a, b| {
+                let key = |view: &LinkView| (view.queued_ticks(), view.queued_bytes as f64);
+                key(a).partial_cmp(&key(b)).unwrap_or(std::cmp::Ordering::Equal)
+            })
+            .unwrap_or_default()
+    }
+
+    /// Counters, with what waits now.
+    pub(super) fn stats(&self) -> MirrorStats {
+        let queued: usize = self.lanes.values().map(Lane::queued_bytes).sum();
+        MirrorStats { queued_bytes: queued as u64, ..self.stats }
+    }
+
+    /// How it stands.
+    pub(super) fn standing(&self) -> MirrorStanding {
+        let others = self.sources.iter().map(|(data_centre, source)| {
+            (*data_centre, source.counted_everywhere(), source.standing())
+        });
+        MirrorStanding {
+            passed: self.passed,
+            others: others.collect(),
+            differ: self.differ.iter().copied().collect(),
+            equal: self.ending.heard
+                && self.ending.units.is_empty()
+                && self.ending.digests.is_empty()
+                && self.ending.asked.is_empty()
+                && self.lanes.values().all(Lane::is_idle),
+        }
+    }
+}
+
+impl PassPace {
+    /// A pass of this tick begins.
+    pub(super) fn note(&mut self, now: Instant, tick: Tick) {
+        if let Some((before, at)) = self.last
+            && tick > before
+        {
+            let ticks = u32::try_from(tick.0 - before.0).unwrap_or(u32::MAX);
+            let lasted = now.since(at) / ticks;
+            self.mean = Some(self.mean.map_or(lasted, |mean| (mean * 7 + lasted) / 8));
+        }
+        self.last = Some((tick, now));
+    }
+}
+
+/// What two copies have to agree on, in one number.
+fn terms_hash(table: &Table) -> u128 {
+    let TablePolicy { local, global, significance, .. } = table.policy();
+    let mut hasher = SipHasher24::new();
+    hasher.write(&table.spec().hash().to_le_bytes());
+    let TableId(id) = table.id();
+    hasher.write(&id.to_le_bytes());
+    for named in [local, global, significance] {
+        hasher.write(named.to_string().as_bytes());
+        hasher.write(&[0]);
+    }
+    hasher.finish128().as_u128()
+}

@@ -1,0 +1,186 @@
+//! What the servers of two data centres tell each other of one table, and how it is written.
+
+#![deny(clippy::indexing_slicing, clippy::cast_possible_truncation)]
+
+use super::field::{Field, Listed, Sink, Source, put_count, unknown};
+use super::keys::{put_number, take_number};
+use super::layout::{Choice, choice, choices_as_fields};
+use super::{Payload, Refusal, RowsNamed};
+use crate::error::FrameError;
+use crate::id::{Mark, Sequence, SlotIndex, Tick};
+use crate::key::{Key, KeyRange};
+use crate::limits;
+
+/// Everything that mirrors of one table say to each other.
+#[derive(Clone, Debug, PartialEq)]
+pub enum MirrorMessage {
+    /// What values of one slot have gained, or the aggregate of a round.
+    Update {
+        /// The slot that holds every row.
+        slot: SlotIndex,
+        /// Its number in the line of updates from this sender for this slot, from 1.
+        sequence: Sequence,
+        /// The tick that it is of; where several were added together, the first.
+        tick: Tick,
+        /// With it, everything up to this mark has been told.
+        mark: Option<Mark>,
+        /// What.
+        delta: Delta,
+    },
+    /// All updates of the slot up to this one have arrived, or why they are not taken.
+    Confirm {
+        /// The slot.
+        slot: SlotIndex,
+        /// The last update.
+        sequence: Sequence,
+        /// Whether it is taken.
+        result: Result<(), Refusal>,
+    },
+    /// The sender's mirror clock. It counts for a slot once its mark has come there (law 8).
+    Clock {
+        /// The clock before; `None` when this one names all slots that ever had a mark.
+        previous: Option<Tick>,
+        /// The tick that has ended at the sender.
+        tick: Tick,
+        /// The weight of the round's contributions; `None` without any.
+        weight: Option<f64>,
+        /// Whether it is the last one: its group has ended and everything has been told.
+        ended: bool,
+        /// The last mark of each slot that has a new one since the clock before.
+        marks: Vec<(SlotIndex, Mark)>,
+    },
+    /// What the sender knows of the table, before it says anything else on a connection.
+    Open {
+        /// The hash of spec and policies, which have to be the same.
+        terms_hash: u128,
+    },
+    /// Readers of these keys have to wait until the mark has come.
+    Barrier {
+        /// The slot.
+        slot: SlotIndex,
+        /// The mark.
+        mark: Mark,
+        /// The keys.
+        ranges: Vec<KeyRange>,
+    },
+    /// At the end: what the unit's values are at the first data centre.
+    Digest {
+        /// The slot.
+        slot: SlotIndex,
+        /// The first key of the block, or of the slot of a sparse table.
+        unit: Key,
+        /// Over keys and values.
+        digest: u128,
+    },
+    /// At the end: the unit's values differ; send them.
+    Differs {
+        /// The slot.
+        slot: SlotIndex,
+        /// As in `Digest`.
+        unit: Key,
+    },
+    /// At the end: these are the values.
+    Assign {
+        /// The slot.
+        slot: SlotIndex,
+        /// The rows, all elements of each.
+        delta: Delta,
+    },
+}
+
+/// Elements of rows: all of them, or those at `positions`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Delta {
+    /// The rows.
+    pub rows: RowsNamed,
+    /// Which of their elements, counted row after row; `None` for all.
+    pub positions: Option<Positions>,
+    /// The elements.
+    pub values: Payload,
+}
+
+/// Strictly ascending positions of elements, at most `FRAME_ELEMENTS_MAX`; written as differences.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Positions(pub Vec<u32>);
+
+impl Delta {
+    /// About how many bytes it takes on the way, and in memory.
+    pub fn bytes(&self) -> usize {
+        let keys = if let RowsNamed::Keys(keys) = &self.rows { keys.len() * 2 } else { 16 };
+        keys + self.positions.as_ref().map_or(0, |it| it.0.len() * 2) + self.values.bytes.len()
+    }
+
+    /// Checks what a frame cannot hold otherwise.
+    pub(super) fn check(&self) -> Result<(), FrameError> {
+        let found = self.positions.as_ref().map_or(&[][..], |positions| &positions.0);
+        if found.is_sorted_by(|a, b| a < b) {
+            return Ok(());
+        }
+        let found = found.len() as u64;
+        Err(FrameError::Malformed { field: "positions that do not ascend", found })
+    }
+}
+
+choice! { MirrorMessage, "kind of mirror message",
+    0 => Update { slot, sequence, tick, mark, delta },
+    1 => Confirm { slot, sequence, result },
+    2 => Clock { previous, tick, weight, ended, marks },
+    3 => Open { terms_hash },
+    4 => Barrier { slot, mark, ranges },
+    5 => Digest { slot, unit, digest },
+    6 => Differs { slot, unit },
+    7 => Assign { slot, delta },
+}
+
+choices_as_fields!(MirrorMessage);
+
+impl Field for Delta {
+    fn put(&self, sink: &mut impl Sink) {
+        self.rows.put(sink);
+        self.positions.put(sink);
+        self.values.put(sink);
+    }
+
+    fn take(source: &mut Source<'_>) -> Result<Self, FrameError> {
+        let (rows, positions) = (Field::take(source)?, Field::take(source)?);
+        Ok(Self { rows, positions, values: Field::take(source)? })
+    }
+}
+
+impl Field for Positions {
+    fn put(&self, sink: &mut impl Sink) {
+        put_count(self.0.len(), sink);
+        let mut least = 0_u32;
+        for position in &self.0 {
+            put_number(u64::from(position.wrapping_sub(least)), sink);
+            least = position.wrapping_add(1);
+        }
+    }
+
+    fn take(source: &mut Source<'_>) -> Result<Self, FrameError> {
+        let count = source.reader.count("positions", 1, limits::FRAME_ELEMENTS_MAX)?;
+        let mut positions = Vec::with_capacity(count);
+        let mut least = 0_u64;
+        for _ in 0..count {
+            let gap = take_number(source)?;
+            let position = least.checked_add(gap).and_then(|at| u32::try_from(at).ok());
+            let position = position
+                .ok_or(FrameError::Malformed { field: "difference of positions", found: gap })?;
+            positions.push(position);
+            least = u64::from(position) + 1;
+        }
+        Ok(Self(positions))
+    }
+}
+
+impl Listed for (SlotIndex, Mark) {
+    const NAME: &'static str = "marks";
+    const BYTES_MIN: usize = 4 + 8;
+    const COUNT_MAX: usize = limits::SLOTS_MAX as usize;
+}
+
+impl Listed for KeyRange {
+    const NAME: &'static str = "ranges of a barrier";
+    const BYTES_MIN: usize = 8 + 8;
+    const COUNT_MAX: usize = limits::BARRIER_RANGES_MAX;
+}
