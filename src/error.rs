@@ -3,6 +3,7 @@
 
 mod frame;
 mod tensor;
+mod topology;
 mod transport;
 mod wait;
 
@@ -13,6 +14,7 @@ use crate::id::{GroupId, Incarnation, Origin, Tick};
 
 pub use frame::FrameError;
 pub use tensor::TensorError;
+pub use topology::TopologyError;
 pub use transport::TransportError;
 pub use wait::{WaitError, WaitFor, WaitReason};
 
@@ -44,6 +46,9 @@ pub enum Error {
     /// A peer cannot be reached, or is not who it should be.
     #[error(transparent)]
     Transport(#[from] TransportError),
+    /// Sites and machines of a simulated cluster were described wrongly.
+    #[error(transparent)]
+    Topology(#[from] TopologyError),
 }
 
 /// Who has to change something.
@@ -61,7 +66,7 @@ impl Error {
     /// Who has to change something.
     pub fn blame(&self) -> Blame {
         match self {
-            Self::Spec(_) | Self::Access(_) | Self::Tensor(_) => Blame::Caller,
+            Self::Spec(_) | Self::Access(_) | Self::Tensor(_) | Self::Topology(_) => Blame::Caller,
             Self::Group(GroupError::Removed { .. }) | Self::Wait(_) => Blame::Circumstance,
             Self::Group(_) => Blame::Caller,
             Self::Frame(_) => Blame::Peer,

@@ -54,6 +54,8 @@ pub const CHANGE_AHEAD_MAX: u64 = 65_536;
 pub const ASKS_MAX: usize = 1_024;
 /// Bytes of the tables in one answer to a list of tables, unless it is a single one.
 pub const LISTED_BYTES_MAX: usize = 64 << 10;
+/// Elements of one shard that are looked at together, from outside every group.
+pub const LOOK_ELEMENTS_MAX: u64 = 1 << 30;
 /// Workers of one group.
 pub const GROUP_SIZE_MAX: u32 = 4_096;
 /// Requests of one origin that may be unanswered; also the outcomes a window keeps.

@@ -9,6 +9,8 @@ use super::outcome::Outcome;
 use super::process::WorkerProcess;
 use super::profile::LinkProfile;
 use super::run::Run;
+use super::sample::{Sample, Sampler};
+use super::topology::Topology;
 use crate::error::Result;
 use crate::id::{GroupId, ServerId, TableId};
 use crate::node::sabotage::Switch;
@@ -33,6 +35,7 @@ pub(super) struct Settings {
     pub(super) seed: u64,
     pub(super) profile: LinkProfile,
     pub(super) profiles: BTreeMap<(Peer, Peer), LinkProfile>,
+    pub(super) topology: Option<Topology>,
     pub(super) faults: Vec<(Instant, Fault)>,
     pub(super) switch: Switch,
     pub(super) record_history: bool,
@@ -51,6 +54,7 @@ impl Builder {
             seed,
             profile: LinkProfile::normal(),
             profiles: BTreeMap::new(),
+            topology: None,
             faults: Vec::new(),
             switch: Switch::NONE,
             record_history: true,
@@ -100,10 +104,21 @@ impl Builder {
         self
     }
 
-    /// Sets what one direction of one link is like.
+    /// Sets what one direction of one link is like. Under a topology the link has this delay
+    /// instead of the topology's, and this bandwidth beside what it shares.
     #[must_use]
     pub fn link(mut self, from: Peer, to: Peer, profile: LinkProfile) -> Self {
         self.settings.profiles.insert((from, to), profile);
+        self
+    }
+
+    /// Sets which sites and machines there are and what connections share. Each connection then
+    /// has its delay and bandwidth from there, unless its link is described by itself; what goes
+    /// wrong, and how soon a connection is back, stays with the links. Default: none, and every
+    /// connection has a bandwidth of its own.
+    #[must_use]
+    pub fn topology(mut self, topology: Topology) -> Self {
+        self.settings.topology = Some(topology);
         self
     }
 
@@ -152,11 +167,21 @@ impl Builder {
     /// Plans the cluster.
     ///
     /// # Errors
-    /// As [`Plan::new`].
+    /// As [`Plan::new`]; a server has no place in the topology, or a fault names sites that there
+    /// are not.
     pub fn build<'a, R: 'a>(self) -> Result<Cluster<'a, R>> {
         let servers: Vec<_> = (0..self.servers).map(ServerId).collect();
+        let topology = self.settings.topology.as_ref();
+        if let Some(topology) = topology {
+            for server in &servers {
+                topology.check_placed(Peer::Server(*server))?;
+            }
+        }
+        for (_, fault) in &self.settings.faults {
+            fault.check(topology)?;
+        }
         let plan = Plan::new(&servers, self.tables, &self.groups, &self.registry)?;
-        Ok(Cluster { plan, settings: self.settings, workers: Vec::new() })
+        Ok(Cluster { plan, settings: self.settings, workers: Vec::new(), sampler: None })
     }
 }
 
@@ -193,6 +218,7 @@ pub struct Cluster<'a, R> {
     plan: Plan,
     settings: Settings,
     workers: Vec<WorkerProcess<'a, R>>,
+    sampler: Option<Sampler<'a>>,
 }
 
 impl Cluster<'_, ()> {
@@ -242,12 +268,24 @@ impl<'a, R: 'a> Cluster<'a, R> {
         self.workers.len() as u64 - 1
     }
 
+    /// Calls `look` in virtual time at 0, `every`, 2 `every` and so on until the run ends, each
+    /// time after all that happens at that time or before. It costs no traffic, and the run does
+    /// not change by it. Only the last one that is set is called. `every` is at least 1 ns.
+    pub fn sample(&mut self, every: Duration, look: impl FnMut(Sample<'_>) + 'a) {
+        self.sampler = Some(Sampler::new(every, Box::new(look)));
+    }
+
     /// Runs until every worker has ended, or a limit comes first.
     ///
     /// # Errors
-    /// A server cannot be built from the plan.
+    /// A server cannot be built from the plan; a worker has no place in the topology.
     pub fn run(self) -> Result<Outcome<R>> {
-        Ok(Run::new(self.plan, self.settings, self.workers)?.run())
+        if let Some(topology) = &self.settings.topology {
+            for token in 0..self.workers.len() as u64 {
+                topology.check_placed(Peer::Worker(token))?;
+            }
+        }
+        Ok(Run::new(self.plan, self.settings, self.workers, self.sampler)?.run())
     }
 }
 

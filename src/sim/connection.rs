@@ -6,6 +6,8 @@
 
 use std::collections::BTreeMap;
 
+use super::horizon::{Horizon, busy};
+use super::pipes::Passage;
 use super::profile::LinkProfile;
 use crate::node::Stream;
 use crate::rng::Rng;
@@ -30,8 +32,10 @@ pub(super) struct Connection {
 #[derive(Debug)]
 pub(super) struct Way {
     pub(super) profile: LinkProfile,
-    control_free: Instant,
-    data_free: Instant,
+    /// Whether the profile was given to this link alone: then its delay and bandwidth count beside
+    /// what is shared.
+    pub(super) own: bool,
+    horizon: Horizon,
     floors: BTreeMap<Stream, Instant>,
     in_flight: BTreeMap<u64, InFlight>,
     sent: u64,
@@ -72,18 +76,21 @@ impl Connection {
         }
     }
 
-    /// Sends a message: its fate, its number, and when it arrives, each time it does.
+    /// Sends a message, which passes what is `shared` if anything is: its fate, its number, and
+    /// when it arrives, each time it does.
     pub(super) fn send(
         &mut self,
         now: Instant,
         way: usize,
+        shared: Option<Passage>,
         message: InFlight,
     ) -> (Fate, u64, Vec<Instant>) {
         let (way, rng) = (&mut self.ways[way], &mut self.rng);
         let fate = way.fate(rng, message.stream);
-        let sent = way.serialise(now, message.stream, message.frame.len());
-        let arrival = sent.after(way.profile.latency).after(below(rng, way.profile.jitter_max));
-        let late = arrival.after(way.profile.latency).after(below(rng, way.profile.jitter_max));
+        let passage = way.pass(now, shared, message.stream, message.frame.len());
+        let Passage { left, latency, jitter_max } = passage;
+        let arrival = left.after(latency).after(below(rng, jitter_max));
+        let late = arrival.after(latency).after(below(rng, jitter_max));
         let arrivals = match fate {
             Fate::Dropped => Vec::new(),
             Fate::Late => vec![late],
@@ -143,7 +150,7 @@ impl Connection {
             let gone = std::mem::take(&mut way.in_flight);
             lost.extend(gone.into_values().map(|message| message.step));
             way.floors.clear();
-            (way.control_free, way.data_free) = (now, now);
+            way.horizon = Horizon::free_at(now);
         }
         lost
     }
@@ -153,8 +160,8 @@ impl Way {
     fn new(profile: LinkProfile) -> Self {
         Self {
             profile,
-            control_free: Instant::EPOCH,
-            data_free: Instant::EPOCH,
+            own: false,
+            horizon: Horizon::default(),
             floors: BTreeMap::new(),
             in_flight: BTreeMap::new(),
             sent: 0,
@@ -181,20 +188,21 @@ impl Way {
         Fate::Arrives
     }
 
-    /// When the last byte has left. Control goes ahead of all data that has not left yet.
-    fn serialise(&mut self, now: Instant, stream: Stream, bytes: usize) -> Instant {
-        let busy = self.profile.busy(bytes);
-        match stream {
-            Stream::Control => {
-                self.control_free = self.control_free.max(now).after(busy);
-                self.data_free = self.data_free.max(now).after(busy);
-                self.control_free
-            },
-            Stream::Data(_) => {
-                self.data_free = self.data_free.max(now).after(busy);
-                self.data_free
-            },
+    /// Passes what is shared, or this link alone, or both when it was described by itself.
+    fn pass(
+        &mut self,
+        now: Instant,
+        shared: Option<Passage>,
+        stream: Stream,
+        bytes: usize,
+    ) -> Passage {
+        if let Some(shared) = shared.filter(|_| !self.own) {
+            return shared;
         }
+        let LinkProfile { latency, jitter_max, bytes_per_second, .. } = self.profile;
+        let left = self.horizon.serialise(now, stream, busy(bytes, bytes_per_second));
+        let left = shared.map_or(left, |shared| left.max(shared.left));
+        Passage { left, latency, jitter_max }
     }
 
     fn in_order(&mut self, stream: Stream, arrival: Instant) -> Instant {
@@ -222,7 +230,7 @@ mod tests {
 
     fn send(connection: &mut Connection, at: u64, stream: Stream, bytes: usize) -> (u64, Instant) {
         let message = InFlight { stream, step: "push", frame: vec![0; bytes] };
-        let (_, number, arrivals) = connection.send(Instant(at), 0, message);
+        let (_, number, arrivals) = connection.send(Instant(at), 0, None, message);
         (number, arrivals[0])
     }
 

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 
 use super::connection::{Connection, Fate, InFlight};
+use super::pipes::Pipes;
 use super::profile::{LinkProfile, Trouble};
 use super::queue::Queue;
 use super::run::Event;
 use super::step::step_of;
-use crate::error::FrameError;
+use super::topology::Wan;
+use crate::error::{FrameError, TopologyError};
 use crate::node::{Peer, Stream};
 use crate::time::Instant;
 use crate::wire::{self, Message};
@@ -15,7 +17,7 @@ use crate::wire::{self, Message};
 /// Two ends of a connection, the lower first.
 pub(super) type Pair = (Peer, Peer);
 
-/// Bytes and messages of one direction of a link.
+/// Bytes and messages of one direction of a link, or from one site to another.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Traffic {
     /// Messages on the control stream.
@@ -26,6 +28,21 @@ pub struct Traffic {
     pub data_messages: u64,
     /// Their bytes.
     pub data_bytes: u64,
+}
+
+impl Traffic {
+    pub(super) fn count(&mut self, stream: Stream, bytes: u64) {
+        match stream {
+            Stream::Control => {
+                self.control_messages += 1;
+                self.control_bytes += bytes;
+            },
+            Stream::Data(_) => {
+                self.data_messages += 1;
+                self.data_bytes += bytes;
+            },
+        }
+    }
 }
 
 /// A message under way, as its arrival names it.
@@ -46,6 +63,8 @@ pub(super) struct Net {
     profiles: BTreeMap<Pair, LinkProfile>,
     connections: BTreeMap<Pair, Connection>,
     calm: bool,
+    /// What connections share, under a topology.
+    pub(super) pipes: Option<Pipes>,
     pub(super) traffic: BTreeMap<(Peer, Peer), Traffic>,
     pub(super) cells: BTreeMap<(&'static str, &'static str), u64>,
 }
@@ -55,6 +74,7 @@ impl Net {
         seed: u64,
         profile: LinkProfile,
         profiles: BTreeMap<Pair, LinkProfile>,
+        pipes: Option<Pipes>,
     ) -> Self {
         Self {
             seed,
@@ -62,6 +82,7 @@ impl Net {
             profiles,
             connections: BTreeMap::new(),
             calm: false,
+            pipes,
             traffic: BTreeMap::new(),
             cells: BTreeMap::new(),
         }
@@ -72,13 +93,16 @@ impl Net {
         let pair = pair(a, b);
         let mut connection = Connection::new(self.seed, &format!("link {a} to {b}"), self.profile);
         for (way, ends) in [(pair.0, pair.1), (pair.1, pair.0)].into_iter().enumerate() {
-            let mut profile = self.profiles.get(&ends).copied().unwrap_or(self.profile);
+            let own = self.profiles.get(&ends).copied();
+            let mut profile = own.unwrap_or(self.profile);
             if self.calm {
                 profile.trouble = Trouble::default();
             }
             connection.ways[way].profile = profile;
+            connection.ways[way].own = own.is_some();
         }
-        connection.cut_until = connection.cut_until.max(now);
+        let apart = self.pipes.as_ref().map_or(now, |pipes| pipes.apart_until(a, b));
+        connection.cut_until = connection.cut_until.max(now).max(apart);
         queue.push(connection.back_at(now), Event::Connect { pair, epoch: 0 });
         self.connections.insert(pair, connection);
     }
@@ -110,9 +134,12 @@ impl Net {
             }
             return Ok(());
         }
-        count(self.traffic.entry((from, to)).or_default(), stream, frame.len() as u64);
+        self.traffic.entry((from, to)).or_default().count(stream, frame.len() as u64);
+        let pipes = self.pipes.as_mut();
+        let shared = pipes.and_then(|pipes| pipes.pass(now, (from, to), stream, frame.len()));
         let (way, epoch) = (usize::from(from > to), connection.epoch);
-        let (fate, number, arrivals) = connection.send(now, way, InFlight { stream, step, frame });
+        let message = InFlight { stream, step, frame };
+        let (fate, number, arrivals) = connection.send(now, way, shared, message);
         let copies = arrivals.len();
         for (copy, at) in arrivals.into_iter().enumerate() {
             let last = copy + 1 == copies;
@@ -216,8 +243,41 @@ impl Net {
     /// Changes both directions of a link.
     pub(super) fn reshape(&mut self, pair: Pair, profile: LinkProfile) {
         if let Some(connection) = self.connections.get_mut(&pair) {
-            connection.ways.iter_mut().for_each(|way| way.profile = profile);
+            connection.ways.iter_mut().for_each(|way| (way.profile, way.own) = (profile, true));
         }
+    }
+
+    /// Changes the pipe from one site to another.
+    ///
+    /// # Errors
+    /// There are no such sites: the script was checked, so a defect.
+    pub(super) fn reshape_wan(
+        &mut self,
+        from: &str,
+        to: &str,
+        wan: Wan,
+    ) -> Result<(), TopologyError> {
+        let pipes = self.pipes.as_mut();
+        pipes.map_or_else(|| no_topology(from), |pipes| pipes.reshape(from, to, wan))
+    }
+
+    /// Keeps two sites apart until a time, with what starts there before.
+    ///
+    /// # Errors
+    /// There are no such sites: the script was checked, so a defect.
+    pub(super) fn part(
+        &mut self,
+        now: Instant,
+        (a, b): (&str, &str),
+        until: Instant,
+        queue: &mut Queue<Event>,
+    ) -> Result<(), TopologyError> {
+        let pipes = self.pipes.as_mut();
+        let cut = pipes.map_or_else(|| no_topology(a), |pipes| pipes.part(a, b, until))?;
+        for pair in cut {
+            self.cut(now, pair, until, queue);
+        }
+        Ok(())
     }
 
     /// Ends all trouble.
@@ -242,15 +302,6 @@ pub(super) fn pair(a: Peer, b: Peer) -> Pair {
     (a.min(b), a.max(b))
 }
 
-fn count(traffic: &mut Traffic, stream: Stream, bytes: u64) {
-    match stream {
-        Stream::Control => {
-            traffic.control_messages += 1;
-            traffic.control_bytes += bytes;
-        },
-        Stream::Data(_) => {
-            traffic.data_messages += 1;
-            traffic.data_bytes += bytes;
-        },
-    }
+fn no_topology<T>(site: &str) -> Result<T, TopologyError> {
+    Err(TopologyError::NoTopology { site: site.into() })
 }

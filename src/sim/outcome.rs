@@ -40,6 +40,9 @@ pub struct Outcome<R> {
     pub events: u64,
     /// Traffic by (from, to).
     pub traffic: BTreeMap<(Peer, Peer), Traffic>,
+    /// Traffic by the names of sites, (from, to), that of a site within itself included; empty
+    /// without a topology. The sum is that of `traffic`.
+    pub site_traffic: BTreeMap<(String, String), Traffic>,
     /// How often a fault has hit a step of the protocol, by (fault, step).
     pub cells: BTreeMap<(&'static str, &'static str), u64>,
     /// The tables at the end.

@@ -4,6 +4,9 @@ use crate::time::Duration;
 
 /// One direction of a link.
 ///
+/// Under a [`Topology`](super::Topology) the delay and bandwidth of most connections come from
+/// there; those of a link that is described by itself (`Builder::link`, `Fault::Link`) from here.
+///
 /// ```
 /// use archipelago::sim::LinkProfile;
 /// use archipelago::time::Duration;
@@ -108,11 +111,5 @@ impl LinkProfile {
     pub fn trouble(mut self, trouble: Trouble) -> Self {
         self.trouble = trouble;
         self
-    }
-
-    /// How long a frame keeps the link busy.
-    pub(super) fn busy(&self, bytes: usize) -> Duration {
-        let nanoseconds = bytes as u128 * 1_000_000_000 / u128::from(self.bytes_per_second.max(1));
-        Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX))
     }
 }

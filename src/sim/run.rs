@@ -5,15 +5,16 @@ use std::task::Waker;
 use super::cluster::Settings;
 use super::fault::Fault;
 use super::net::{Net, Pair, Ticket, pair};
-use super::outcome::{End, Outcome, TableAtServer, TableOutcome};
+use super::outcome::{End, Outcome};
+use super::pipes::Pipes;
 use super::process::{Ended, Life, NodeClock, ServerProcess, WorkerProcess};
 use super::queue::Queue;
+use super::sample::Sampler;
 use crate::error::Result;
 use crate::history::{Event as Happened, History};
 use crate::id::ServerId;
 use crate::limits;
 use crate::node::server::{ServerNode, ServerOptions};
-use crate::node::shard::digest_of;
 use crate::node::worker::{WorkerNode, WorkerOptions};
 use crate::node::{Input, Output, Peer, Plan};
 use crate::time::Instant;
@@ -45,16 +46,17 @@ pub(super) enum Event {
 
 /// A run under way.
 pub(super) struct Run<'a, R> {
-    plan: Plan,
+    pub(super) plan: Plan,
     settings: Settings,
-    servers: Vec<ServerProcess>,
-    workers: Vec<WorkerProcess<'a, R>>,
-    net: Net,
+    pub(super) servers: Vec<ServerProcess>,
+    pub(super) workers: Vec<WorkerProcess<'a, R>>,
+    pub(super) net: Net,
     queue: Queue<Event>,
-    history: History,
-    now: Instant,
-    events: u64,
-    defects: Vec<String>,
+    pub(super) history: History,
+    pub(super) now: Instant,
+    pub(super) events: u64,
+    pub(super) defects: Vec<String>,
+    sampler: Option<Sampler<'a>>,
 }
 
 impl<'a, R: 'a> Run<'a, R> {
@@ -62,6 +64,7 @@ impl<'a, R: 'a> Run<'a, R> {
         plan: Plan,
         settings: Settings,
         workers: Vec<WorkerProcess<'a, R>>,
+        sampler: Option<Sampler<'a>>,
     ) -> Result<Self> {
         let (now, switch) = (Instant::EPOCH, settings.switch);
         let options = ServerOptions { record_history: settings.record_history, switch };
@@ -74,8 +77,9 @@ impl<'a, R: 'a> Run<'a, R> {
             });
         }
         let profiles = settings.profiles.clone();
+        let pipes = settings.topology.clone().map(Pipes::new);
         let mut run = Self {
-            net: Net::new(settings.seed, settings.profile, profiles),
+            net: Net::new(settings.seed, settings.profile, profiles, pipes),
             plan,
             settings,
             servers,
@@ -85,6 +89,7 @@ impl<'a, R: 'a> Run<'a, R> {
             now,
             events: 0,
             defects: Vec::new(),
+            sampler,
         };
         run.begin();
         Ok(run)
@@ -114,6 +119,7 @@ impl<'a, R: 'a> Run<'a, R> {
         while end == End::Done && self.queue.next_at().is_some_and(|at| at <= settled) {
             self.step();
         }
+        self.sample_until(self.now);
         self.outcome(end)
     }
 
@@ -133,10 +139,20 @@ impl<'a, R: 'a> Run<'a, R> {
         let Some((at, event)) = self.queue.pop() else {
             return;
         };
+        if let Some(before) = at.0.checked_sub(1) {
+            self.sample_until(Instant(before));
+        }
         self.now = self.now.max(at);
         self.events += 1;
         self.happen(event);
         self.run_tasks();
+    }
+
+    /// Takes the samples that are due at a time or before.
+    fn sample_until(&mut self, last: Instant) {
+        if let Some(sampler) = &mut self.sampler {
+            sampler.run_until(last, &mut self.servers, &mut self.defects);
+        }
     }
 
     fn happen(&mut self, event: Event) {
@@ -314,6 +330,14 @@ impl<'a, R: 'a> Run<'a, R> {
                 queue.push(process.paused_until, Event::GoOn(worker));
             },
             Fault::Link { a, b, profile } => self.net.reshape(pair(a, b), profile),
+            Fault::Wan { from, to, wan } => {
+                let changed = self.net.reshape_wan(&from, &to, wan);
+                self.defects.extend(changed.err().map(|error| error.to_string()));
+            },
+            Fault::Apart { a, b, lasts } => {
+                let parted = self.net.part(now, (&a, &b), now.after(lasts), queue);
+                self.defects.extend(parted.err().map(|error| error.to_string()));
+            },
             Fault::Calm => self.net.calm(),
         }
     }
@@ -409,64 +433,5 @@ impl<'a, R: 'a> Run<'a, R> {
             let event = Happened::Held { what: "inflight", count, limit };
             self.history.push(self.now, u32::try_from(node).unwrap_or(u32::MAX), event);
         }
-    }
-
-    fn outcome(mut self, end: End) -> Outcome<R> {
-        let waiting = self.waiting();
-        let tables = self.tables();
-        let results = self.workers.into_iter().map(|worker| match worker.ended {
-            Ended::Returned(result) => Some(result),
-            Ended::No | Ended::Crashed => None,
-        });
-        Outcome {
-            end,
-            results: results.collect(),
-            waiting,
-            history: self.history,
-            time: self.now,
-            events: self.events,
-            traffic: self.net.traffic,
-            cells: self.net.cells,
-            tables,
-            defects: self.defects,
-        }
-    }
-
-    fn waiting(&self) -> Vec<String> {
-        let mut waiting = Vec::new();
-        for (token, worker) in self.workers.iter().enumerate().filter(|(_, w)| w.is_open()) {
-            let Some(life) = &worker.life else {
-                waiting.push(format!("worker {token} has not started"));
-                continue;
-            };
-            let node = life.node.lock();
-            let (reason, unanswered) = (node.reason(self.now), node.unanswered());
-            waiting.push(format!("worker {token} {reason}; {unanswered} requests unanswered"));
-        }
-        let down = self.net.down().map(|(a, b)| format!("{a} and {b} are not connected"));
-        if !waiting.is_empty() {
-            waiting.extend(down);
-        }
-        waiting
-    }
-
-    fn tables(&mut self) -> Vec<TableOutcome> {
-        let mut tables = Vec::new();
-        // The keeper knows of all that was created.
-        let keeper = self.servers.iter().find(|process| process.node.keeps());
-        let plan = keeper.map_or_else(|| self.plan.clone(), |process| process.node.plan().clone());
-        for planned in plan.tables() {
-            let id = planned.table.id();
-            let (mut slots, mut servers) = (Vec::new(), Vec::new());
-            for (server, process) in self.plan.servers().iter().zip(&mut self.servers) {
-                let own = process.node.digests(id);
-                let stats = process.node.stats(id).unwrap_or_default();
-                servers.push(TableAtServer { server: *server, slots: own.len(), stats });
-                slots.extend(own);
-            }
-            let name = planned.table.name().into();
-            tables.push(TableOutcome { name, digest: digest_of(slots), servers });
-        }
-        tables
     }
 }

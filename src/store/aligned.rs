@@ -33,6 +33,20 @@ impl<T: Element> Aligned<T> {
     }
 }
 
+impl<T: Clone> Clone for Aligned<T> {
+    /// The copy begins on a cache line too, which a copy of the buffer might not.
+    fn clone(&self) -> Self {
+        let mut buffer = self.buffer.clone();
+        let start = buffer.as_ptr().align_offset(LINE_BYTES).min(buffer.len() - self.len);
+        if start < self.start {
+            buffer.rotate_left(self.start - start);
+        } else {
+            buffer.rotate_right(start - self.start);
+        }
+        Self { buffer, start, len: self.len }
+    }
+}
+
 impl<T> Deref for Aligned<T> {
     type Target = [T];
 
@@ -59,6 +73,10 @@ mod tests {
             let buffer = Aligned::<f32>::zeroed(len).unwrap();
             assert_eq!(buffer.as_ptr().addr() % LINE_BYTES, 0);
             assert_eq!(*buffer, vec![0.0; len]);
+            let mut buffer = buffer;
+            buffer.iter_mut().enumerate().for_each(|(at, x)| *x = at as f32);
+            let copy = buffer.clone();
+            assert_eq!((copy.as_ptr().addr() % LINE_BYTES, &*copy), (0, &*buffer));
         }
     }
 }

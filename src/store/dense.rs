@@ -36,7 +36,7 @@ use crate::vector::{Element, Lanes};
 /// assert!(store.rows_mut(slot, across).is_none());
 /// # Ok::<(), archipelago::error::SpecError>(())
 /// ```
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct DenseStore<T> {
     domain_first: Key,
     block_rows: u64,
@@ -47,7 +47,7 @@ pub struct DenseStore<T> {
 
 /// I1. `values` and every lane have `range.count() * width` elements, `steps` one per block;
 /// `residuals` has as many as `values`, or none where the table is not mirrored.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Slot<T> {
     range: KeyRange,
     values: Aligned<T>,

@@ -7,7 +7,7 @@ use crate::spec::TableSpec;
 use crate::vector::{Element, LANES_MAX};
 
 /// Slot indices in ascending order; the place of an index is the place of the slot's rows.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Held {
     indices: Vec<SlotIndex>,
 }

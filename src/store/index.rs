@@ -22,7 +22,7 @@ const LINE_ENTRIES: usize = LINE_BYTES / size_of::<Entry>();
 /// I1. `lines.len()` is 0 or a power of two from 2, and `shift` = 64 - its logarithm.
 /// I2. At most 4 of 5 entries are taken, so that every search ends.
 /// I3. A line is taken from its first entry on; all lines from a key's home to its own are full.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Index {
     lines: Vec<Line>,
     shift: u32,

@@ -20,7 +20,7 @@ const CHUNKS_AHEAD_MAX: usize = 64;
 /// is the last.
 /// I2. A record is zero when it is made. Its first element is on a cache line when a record is a
 /// multiple of one.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Slab<T> {
     chunks: Vec<Vec<Line>>,
     record_elements: usize,

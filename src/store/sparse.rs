@@ -38,7 +38,7 @@ use crate::vector::{Element, Lanes, prefetch};
 /// assert_eq!(out, [0.5, 0.5, 0.0, 0.5, 1.0, 0.5]);
 /// # Ok::<(), archipelago::error::SpecError>(())
 /// ```
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct SparseStore<T> {
     spec: TableSpec,
     counts_steps: bool,
@@ -51,7 +51,7 @@ pub struct SparseStore<T> {
 /// mirrored, the residuals, `width` elements each.
 /// I2. `steps` has one per row, or none when the rule does not count steps.
 /// I3. `order`, while it is there, holds every row in order of key.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Slot<T> {
     range: KeyRange,
     index: Index,

@@ -1,6 +1,7 @@
 //! One shard's engine: what is asked, in order, and carried out.
 
 mod checks;
+mod looks;
 mod mirroring;
 mod reads;
 mod rounds;

@@ -22,7 +22,7 @@ use crate::vector::kernels::{copy, copy_finite};
 pub(super) type Unit = Key;
 
 /// The open and closing rounds of one shard.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Gathered<T> {
     units: BTreeMap<(Unit, Tick), Vec<Ranked<T>>>,
     rounds: BTreeMap<Tick, Vec<Unit>>,
@@ -36,7 +36,7 @@ pub(super) struct Gathered<T> {
 }
 
 /// One worker's subtotal, or the fold of all ranks up to this one.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Ranked<T> {
     rank: Rank,
     part: Part<T>,

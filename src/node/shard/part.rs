@@ -10,7 +10,7 @@ use crate::vector::kernels::add_assign;
 const SEGMENT_BYTES: usize = size_of::<Segment<u8>>() + 32;
 
 /// Contributions to one unit.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Part<T> {
     /// Dense rows: disjoint segments, ascending.
     Rows(Segments<T>),
@@ -19,14 +19,14 @@ pub(super) enum Part<T> {
 }
 
 /// Disjoint segments, ascending; `bytes` is what they take.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Segments<T> {
     held: Vec<Segment<T>>,
     bytes: usize,
 }
 
 /// Consecutive rows and their contributions.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Segment<T> {
     pub(super) rows: KeyRange,
     pub(super) values: Vec<T>,

@@ -21,7 +21,7 @@ const TILE_ELEMENTS: usize = 2048;
 const TOGETHER_WIDTH_MAX: usize = 64;
 
 /// The rows of one shard, in either layout.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct ShardRows<T> {
     layout: Rows<T>,
     width: usize,
@@ -29,14 +29,14 @@ pub(super) struct ShardRows<T> {
 }
 
 /// Room for elements on their way through a rule.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Tiles<T> {
     sum: Vec<T>,
     /// Values before the rule, where what they gain is kept.
     before: Vec<T>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Rows<T> {
     Dense(DenseStore<T>),
     Sparse(SparseStore<T>),

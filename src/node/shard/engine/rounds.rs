@@ -29,18 +29,22 @@ impl<T: Element> ShardEngine<T> {
         if self.exchanges_aggregates() {
             return self.tell_aggregate(unit, closing.round, parts);
         }
-        let mirrored = self.mirror.is_some();
-        let denominator = match self.table.spec().combine {
-            Combine::Sum => None,
-            // Of a round here only the own data centre's part is known.
-            Combine::WeightedMean { round_weight } if mirrored => Some(round_weight),
-            Combine::WeightedMean { .. } => Some(closing.denominator),
-        };
         let slot = self.grid.slot_of(unit);
+        let denominator = self.denominator(&closing);
         let update = Update { rule: &*self.rule, rate: closing.rate, denominator };
         let gathered = &mut self.gathered;
         self.rows.fold(update, slot, parts, |buffer| gathered.recycle(buffer));
         self.mirror_touched(unit);
+    }
+
+    /// What the sums of a closed round are divided by.
+    pub(super) fn denominator(&self, closing: &Closing) -> Option<f64> {
+        match self.table.spec().combine {
+            Combine::Sum => None,
+            // Of a round here only the own data centre's part is known.
+            Combine::WeightedMean { round_weight } if self.mirror.is_some() => Some(round_weight),
+            Combine::WeightedMean { .. } => Some(closing.denominator),
+        }
     }
 
     pub(super) fn after_counting(&mut self, now: Instant, origin: Origin, counted: Counted) {
