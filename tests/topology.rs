@@ -113,7 +113,7 @@ fn processes_of_one_machine_share_its_card() {
         .site(Site::new("east").card_bytes_per_second(1_000))
         .colocate([SERVER, Peer::Worker(0)], "east");
     let at_server = pushed(senders(at_server, 1), 1);
-    assert!(at_server[0] < 20, "no card is needed: {at_server:?}");
+    assert!(at_server[0] < 60, "no card is needed: {at_server:?}");
 }
 
 #[test]
