@@ -74,8 +74,11 @@ mod tests {
             closed: Tick(closed),
             now: Instant::EPOCH,
         };
-        assert_eq!(Bsp.admit(&view(1, 0)), Admit::Serve);
-        assert_eq!(Bsp.admit(&view(3, 1)), Admit::Wait { who: Some(Rank(3)), tick: Tick(2) });
-        assert_eq!(Bsp.admit(&view(2, 2)), Admit::Refuse { earliest: Tick(3) });
+        assert_eq!(LocalPolicy::admit(&Bsp, &view(1, 0)), Admit::Serve);
+        assert_eq!(
+            LocalPolicy::admit(&Bsp, &view(3, 1)),
+            Admit::Wait { who: Some(Rank(3)), tick: Tick(2) }
+        );
+        assert_eq!(LocalPolicy::admit(&Bsp, &view(2, 2)), Admit::Refuse { earliest: Tick(3) });
     }
 }

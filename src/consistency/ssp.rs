@@ -66,12 +66,13 @@ mod tests {
     #[test]
     fn waits_exactly_when_the_bound_is_broken() {
         let admit = |staleness, tick, slowest| {
-            Ssp { staleness }.admit(&ReadView {
+            let read = ReadView {
                 tick: Tick(tick),
                 slowest: Some((Tick(slowest), Rank(1))),
                 closed: Tick(0),
                 now: Instant::EPOCH,
-            })
+            };
+            LocalPolicy::admit(&Ssp { staleness }, &read)
         };
         assert_eq!(admit(2, 5, 2), Admit::Serve);
         assert_eq!(admit(2, 5, 1), Admit::Wait { who: Some(Rank(1)), tick: Tick(2) });

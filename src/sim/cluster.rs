@@ -6,13 +6,14 @@ use std::future::Future;
 
 use super::fault::Fault;
 use super::outcome::Outcome;
+use super::plans::Plans;
 use super::process::WorkerProcess;
 use super::profile::LinkProfile;
 use super::run::Run;
 use super::sample::{Sample, Sampler};
 use super::topology::Topology;
 use crate::error::Result;
-use crate::id::{GroupId, ServerId, TableId};
+use crate::id::{DataCentre, GroupId, ServerId, TableId};
 use crate::node::sabotage::Switch;
 use crate::node::worker::{RemoteWorker, Session};
 use crate::node::{Peer, Plan, Registry};
@@ -22,6 +23,7 @@ use crate::time::{Duration, Instant};
 /// Describes a cluster.
 #[derive(Clone, Debug)]
 pub struct Builder {
+    data_centres: Vec<(String, u32)>,
     servers: u32,
     tables: Vec<(TableSpec, TablePolicy, Hyper)>,
     groups: Vec<u32>,
@@ -66,10 +68,20 @@ impl Builder {
             settle: Duration::from_secs(1),
         };
         let (tables, groups, registry) = (Vec::new(), Vec::new(), Registry::built_in());
-        Self { servers: 1, tables, groups, registry, settings }
+        let data_centres = Vec::new();
+        Self { data_centres, servers: 1, tables, groups, registry, settings }
     }
 
-    /// Sets the number of servers.
+    /// Adds a data centre with so many servers, which are numbered on from those before. Each holds
+    /// all tables, and has groups of its own. Default: one, with as many as
+    /// [`servers`](Self::servers) says.
+    #[must_use]
+    pub fn data_centre(mut self, name: impl Into<String>, servers: u32) -> Self {
+        self.data_centres.push((name.into(), servers));
+        self
+    }
+
+    /// Sets the number of servers, where no data centres are named.
     #[must_use]
     pub fn servers(mut self, servers: u32) -> Self {
         self.servers = servers;
@@ -170,18 +182,19 @@ impl Builder {
     /// As [`Plan::new`]; a server has no place in the topology, or a fault names sites that there
     /// are not.
     pub fn build<'a, R: 'a>(self) -> Result<Cluster<'a, R>> {
-        let servers: Vec<_> = (0..self.servers).map(ServerId).collect();
+        let one = [("one".to_owned(), self.servers)];
+        let all = if self.data_centres.is_empty() { &one[..] } else { &self.data_centres };
+        let plans = Plans::new(all, &self.tables, &self.groups, &self.registry)?;
         let topology = self.settings.topology.as_ref();
         if let Some(topology) = topology {
-            for server in &servers {
-                topology.check_placed(Peer::Server(*server))?;
+            for server in plans.servers() {
+                topology.check_placed(Peer::Server(server))?;
             }
         }
         for (_, fault) in &self.settings.faults {
             fault.check(topology)?;
         }
-        let plan = Plan::new(&servers, self.tables, &self.groups, &self.registry)?;
-        Ok(Cluster { plan, settings: self.settings, workers: Vec::new(), sampler: None })
+        Ok(Cluster { plans, settings: self.settings, workers: Vec::new(), sampler: None })
     }
 }
 
@@ -215,7 +228,7 @@ impl Builder {
 /// # Ok::<(), archipelago::Error>(())
 /// ```
 pub struct Cluster<'a, R> {
-    plan: Plan,
+    plans: Plans,
     settings: Settings,
     workers: Vec<WorkerProcess<'a, R>>,
     sampler: Option<Sampler<'a>>,
@@ -234,15 +247,20 @@ impl<'a, R: 'a> Cluster<'a, R> {
     /// # Errors
     /// There is no such table.
     pub fn table(&self, index: u32) -> Result<Table> {
-        let planned = self.plan.table(TableId(index));
+        let planned = self.plan().table(TableId(index));
         let table = format!("number {index}");
         let unknown = || crate::error::AccessError::UnknownTable { table }.into();
         planned.map(|planned| planned.table.clone()).ok_or_else(unknown)
     }
 
-    /// The plan that all processes share.
+    /// The plan that all processes share; with several data centres that of the first one.
     pub fn plan(&self) -> &Plan {
-        &self.plan
+        self.plans.first()
+    }
+
+    /// The servers of a data centre; none when there is no such one.
+    pub fn servers(&self, data_centre: DataCentre) -> &[ServerId] {
+        self.plans.of(data_centre).map_or(&[], Plan::servers)
     }
 
     /// Adds a worker that starts `after` the beginning; returns its token, counted from 0.
@@ -254,6 +272,25 @@ impl<'a, R: 'a> Cluster<'a, R> {
         self.spawn_session(after, async move |session: Session| {
             train(session.join(group).await?).await
         })
+    }
+
+    /// As [`spawn`](Self::spawn), in a data centre other than the first.
+    pub fn spawn_in<F, Fut>(
+        &mut self,
+        data_centre: DataCentre,
+        group: GroupId,
+        after: Duration,
+        train: F,
+    ) -> u64
+    where
+        F: FnOnce(RemoteWorker) -> Fut + 'a,
+        Fut: Future<Output = Result<R>> + 'a,
+    {
+        let token = self.spawn(group, after, train);
+        if let Some(worker) = self.workers.last_mut() {
+            worker.data_centre = data_centre;
+        }
+        token
     }
 
     /// Adds a process that starts `after` the beginning, as a session: it may create tables and
@@ -285,13 +322,13 @@ impl<'a, R: 'a> Cluster<'a, R> {
                 topology.check_placed(Peer::Worker(token))?;
             }
         }
-        Ok(Run::new(self.plan, self.settings, self.workers, self.sampler)?.run())
+        Ok(Run::new(self.plans, self.settings, self.workers, self.sampler)?.run())
     }
 }
 
 impl<R> fmt::Debug for Cluster<'_, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let workers = self.workers.len();
-        f.debug_struct("Cluster").field("plan", &self.plan).field("workers", &workers).finish()
+        f.debug_struct("Cluster").field("plans", &self.plans).field("workers", &workers).finish()
     }
 }

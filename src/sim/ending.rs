@@ -2,7 +2,10 @@
 
 use super::outcome::{End, Outcome, TableAtServer, TableOutcome};
 use super::process::Ended;
+use super::process::ServerProcess;
 use super::run::Run;
+use crate::id::{DataCentre, ServerId};
+use crate::node::plan::Planned;
 use crate::node::shard::digest_of;
 
 impl<'a, R: 'a> Run<'a, R> {
@@ -48,21 +51,35 @@ impl<'a, R: 'a> Run<'a, R> {
 
     fn tables(&mut self) -> Vec<TableOutcome> {
         let mut tables = Vec::new();
-        // The keeper knows of all that was created.
-        let keeper = self.servers.iter().find(|process| process.node.keeps());
-        let plan = keeper.map_or_else(|| self.plan.clone(), |process| process.node.plan().clone());
-        for planned in plan.tables() {
-            let id = planned.table.id();
-            let (mut slots, mut servers) = (Vec::new(), Vec::new());
-            for (server, process) in self.plan.servers().iter().zip(&mut self.servers) {
-                let own = process.node.digests(id);
-                let stats = process.node.stats(id).unwrap_or_default();
-                servers.push(TableAtServer { server: *server, slots: own.len(), stats });
-                slots.extend(own);
-            }
-            let name = planned.table.name().into();
-            tables.push(TableOutcome { name, digest: digest_of(slots), servers });
+        let mut processes = self.servers.iter_mut();
+        for (data_centre, plan) in self.plans.iter() {
+            let mut here: Vec<_> = plan.servers().iter().copied().zip(&mut processes).collect();
+            // The keeper knows of all that was created.
+            let keeper = here.iter().find(|(_, process)| process.node.keeps());
+            let plan = keeper.map_or_else(|| plan.clone(), |(_, it)| it.node.plan().clone());
+            let of_table = |planned| table_outcome(data_centre, planned, &mut here);
+            tables.extend(plan.tables().map(of_table));
         }
         tables
     }
+}
+
+fn table_outcome(
+    data_centre: DataCentre,
+    planned: &Planned,
+    processes: &mut [(ServerId, &mut ServerProcess)],
+) -> TableOutcome {
+    let id = planned.table.id();
+    let (mut slots, mut values, mut servers) = (Vec::new(), Vec::new(), Vec::new());
+    for (server, process) in processes {
+        let own = process.node.digests(id);
+        let stats = process.node.stats(id).unwrap_or_default();
+        let mirror = process.node.mirror_stats(id);
+        servers.push(TableAtServer { server: *server, slots: own.len(), stats, mirror });
+        values.extend(process.node.value_digests(id));
+        slots.extend(own);
+    }
+    let name = planned.table.name().into();
+    let (digest, values) = (digest_of(slots), digest_of(values));
+    TableOutcome { data_centre, name, digest, values, servers }
 }

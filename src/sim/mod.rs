@@ -20,6 +20,7 @@ mod horizon;
 mod net;
 mod outcome;
 mod pipes;
+mod plans;
 mod process;
 mod profile;
 mod queue;

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use super::net::Traffic;
 use crate::error::{Error, Result};
 use crate::history::History;
-use crate::id::ServerId;
+use crate::id::{DataCentre, ServerId};
 use crate::node::Peer;
-use crate::node::shard::ShardStats;
+use crate::node::shard::{MirrorStats, ShardStats};
 use crate::time::Instant;
 
 /// How a run ended.
@@ -54,10 +54,14 @@ pub struct Outcome<R> {
 /// One table at the end.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TableOutcome {
+    /// The data centre that holds this copy.
+    pub data_centre: DataCentre,
     /// Its name.
     pub name: String,
     /// The digest of all values and state, as [`Store::digest`](crate::Store) computes it.
     pub digest: u128,
+    /// The digest of all values alone: equal where copies are.
+    pub values: u128,
     /// Its shards.
     pub servers: Vec<TableAtServer>,
 }
@@ -71,6 +75,8 @@ pub struct TableAtServer {
     pub slots: usize,
     /// Its counters.
     pub stats: ShardStats,
+    /// What has crossed to and from other data centres; `None` where nothing does.
+    pub mirror: Option<MirrorStats>,
 }
 
 impl<R> Outcome<R> {

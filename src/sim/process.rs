@@ -2,6 +2,7 @@
 
 use super::executor::{Flag, Task};
 use crate::error::Result;
+use crate::id::DataCentre;
 use crate::node::server::ServerNode;
 use crate::node::worker::{Session, WorkerNode};
 use crate::sync::{Arc, Mutex};
@@ -29,6 +30,7 @@ pub(super) struct NodeClock {
 
 /// One worker.
 pub(super) struct WorkerProcess<'a, R> {
+    pub(super) data_centre: DataCentre,
     pub(super) starts_at: Instant,
     pub(super) train: Option<Train<'a, R>>,
     pub(super) life: Option<Life<'a, R>>,
@@ -60,6 +62,7 @@ pub(super) enum Ended<R> {
 impl<'a, R: 'a> WorkerProcess<'a, R> {
     pub(super) fn new(starts_at: Instant, train: Train<'a, R>) -> Self {
         Self {
+            data_centre: DataCentre(0),
             starts_at,
             train: Some(train),
             life: None,

@@ -7,6 +7,7 @@ use super::fault::Fault;
 use super::net::{Net, Pair, Ticket, pair};
 use super::outcome::{End, Outcome};
 use super::pipes::Pipes;
+use super::plans::Plans;
 use super::process::{Ended, Life, NodeClock, ServerProcess, WorkerProcess};
 use super::queue::Queue;
 use super::sample::Sampler;
@@ -44,9 +45,12 @@ pub(super) enum Event {
     Fault(Fault),
 }
 
+/// Events between two looks whether data centres are equal: a look costs more than an event.
+const STEPS_AT_ONCE: usize = 100;
+
 /// A run under way.
 pub(super) struct Run<'a, R> {
-    pub(super) plan: Plan,
+    pub(super) plans: Plans,
     settings: Settings,
     pub(super) servers: Vec<ServerProcess>,
     pub(super) workers: Vec<WorkerProcess<'a, R>>,
@@ -61,7 +65,7 @@ pub(super) struct Run<'a, R> {
 
 impl<'a, R: 'a> Run<'a, R> {
     pub(super) fn new(
-        plan: Plan,
+        plans: Plans,
         settings: Settings,
         workers: Vec<WorkerProcess<'a, R>>,
         sampler: Option<Sampler<'a>>,
@@ -69,18 +73,20 @@ impl<'a, R: 'a> Run<'a, R> {
         let (now, switch) = (Instant::EPOCH, settings.switch);
         let options = ServerOptions { record_history: settings.record_history, switch };
         let mut servers = Vec::new();
-        for server in plan.servers() {
-            servers.push(ServerProcess {
-                node: ServerNode::new(plan.clone(), *server, now, options)?,
-                clock: NodeClock::default(),
-                waiting_peak: 0,
-            });
+        for (_, plan) in plans.iter() {
+            for server in plan.servers() {
+                servers.push(ServerProcess {
+                    node: ServerNode::new(plan.clone(), *server, now, options)?,
+                    clock: NodeClock::default(),
+                    waiting_peak: 0,
+                });
+            }
         }
         let profiles = settings.profiles.clone();
         let pipes = settings.topology.clone().map(Pipes::new);
         let mut run = Self {
             net: Net::new(settings.seed, settings.profile, profiles, pipes),
-            plan,
+            plans,
             settings,
             servers,
             workers,
@@ -96,7 +102,7 @@ impl<'a, R: 'a> Run<'a, R> {
     }
 
     fn begin(&mut self) {
-        let servers = self.plan.servers().to_vec();
+        let servers = self.plans.servers();
         for (index, a) in servers.iter().enumerate() {
             for b in servers.iter().skip(index + 1) {
                 let (a, b) = (Peer::Server(*a), Peer::Server(*b));
@@ -119,8 +125,22 @@ impl<'a, R: 'a> Run<'a, R> {
         while end == End::Done && self.queue.next_at().is_some_and(|at| at <= settled) {
             self.step();
         }
+        self.make_equal(end);
         self.sample_until(self.now);
         self.outcome(end)
+    }
+
+    /// Goes on until data centres that exchange anything have told and heard everything.
+    fn make_equal(&mut self, end: End) {
+        while end == End::Done && self.servers.iter().any(|process| !process.node.is_equal()) {
+            for _ in 0..STEPS_AT_ONCE {
+                let next = self.queue.next_at().filter(|at| *at <= self.settings.deadline);
+                if next.is_none() || self.events >= self.settings.events_max {
+                    return;
+                }
+                self.step();
+            }
+        }
     }
 
     fn go(&mut self) -> End {
@@ -257,9 +277,13 @@ impl<'a, R: 'a> Run<'a, R> {
             wait_max: self.settings.wait_max,
             joins: true,
         };
-        let node = WorkerNode::new(self.plan.clone(), token, self.now, options);
+        let Some(plan) = self.plans.of(process.data_centre).cloned() else {
+            return;
+        };
+        let servers = plan.servers().to_vec();
+        let node = WorkerNode::new(plan, token, self.now, options);
         process.start(node);
-        for server in self.plan.servers() {
+        for server in &servers {
             let (a, b) = (Peer::Server(*server), Peer::Worker(token));
             self.net.connect(self.now, a, b, &mut self.queue);
         }
@@ -294,7 +318,9 @@ impl<'a, R: 'a> Run<'a, R> {
     fn end_process(&mut self, token: u64, told: bool) {
         self.net.kill(self.now, Peer::Worker(token), &mut self.queue);
         let at = self.now.after(self.settings.detection_delay);
-        for server in self.plan.servers().iter().filter(|_| told) {
+        let data_centre = self.workers.get(token as usize).map(|worker| worker.data_centre);
+        let plan = data_centre.and_then(|data_centre| self.plans.of(data_centre));
+        for server in plan.into_iter().flat_map(Plan::servers).filter(|_| told) {
             self.queue.push(at, Event::Down { server: *server, worker: token });
         }
     }

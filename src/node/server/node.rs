@@ -206,6 +206,11 @@ impl ServerNode {
         self.tables.get_mut(&table).map(|held| held.shard.digests()).unwrap_or_default()
     }
 
+    /// A digest of the values alone per slot owned of a table.
+    pub fn value_digests(&mut self, table: TableId) -> Vec<(SlotIndex, u128)> {
+        self.tables.get_mut(&table).map(|held| held.shard.value_digests()).unwrap_or_default()
+    }
+
     /// Counters of a table's shard.
     pub fn stats(&self, table: TableId) -> Option<ShardStats> {
         Some(self.tables.get(&table)?.shard.stats())

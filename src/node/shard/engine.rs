@@ -486,6 +486,15 @@ impl<T: Element> Shard for ShardEngine<T> {
         slots.map(|slot| (*slot, self.rows.digest_slot(*slot))).collect()
     }
 
+    fn value_digests(&mut self) -> Vec<(SlotIndex, u128)> {
+        while self.poll() == Work::Working {}
+        let slots = self.place.slots.iter();
+        let range = |slot: &SlotIndex| Some((*slot, self.grid.range(*slot)?));
+        let slots: Vec<_> = slots.filter_map(range).collect();
+        let rows = &mut self.rows;
+        slots.into_iter().map(|(slot, range)| (slot, rows.digest_values(slot, range))).collect()
+    }
+
     fn mirror_heard(
         &mut self,
         now: Instant,

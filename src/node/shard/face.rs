@@ -213,6 +213,10 @@ pub trait Shard: Debug + Send {
     /// How the shard stands to other data centres; `None` where there is nothing to stand to.
     fn mirror_standing(&self) -> Option<MirrorStanding>;
 
+    /// A digest of the values alone per slot, in slot order, after all close steps. Equal for equal
+    /// values, whatever state data centres of their own keep beside them.
+    fn value_digests(&mut self) -> Vec<(SlotIndex, u128)>;
+
     /// The engine behind, for [`ShardEngine::of`].
     fn as_any_mut(&mut self) -> &mut dyn Any;
 }

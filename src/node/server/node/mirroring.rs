@@ -19,6 +19,12 @@ impl ServerNode {
         self.tables.get(&table)?.shard.mirror_standing()
     }
 
+    /// Whether all mirrored tables have been told, heard and confirmed to the end.
+    pub fn is_equal(&self) -> bool {
+        let mut standings = self.tables.values().filter_map(|it| it.shard.mirror_standing());
+        standings.all(|standing| standing.equal)
+    }
+
     /// The servers of other data centres that this one speaks to.
     pub(super) fn is_abroad(&self, server: ServerId) -> bool {
         let abroad = self.plan.abroad();
