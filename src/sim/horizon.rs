@@ -5,8 +5,7 @@ use crate::time::{Duration, Instant};
 
 /// Until when one direction of a link, card or pipe is busy.
 ///
-/// I1. `control_free <= data_free` once both have been used: control delays data, and data never
-/// control.
+/// I1. Control delays data, and data never control.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Horizon {
     control_free: Instant,

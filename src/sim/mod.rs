@@ -3,8 +3,8 @@
 //! One seed names one run: time, links, faults and the order in which tasks are polled are
 //! functions of it, so that a run can be repeated event by event. Every message passes encode,
 //! bytes and decode. It models processes and connections, not packets; disks are planned. Each
-//! connection has a bandwidth of its own or, under a [`Topology`], its share of network cards and of
-//! the pipes between sites.
+//! connection has a bandwidth of its own or, under a [`Topology`], its share of network cards and
+//! of the pipes between sites.
 //!
 //! Invariants: I1 virtual time never runs backwards, and events of one time happen in the order of
 //! their scheduling; I2 a stream of an unbroken connection keeps its order; I3 whatever a

@@ -59,7 +59,9 @@ impl Site {
     }
 }
 
-/// The pipe from one site to another, which all traffic in that direction shares.
+/// The pipe from one site to another, which all traffic in that direction shares: whole messages in
+/// the order of their sending, control ahead of data. So connections that send all the time get
+/// equal parts of it, and a large push that is sent at once delays what others send after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wan {
     /// What it carries.
