@@ -9,7 +9,7 @@ use crate::consistency::Ssp;
 use crate::error::{FrameError, Loss, SpecError, WaitFor, WaitReason};
 use crate::extension::Extension;
 use crate::id::{
-    CatalogVersion, GroupId, Incarnation, Origin, Rank, RecordVersion, Sequence, ServerId,
+    CatalogVersion, GroupId, Incarnation, Mark, Origin, Rank, RecordVersion, Sequence, ServerId,
     SlotIndex, TableId, Tick,
 };
 use crate::key::{Key, KeyRange};
@@ -164,7 +164,7 @@ fn refusals_keep_their_numbers_as_errors() {
 fn golden_frames() {
     let mut expected = include_str!("golden.txt").lines();
     let all = golden_requests().into_iter().chain(golden_answers()).chain(golden_catalog());
-    let all = all.chain(golden_changes());
+    let all = all.chain(golden_changes()).chain(golden_mirror());
     for message in all {
         let bytes = encoded(&message);
         let hex: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
@@ -246,6 +246,25 @@ fn golden_catalog() -> [Message; 3] {
         Message::CatalogEntry { version, entry },
         Message::CatalogHeld { version, server, result },
     ]
+}
+
+fn golden_mirror() -> [Message; 4] {
+    let (table, slot, sequence) = (TableId(7), SlotIndex(5), Sequence(9));
+    let (mark, tick) = (Mark(300), Tick(4));
+    let delta = Delta {
+        rows: RowsNamed::Keys(vec![Key(3), Key(8)]),
+        positions: Some(Positions(vec![0, 5])),
+        values: Payload::from_slice(&[1.5_f32, -2.0]),
+    };
+    let (previous, weight, marks) = (Some(Tick(3)), Some(2.5), vec![(slot, mark)]);
+    let ranges = vec![KeyRange::new(Key(3), Key(8)).unwrap()];
+    [
+        MirrorMessage::Update { slot, sequence, tick, mark: Some(mark), delta },
+        MirrorMessage::Confirm { slot, sequence, result: Ok(()) },
+        MirrorMessage::Clock { previous, tick, weight, ended: false, marks },
+        MirrorMessage::Barrier { slot, mark, ranges },
+    ]
+    .map(|message| Message::Mirror { table, message })
 }
 
 fn golden_changes() -> [Message; 5] {
