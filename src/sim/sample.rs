@@ -22,10 +22,10 @@ pub struct Sample<'a> {
 
 impl Sample<'_> {
     /// The values of a table at these servers, in key order, `width` elements a row, with all
-    /// rounds applied that have closed there. Of a dense table all rows that these servers hold; of a
-    /// sparse one all keys of its domain that belong to them, at the init where no row exists. So
-    /// the servers of a data centre together give the whole table. What two of them hold is
-    /// taken from the one named first. Cost: all rows; nothing in virtual time.
+    /// rounds applied that have closed there. Of a dense table all rows that these servers hold;
+    /// of a sparse one all keys of its domain that belong to them, at the init where no row
+    /// exists. So the servers of a data centre together give the whole table. What two of them
+    /// hold is taken from the one named first. Cost: all rows; nothing in virtual time.
     ///
     /// Empty when one of the servers does not know the table yet or any more, when its elements
     /// are not of type `T`, or when a domain is too large to be looked at
