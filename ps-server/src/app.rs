@@ -9,9 +9,9 @@ use archipelago::node::registry::{PolicyFactory, RuleFactory};
 use clap::Parser;
 
 use crate::arguments::{Arguments, Command};
-#[cfg(feature = "workloads")]
-use crate::workload;
 use crate::{cert, logs, serve, status, table};
+#[cfg(feature = "workloads")]
+use crate::{experiment, workload};
 
 /// The commands of `ps-server`, run with a user's own update rules and local policies beside the
 /// built-in ones. The stock program is `App::new().run()`.
@@ -155,6 +155,10 @@ fn exit_code(error: &anyhow::Error) -> ExitCode {
     #[cfg(feature = "workloads")]
     if let Some(stopped) = error.downcast_ref::<workload::Stopped>() {
         return ExitCode::from(stopped.exit_code);
+    }
+    #[cfg(feature = "workloads")]
+    if let Some(interrupted) = error.downcast_ref::<experiment::Interrupted>() {
+        return ExitCode::from(interrupted.exit_code);
     }
     tracing::debug!(%error, "the command has failed");
     ExitCode::FAILURE

@@ -8,6 +8,8 @@ mod arguments;
 mod cert;
 mod code;
 mod connect;
+#[cfg(feature = "workloads")]
+pub mod experiment;
 mod files;
 mod logs;
 mod nearest;

@@ -17,5 +17,6 @@ mod train;
 
 pub use arguments::{DemoArguments, ModelKind, ServedArguments, TrainArguments};
 pub(crate) use demo::run as demo;
+pub(crate) use stop::Stop;
 pub use stop::Stopped;
 pub(crate) use train::run as train;

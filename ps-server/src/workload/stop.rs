@@ -45,6 +45,11 @@ impl Stop {
         Ok(Self { told, _teller: teller })
     }
 
+    /// Whether that has been said already.
+    pub(crate) fn said(&self) -> Option<Stopped> {
+        *self.told.borrow()
+    }
+
     /// Runs a future to its end, unless told to stop; it is dropped then.
     pub(crate) async fn or<F: Future>(&self, future: F) -> Result<F::Output, Stopped> {
         tokio::select! {

@@ -1,0 +1,172 @@
+//! One cell of the experiment: which links, which workload, which policy, which seed.
+
+use std::fmt;
+
+use archipelago_workloads::task::Kind;
+use serde::{Serialize, Serializer};
+
+use super::paper::Figures;
+use super::profile::{Links, Profile};
+
+/// How the copies of a model at the sites are kept together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Policy {
+    /// Bsp among all workers as if every site were in one data centre: the measure of all others.
+    Lan,
+    /// One flat parameter server spread over the sites, Bsp over the WAN: what Gaia speeds up.
+    Baseline,
+    /// Approximate Synchronous Parallel: what Gaia is.
+    Asp,
+    /// As [`Baseline`](Self::Baseline), with bounded staleness.
+    Ssp,
+    /// As [`Baseline`](Self::Baseline), where nobody waits for anybody.
+    Eventual,
+    /// The data is sent to one site first and trained on there.
+    Centralised,
+    /// Each site trains on its own data and tells nobody.
+    Isolated,
+    /// [`Asp`](Self::Asp) without one of its parts.
+    Ablation(Ablation),
+}
+
+/// The part that ASP has to do without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ablation {
+    /// Neither selective barrier nor mirror clock: the paper's Gaia_Async.
+    Async,
+    /// No selective barrier.
+    Barrier,
+    /// No mirror clock.
+    MirrorClock,
+    /// No groups and hubs: everybody sends to everybody.
+    Hubs,
+    /// A threshold that stays what it was at the start.
+    Decay,
+}
+
+impl Policy {
+    /// What a run compares unless everything is asked for; those that others are measured by come
+    /// first.
+    pub const USUAL: [Self; 3] = [Self::Lan, Self::Baseline, Self::Asp];
+
+    /// All of them, in the order of a run.
+    pub const ALL: [Self; 12] = [
+        Self::Lan,
+        Self::Baseline,
+        Self::Asp,
+        Self::Ssp,
+        Self::Eventual,
+        Self::Centralised,
+        Self::Isolated,
+        Self::Ablation(Ablation::Async),
+        Self::Ablation(Ablation::Barrier),
+        Self::Ablation(Ablation::MirrorClock),
+        Self::Ablation(Ablation::Hubs),
+        Self::Ablation(Ablation::Decay),
+    ];
+
+    /// The name that reports have for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Lan => "lan",
+            Self::Baseline => "baseline",
+            Self::Asp => "asp",
+            Self::Ssp => "ssp",
+            Self::Eventual => "eventual",
+            Self::Centralised => "centralised",
+            Self::Isolated => "isolated",
+            Self::Ablation(Ablation::Async) => "ablation-async",
+            Self::Ablation(Ablation::Barrier) => "ablation-no-barrier",
+            Self::Ablation(Ablation::MirrorClock) => "ablation-no-mirror-clock",
+            Self::Ablation(Ablation::Hubs) => "ablation-no-hubs",
+            Self::Ablation(Ablation::Decay) => "ablation-no-decay",
+        }
+    }
+
+    /// Whether it says something about these sites: hubs can only be left out where there are any.
+    pub fn applies_to(self, profile: &Profile) -> bool {
+        self != Self::Ablation(Ablation::Hubs) || !profile.groups.is_empty()
+    }
+}
+
+impl fmt::Display for Policy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl Serialize for Policy {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(self.name())
+    }
+}
+
+/// What is run once. Same cell, same result, to the bit.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Cell<'a> {
+    /// The sites and their links.
+    pub profile: &'a Profile,
+    /// What is trained.
+    pub workload: Kind,
+    /// How.
+    pub policy: Policy,
+    /// What names the run among others of its kind.
+    pub seed: u64,
+}
+
+impl Cell<'_> {
+    /// The links that the cell is run over: under [`Policy::Lan`] all are like those inside a site.
+    pub fn links(&self) -> Links {
+        match self.policy {
+            Policy::Lan => self.profile.lan(),
+            _ => self.profile.links.clone(),
+        }
+    }
+
+    /// What the paper says of these links and this workload; the baseline's slowdown is what the
+    /// time to compute is calibrated by.
+    pub fn figures(&self) -> Option<Figures> {
+        Figures::of(&self.profile.name, self.workload)
+    }
+}
+
+impl fmt::Display for Cell<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {}", self.profile.name, self.workload.name(), self.policy)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_differ_and_those_of_ablations_say_so() {
+        let mut names: Vec<_> = Policy::ALL.iter().map(|policy| policy.name()).collect();
+        assert_eq!(names[..3], ["lan", "baseline", "asp"]);
+        for (policy, name) in Policy::ALL.iter().zip(&names) {
+            let ablation = matches!(policy, Policy::Ablation(_));
+            assert_eq!(ablation, name.starts_with("ablation"), "{name}");
+        }
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), Policy::ALL.len());
+    }
+
+    #[test]
+    fn the_lan_has_no_slow_links() {
+        let profile = Profile::ready("ss").expect("ready");
+        let mut cell = Cell { profile: &profile, workload: Kind::Mf, policy: Policy::Asp, seed: 1 };
+        assert_eq!(cell.links().get(0, 1).megabits_per_second, 17.0);
+        cell.policy = Policy::Lan;
+        assert_eq!(cell.links().get(0, 1), profile.local);
+        assert_eq!(cell.figures().map(|figures| figures.baseline_slowdown), Some(24.0));
+    }
+
+    #[test]
+    fn hubs_are_left_out_only_where_there_are_some() {
+        let hubs = Policy::Ablation(Ablation::Hubs);
+        let applies = |name| hubs.applies_to(&Profile::ready(name).expect("ready"));
+        assert_eq!(["ec2-11", "vc"].map(applies), [true, false]);
+    }
+}

@@ -1,0 +1,92 @@
+//! `experiment gaia` from its command line to its reports.
+
+use std::io::Write;
+use std::path::Path;
+
+use anyhow::ensure;
+
+use super::arguments::{ExperimentArguments, ExperimentCommand, GaiaArguments};
+use super::runner::{Finished, Plan, Runs, execute};
+use super::{json, report, table};
+use crate::files::{self, Readers};
+use crate::workload::Stop;
+
+/// Does what the command line says; Ctrl-C and SIGTERM end it after the run that is under way.
+///
+/// # Errors
+/// Profiles that are wrong, runs that fail, reports that cannot be written;
+/// [`Interrupted`](super::Interrupted).
+pub fn run(
+    arguments: &ExperimentArguments,
+    runs: &mut dyn Runs,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
+    let stop = Stop::by_signals()?;
+    run_until(arguments, runs, &|| stop.said().map(|stopped| stopped.exit_code), out)
+}
+
+/// As [`run`], until `stop` gives an exit code: asked before every run.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_until(
+    arguments: &ExperimentArguments,
+    runs: &mut dyn Runs,
+    stop: &dyn Fn() -> Option<u8>,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
+    let ExperimentCommand::Gaia(gaia) = &arguments.command;
+    let plan = Plan::new(gaia)?;
+    if let Some(path) = &gaia.report {
+        check_place(path)?;
+    }
+    let finished = execute(&plan, runs, stop, gaia.json, &mut |result| {
+        if gaia.json {
+            json::write(out, result)?;
+            out.flush()?;
+        }
+        Ok(())
+    })?;
+    tell(gaia, &plan, &finished, out)?;
+    finished.interrupted.map_or(Ok(()), |interrupted| Err(interrupted.into()))
+}
+
+/// A mistake in the name of a report is told before the runs, not after them.
+fn check_place(path: &Path) -> anyhow::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    ensure!(
+        folder.is_dir() && !path.is_dir() && path.file_name().is_some(),
+        "--report {}: expected the name of a file in a folder that there is",
+        path.display()
+    );
+    Ok(())
+}
+
+fn tell(
+    gaia: &GaiaArguments,
+    plan: &Plan,
+    finished: &Finished,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
+    if !gaia.json && !finished.results.is_empty() {
+        table::write(out, &finished.results)?;
+        for profile in &plan.profiles {
+            writeln!(out, "\n{}, links. {}", profile.name, profile.source)?;
+        }
+        let mut told: Vec<&str> = Vec::new();
+        for prices in plan.profiles.iter().map(|profile| profile.prices.source.as_str()) {
+            if !told.contains(&prices) {
+                writeln!(out, "\nPrices. {prices}")?;
+                told.push(prices);
+            }
+        }
+    }
+    if let Some(path) = &gaia.report {
+        files::write(path, &report::html(&gaia.command_line(), plan, finished), Readers::All)?;
+        if !gaia.json {
+            writeln!(out, "\nReport: {}", path.display())?;
+        }
+    }
+    Ok(())
+}

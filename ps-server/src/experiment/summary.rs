@@ -1,0 +1,121 @@
+//! Results beside the paper: one line for each profile and workload, over all seeds.
+
+use super::cell::Policy;
+use super::paper::Figures;
+use super::result::{RunResult, Verdict};
+
+/// What a profile and a workload came to.
+#[derive(Clone, Debug)]
+pub(super) struct Summary {
+    pub(super) profile: String,
+    pub(super) workload: &'static str,
+    pub(super) paper: Option<Figures>,
+    /// Time of the baseline over time of LAN-BSP.
+    pub(super) baseline: Option<Spread>,
+    /// Time of ASP over time of LAN-BSP.
+    pub(super) asp: Option<Spread>,
+    /// Time of the baseline over time of ASP.
+    pub(super) speedup: Option<Spread>,
+    /// Share of updates that ASP kept from being sent.
+    pub(super) suppressed: Option<Spread>,
+}
+
+impl Summary {
+    /// Of all results, in the order of their first runs.
+    pub(super) fn all(results: &[RunResult]) -> Vec<Self> {
+        let mut cells: Vec<(&str, &'static str)> = Vec::new();
+        for result in results {
+            let cell = (result.profile.as_str(), result.workload);
+            if !cells.contains(&cell) {
+                cells.push(cell);
+            }
+        }
+        let summary = |(profile, workload)| Self::of(profile, workload, results);
+        cells.into_iter().map(summary).collect()
+    }
+
+    fn of(profile: &str, workload: &'static str, results: &[RunResult]) -> Self {
+        let spread = |policy: Policy, value: &dyn Fn(&RunResult) -> Option<f64>| {
+            let own = results.iter().filter(|result| {
+                (result.profile.as_str(), result.workload, result.policy)
+                    == (profile, workload, policy)
+            });
+            Spread::of(own.map(value).collect())
+        };
+        let kind = archipelago_workloads::task::Kind::ALL;
+        let kind = kind.into_iter().find(|kind| kind.name() == workload);
+        let suppressed = spread(Policy::Asp, &|run| run.suppressed_share);
+        Self {
+            profile: profile.into(),
+            workload,
+            paper: kind.and_then(|kind| Figures::of(profile, kind)),
+            baseline: spread(Policy::Baseline, &|run| run.ratio_to_lan),
+            asp: spread(Policy::Asp, &|run| run.ratio_to_lan),
+            speedup: spread(Policy::Asp, &|run| run.speedup),
+            suppressed: suppressed.filter(|spread| spread.median.is_some()),
+        }
+    }
+
+    /// Whether ASP is as fast as we aim at; `None` without an aim, or without a run.
+    pub(super) fn verdict(&self) -> Option<Verdict> {
+        let (paper, asp) = (self.paper?, self.asp.as_ref()?);
+        Some(Verdict::of(asp.median, paper.aim))
+    }
+}
+
+/// A figure over all seeds. `None` stands for what was never reached, above all numbers.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Spread {
+    pub(super) least: Option<f64>,
+    /// The upper one of an even number.
+    pub(super) median: Option<f64>,
+    pub(super) most: Option<f64>,
+    pub(super) seeds: usize,
+}
+
+impl Spread {
+    fn of(values: Vec<Option<f64>>) -> Option<Self> {
+        let mut values: Vec<_> =
+            values.into_iter().map(|value| value.unwrap_or(f64::INFINITY)).collect();
+        values.sort_by(f64::total_cmp);
+        let reached = |value: f64| Some(value).filter(|value| value.is_finite());
+        Some(Self {
+            least: reached(*values.first()?),
+            median: reached(values[values.len() / 2]),
+            most: reached(*values.last()?),
+            seeds: values.len(),
+        })
+    }
+
+    /// The median, and the range where there is more than one seed.
+    pub(super) fn shown(&self, figure: impl Fn(f64) -> String) -> String {
+        let shown = |value: Option<f64>| value.map_or("never".into(), &figure);
+        match self.seeds {
+            1 => shown(self.median),
+            _ => format!("{} ({} to {})", shown(self.median), shown(self.least), shown(self.most)),
+        }
+    }
+}
+
+/// A spread, or that there is none.
+pub(super) fn shown(spread: Option<&Spread>, figure: impl Fn(f64) -> String) -> String {
+    spread.map_or("-".into(), |spread| spread.shown(figure))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_never_reached_is_above_all() {
+        let spread = |values: &[Option<f64>]| Spread::of(values.to_vec());
+        assert_eq!(spread(&[]), None);
+        let three = spread(&[None, Some(2.0), Some(1.0)]).expect("values");
+        assert_eq!((three.least, three.median, three.most), (Some(1.0), Some(2.0), None));
+        let figure = |value: f64| format!("{value:.1}");
+        assert_eq!(three.shown(figure), "2.0 (1.0 to never)");
+        assert_eq!(spread(&[Some(3.0)]).expect("a value").shown(figure), "3.0");
+        assert_eq!(shown(spread(&[None]).as_ref(), figure), "never");
+        assert_eq!(shown(None, figure), "-");
+    }
+}
