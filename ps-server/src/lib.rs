@@ -1,7 +1,8 @@
 //! `ps-server` as a library: its commands, in a program of one's own, with code of one's own.
 //!
 //! [`App`] is the program. Servers with their certificates, metrics, status and tables; and, with
-//! the feature `workloads`, `demo` and `train`.
+//! the feature `workloads`, `demo` and `train`. `experiment` compares runs of training over WAN
+//! links with the Gaia paper's; no command does so yet.
 
 mod app;
 mod arguments;

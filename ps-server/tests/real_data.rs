@@ -1,10 +1,13 @@
-//! The real data sets, trained as a user would: scores against the references of their folder.
+//! The real data sets, trained as a user would: scores against the references of their folder; and
+//! measured links against the file that they were taken from.
 //!
 //! Ignored unless asked for, because the data is not part of the repository. `.ci/run` asks, and
 //! names the folder in `ARCHIPELAGO_DATA_FOLDER`.
 
 use std::path::PathBuf;
 use std::process::Command;
+
+use ps_server::experiment::Profile;
 
 fn data(file: &str) -> PathBuf {
     let folder = std::env::var_os("ARCHIPELAGO_DATA_FOLDER")
@@ -61,4 +64,29 @@ fn softmax_learns_mnist() {
     let (train, test) = ("train-images-idx3-ubyte.gz", "t10k-images-idx3-ubyte.gz");
     let (accuracy, _) = scores("softmax", train, test, "bsp");
     assert!(accuracy > 0.915, "a linear model reaches about 0.92, found {accuracy}");
+}
+
+/// Every ordered pair of the 11 regions: round-trip times, rates of 2022, rates of the paper.
+#[test]
+#[ignore = "needs the data folder"]
+fn links_of_ready_profiles_are_those_of_the_file() {
+    let ready = |name| Profile::ready(name).expect("ready");
+    let (paper, measured) = (ready("ec2-11"), ready("aws-2022"));
+    let number = |region: &str| paper.sites.iter().position(|site| site.region == region);
+    let text = std::fs::read_to_string(data("wan_aws11.csv")).expect("the file");
+    let mut pairs = 0;
+    for line in text.lines().skip(1) {
+        let fields: Vec<_> = line.split(',').collect();
+        let [from, to] = [0, 1].map(|field| number(fields[field]).expect("one of the 11"));
+        let [round_trip, rate_2022, rate_paper] =
+            [4, 7, 9].map(|field: usize| fields[field].parse::<f64>().expect("a number"));
+        let (old, new) = (paper.links.get(from, to), measured.links.get(from, to));
+        assert_eq!(old.megabits_per_second, rate_paper, "{line}");
+        assert!((new.megabits_per_second - rate_2022).abs() < 0.51, "{line}");
+        for link in [old, new] {
+            assert!((link.round_trip_milliseconds - round_trip).abs() < 0.051, "{line}");
+        }
+        pairs += 1;
+    }
+    assert_eq!(pairs, 110);
 }

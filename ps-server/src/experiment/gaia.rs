@@ -72,12 +72,12 @@ fn tell(
     if !gaia.json && !finished.results.is_empty() {
         table::write(out, &finished.results)?;
         for profile in &plan.profiles {
-            writeln!(out, "\n{}, links. {}", profile.name, profile.source)?;
+            writeln!(out, "\nLinks of {}:\n{}", profile.name, profile.source)?;
         }
         let mut told: Vec<&str> = Vec::new();
         for prices in plan.profiles.iter().map(|profile| profile.prices.source.as_str()) {
             if !told.contains(&prices) {
-                writeln!(out, "\nPrices. {prices}")?;
+                writeln!(out, "\nPrices:\n{prices}")?;
                 told.push(prices);
             }
         }

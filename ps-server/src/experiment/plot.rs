@@ -9,11 +9,11 @@ const HEIGHT: f64 = 300.0;
 const LEFT: f64 = 72.0;
 const RIGHT: f64 = 14.0;
 const TOP: f64 = 10.0;
-const BOTTOM: f64 = 44.0;
+const BOTTOM: f64 = 46.0;
 
 /// The height of a bar with its gap, and how much of the width it may take.
 const BAR: f64 = 22.0;
-const BAR_LABELS: f64 = 190.0;
+const BAR_LABELS: f64 = 200.0;
 const BAR_FIGURES: f64 = 90.0;
 
 /// One line of a plot.
@@ -57,8 +57,7 @@ pub(super) fn lines(axes: &Axes<'_>, lines: &[Line<'_>]) -> String {
         let y = up.place(level);
         let wide = WIDTH - LEFT - RIGHT;
         format!(
-            "<line class=\"level\" x1=\"0\" x2=\"{wide:.1}\" y1=\"{y:.1}\" y2=\"{y:.1}\"><title>\
-             {}</title></line>\n",
+            "<path class=\"level\" d=\"M0 {y:.1}L{wide:.1} {y:.1}\"><title>{}</title></path>\n",
             escape(name)
         )
     });
@@ -72,7 +71,7 @@ pub(super) fn lines(axes: &Axes<'_>, lines: &[Line<'_>]) -> String {
         escape(axes.title),
         marks_across(&across, axes.across),
         marks_up(&up, axes.up),
-        legend(lines)
+        legend(lines, axes.level)
     )
 }
 
@@ -114,7 +113,7 @@ fn marks_across(scale: &Scale, name: &str) -> String {
         format!(
             "<line class=\"grid\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{top:.0}\" y2=\"{bottom:.0}\"/>\
              <text class=\"middle\" x=\"{x:.1}\" y=\"{:.0}\">{}</text>\n",
-            bottom + 16.0,
+            bottom + 17.0,
             short(value)
         )
     };
@@ -143,16 +142,19 @@ fn marks_up(scale: &Scale, name: &str) -> String {
     )
 }
 
-fn legend(lines: &[Line<'_>]) -> String {
-    let entry = |line: &Line<'_>| {
-        let name = escape(line.name);
+fn legend(lines: &[Line<'_>], level: Option<(f64, &str)>) -> String {
+    let entry = |(class, name): (&str, &str)| {
+        let (class, name) = (escape(class), escape(name));
         format!(
-            "<li><svg class=\"swatch\" viewBox=\"0 0 24 6\"><path class=\"{name}\" d=\"M0 3L24 \
+            "<li><svg class=\"swatch\" viewBox=\"0 0 24 6\"><path class=\"{class}\" d=\"M0 3L24 \
              3\"/></svg>{name}</li>\n"
         )
     };
     let drawn = lines.iter().filter(|line| !line.points.is_empty());
-    format!("<ul class=\"legend\">\n{}</ul>\n", drawn.map(entry).collect::<String>())
+    let names = drawn.map(|line| (line.name, line.name));
+    let level = level.map(|(_, name)| ("level", name));
+    let entries: String = names.chain(level).map(entry).collect();
+    format!("<ul class=\"legend\">\n{entries}</ul>\n")
 }
 
 /// One bar, of parts that follow each other.
@@ -208,7 +210,8 @@ pub(super) fn bars(title: &str, most: f64, parts: &[(&str, &str)], bars: &[Bar])
     let title = escape(title);
     format!(
         "<figure>\n<figcaption>{title}</figcaption>\n<svg viewBox=\"0 0 {WIDTH:.0} {height:.0}\" \
-         role=\"img\" aria-label=\"{title}\">\n{drawn}</svg>\n<ul class=\"legend\">\n{legend}</ul>\n\
+         role=\"img\" aria-label=\"{title}\">\n{drawn}</svg>\n<ul \
+         class=\"legend\">\n{legend}</ul>\n\
          </figure>\n"
     )
 }
@@ -257,7 +260,7 @@ mod tests {
             figure: "1 kB".into(),
         };
         let drawn = bars("t", 10.0, &[("data", "values")], &[bar(5.0), bar(20.0), bar(f64::NAN)]);
-        for wide in ["width=\"200.0\"", "width=\"400.0\"", "width=\"0.0\""] {
+        for wide in ["width=\"195.0\"", "width=\"390.0\"", "width=\"0.0\""] {
             assert!(drawn.contains(wide), "{wide} in {drawn}");
         }
         assert!(drawn.contains("&lt;lan&gt;") && !drawn.contains("NaN"), "{drawn}");

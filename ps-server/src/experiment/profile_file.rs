@@ -180,7 +180,7 @@ fn profile(file: File) -> Result<Profile, Located> {
         machines_per_site: machines(file.machines_per_site.as_ref())?,
         prices: Prices {
             sites: file.sites.iter().map(price).collect::<Result<_, _>>()?,
-            source: file.prices_source.unwrap_or_else(|| prices::SOURCE.replace('\n', " ")),
+            source: file.prices_source.unwrap_or_else(|| prices::SOURCE.into()),
         },
         sites,
     })

@@ -132,7 +132,7 @@ fn profile_of(
     };
     Profile {
         name: name.into(),
-        source: source.replace('\n', " "),
+        source: source.into(),
         sites: regions.iter().map(site).collect(),
         links: Links::new(regions.len(), |from, to| {
             if from == to { local } else { link(regions[from], regions[to]) }
@@ -143,7 +143,7 @@ fn profile_of(
         machines_per_site: MACHINES_PER_SITE,
         prices: Prices {
             sites: regions.iter().map(price).collect(),
-            source: prices::SOURCE.replace('\n', " "),
+            source: prices::SOURCE.into(),
         },
     }
 }
@@ -210,26 +210,5 @@ mod tests {
             hubs.iter().map(|hub| REGIONS[*hub].0).collect::<Vec<_>>(),
             ["Virginia", "Tokyo", "Frankfurt"]
         );
-    }
-
-    /// Compares the numbers above with the file that they were taken from.
-    #[test]
-    #[ignore = "needs the folder of real data"]
-    fn measured_links_are_those_of_the_file() {
-        let folder = std::env::var_os("ARCHIPELAGO_DATA_FOLDER").expect("names the folder");
-        let path = std::path::PathBuf::from(folder).join("wan_aws11.csv");
-        let text = std::fs::read_to_string(path).expect("the file");
-        let place = |region: &str| REGIONS.iter().position(|(_, held)| *held == region);
-        let mut seen = 0;
-        for line in text.lines().skip(1) {
-            let fields: Vec<_> = line.split(',').collect();
-            let (from, to) = (place(fields[0]).expect("known"), place(fields[1]).expect("known"));
-            let number = |field: usize| fields[field].parse::<f64>().expect("a number");
-            assert!((ROUND_TRIPS[from][to] - number(4)).abs() <= 0.051, "{line}");
-            assert!((AWS_MEGABITS[from][to] - number(7)).abs() <= 0.51, "{line}");
-            assert_eq!(GAIA_MEGABITS[from][to], number(9), "{line}");
-            seen += 1;
-        }
-        assert_eq!(seen, 110);
     }
 }

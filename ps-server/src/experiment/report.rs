@@ -7,7 +7,7 @@ use super::profile::Profile;
 use super::result::{GOAL, RunResult, Sample};
 use super::runner::{Finished, Plan};
 use super::summary::{self, Summary};
-use super::table::{dollars, percent, ratio};
+use super::table::{dollars, exact_ratio, percent, ratio};
 use crate::units;
 
 /// The page of a plan and what came of it.
@@ -65,10 +65,11 @@ fn overview(results: &[RunResult]) -> String {
 
 /// What the figures mean.
 const READING: &str = "\
-Times are virtual, to 99 % of the improvement that LAN-BSP makes: training by the same workers with \
-the links of one data centre. The baseline is a flat server over the WAN under Bsp; the time to \
-compute is calibrated so that its slowdown is the paper's, where it can be. Kept back is the share \
-of updates that ASP did not send. Of several seeds the median stands first, then least and most.";
+Times are virtual, to 99 % of the improvement that LAN-BSP makes: training by the same workers \
+with the links of one data centre. The baseline is a flat server over the WAN under Bsp; the time \
+to compute is calibrated so that its slowdown is the paper's, where it can be. Kept back is the \
+share of updates that ASP did not send. Of several seeds the median stands first, then least and \
+most.";
 
 fn overview_row(summary: &Summary) -> String {
     let paper = |figure: &dyn Fn(&super::Figures) -> String| {
@@ -79,7 +80,7 @@ fn overview_row(summary: &Summary) -> String {
     [
         cell(summary.profile.clone()),
         cell(summary.workload.into()),
-        cell(summary::shown(summary.asp.as_ref(), ratio)),
+        cell(summary::shown(summary.asp.as_ref(), exact_ratio)),
         cell(paper(&|figures| ratio(figures.asp_ratio_to_lan))),
         cell(paper(&|figures| format!("<= {}", ratio(figures.aim)))),
         format!("<td class=\"{verdict}\">{verdict}</td>"),
@@ -104,6 +105,10 @@ fn comparison(profile: &Profile, workload: &str, results: &[RunResult]) -> Strin
     let plotted: Vec<_> = all.iter().copied().filter(|result| result.seed == first.seed).collect();
     let seeds = all.iter().any(|result| result.seed != first.seed);
     let seed = if seeds { format!(" Plots are of seed {}.", first.seed) } else { String::new() };
+    let runs = match seeds {
+        true => format!("<details><summary>All runs</summary>\n{}</details>\n", runs(&all)),
+        false => runs(&all),
+    };
     let budget = &first.byte_budget;
     let slowest = profile.slowest().megabits_per_second;
     let text = format!(
@@ -114,11 +119,10 @@ fn comparison(profile: &Profile, workload: &str, results: &[RunResult]) -> Strin
         units::bytes((slowest * 1e6 / 8.0 * first.compute_seconds) as u64),
     );
     format!(
-        "<h2>{}, {}</h2>\n{}\n{}<div class=\"plots\">\n{}{}{}{}{}</div>\n",
+        "<h2>{}, {}</h2>\n{}\n<div class=\"plots\">\n{}{}{}{}{}</div>\n{runs}",
         escape(&profile.name),
         escape(workload),
         element("p", &text),
-        runs(&all),
         objective(&plotted),
         traffic(&plotted),
         kept_back(&plotted),
@@ -145,7 +149,7 @@ fn runs(results: &[&RunResult]) -> String {
         "cost",
     ];
     let time = |time: Option<f64>| time.map_or("never".into(), units::seconds);
-    let row = |result: &&RunResult| {
+    let row = |result: &RunResult| {
         let (to, whole) = (&result.seconds_to, &result.whole_run);
         vec![
             result.policy.to_string(),
@@ -164,7 +168,10 @@ fn runs(results: &[&RunResult]) -> String {
             dollars(whole.dollars),
         ]
     };
-    table(&header, 1, &results.iter().map(row).collect::<Vec<_>>())
+    // The seeds of a policy stand together.
+    let of = |policy: Policy| results.iter().copied().filter(move |result| result.policy == policy);
+    let rows: Vec<_> = Policy::ALL.into_iter().flat_map(of).map(row).collect();
+    table(&header, 1, &rows)
 }
 
 fn objective(results: &[&RunResult]) -> String {

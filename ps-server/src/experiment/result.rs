@@ -9,6 +9,9 @@ use super::prices;
 /// time to there.
 pub const GOAL: f64 = 0.99;
 
+/// What division may add to a ratio that is an aim's equal.
+const ROUNDING: f64 = 1e-9;
+
 /// What one run has measured, in virtual time: what [`Runs`](super::Runs) gives back.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Measured {
@@ -328,7 +331,8 @@ pub enum Verdict {
 impl Verdict {
     /// Of a ratio, `None` when it was never reached.
     pub fn of(ratio: Option<f64>, aim: f64) -> Self {
-        if ratio.is_some_and(|ratio| ratio <= aim) { Self::Met } else { Self::Missed }
+        let met = ratio.is_some_and(|ratio| ratio <= aim + ROUNDING);
+        if met { Self::Met } else { Self::Missed }
     }
 
     /// As reports write it.

@@ -70,7 +70,6 @@ pub(super) struct Spread {
     /// The upper one of an even number.
     pub(super) median: Option<f64>,
     pub(super) most: Option<f64>,
-    pub(super) seeds: usize,
 }
 
 impl Spread {
@@ -83,17 +82,14 @@ impl Spread {
             least: reached(*values.first()?),
             median: reached(values[values.len() / 2]),
             most: reached(*values.last()?),
-            seeds: values.len(),
         })
     }
 
-    /// The median, and the range where there is more than one seed.
+    /// The median, and the range where it can be told from the median.
     pub(super) fn shown(&self, figure: impl Fn(f64) -> String) -> String {
         let shown = |value: Option<f64>| value.map_or("never".into(), &figure);
-        match self.seeds {
-            1 => shown(self.median),
-            _ => format!("{} ({} to {})", shown(self.median), shown(self.least), shown(self.most)),
-        }
+        let [least, median, most] = [self.least, self.median, self.most].map(shown);
+        if least == most { median } else { format!("{median} ({least} to {most})") }
     }
 }
 
@@ -114,7 +110,8 @@ mod tests {
         assert_eq!((three.least, three.median, three.most), (Some(1.0), Some(2.0), None));
         let figure = |value: f64| format!("{value:.1}");
         assert_eq!(three.shown(figure), "2.0 (1.0 to never)");
-        assert_eq!(spread(&[Some(3.0)]).expect("a value").shown(figure), "3.0");
+        let near = spread(&[Some(3.01), Some(3.04)]).expect("values");
+        assert_eq!(near.shown(figure), "3.0");
         assert_eq!(shown(spread(&[None]).as_ref(), figure), "never");
         assert_eq!(shown(None, figure), "-");
     }

@@ -52,7 +52,7 @@ fn summaries(summaries: &[Summary]) -> Table {
         table.add_row([
             summary.profile.clone(),
             summary.workload.into(),
-            summary::shown(summary.asp.as_ref(), ratio),
+            summary::shown(summary.asp.as_ref(), exact_ratio),
             paper(|figures| figures.asp_ratio_to_lan),
             paper(|figures| figures.aim),
             summary.verdict().map_or(String::new(), |verdict| verdict.name().into()),
@@ -77,6 +77,11 @@ fn table(header: Vec<&str>, texts: usize) -> Table {
 /// A ratio of times.
 pub(super) fn ratio(ratio: f64) -> String {
     if ratio < 10.0 { format!("{ratio:.2}") } else { format!("{ratio:.1}") }
+}
+
+/// A ratio that is compared with an aim.
+pub(super) fn exact_ratio(ratio: f64) -> String {
+    format!("{ratio:.3}")
 }
 
 /// A share.
