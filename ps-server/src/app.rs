@@ -133,6 +133,15 @@ impl App {
             #[cfg(feature = "workloads")]
             Command::Demo(demo) => workload::demo(demo, &self.registry, out),
             #[cfg(feature = "workloads")]
+            Command::Experiment(experiment) => {
+                let data = experiment.data_folder();
+                crate::experiment::run(
+                    experiment,
+                    &mut crate::experiment::Simulated::new(data),
+                    out,
+                )
+            },
+            #[cfg(feature = "workloads")]
             Command::Train(train) => workload::train(train, &self.registry, out),
         }
     }

@@ -47,6 +47,9 @@ pub enum Command {
     /// Start servers on loopback, train a digits classifier under Bsp, Ssp and Eventual, compare.
     #[cfg(feature = "workloads")]
     Demo(DemoArguments),
+    /// Reproduce experiments of papers in the simulator, on real models and data.
+    #[cfg(feature = "workloads")]
+    Experiment(crate::experiment::ExperimentArguments),
     /// Train a model on files and score it on held-out rows.
     #[cfg(feature = "workloads")]
     Train(TrainArguments),

@@ -21,6 +21,7 @@ impl<'a, R: 'a> Run<'a, R> {
             results: results.collect(),
             waiting,
             history: self.history,
+            ended: self.ended,
             time: self.now,
             events: self.events,
             site_traffic: self.net.pipes.map(|pipes| pipes.site_traffic()).unwrap_or_default(),

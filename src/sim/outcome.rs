@@ -34,7 +34,9 @@ pub struct Outcome<R> {
     pub waiting: Vec<String>,
     /// What happened, when it was recorded. Servers are the nodes 0 .. n of it, workers follow.
     pub history: History,
-    /// The virtual time at the end.
+    /// When the last worker had returned or crashed.
+    pub ended: Instant,
+    /// The virtual time at the end, when also what was under way then has come.
     pub time: Instant,
     /// Events that the run took.
     pub events: u64,

@@ -58,6 +58,8 @@ pub(super) struct Run<'a, R> {
     queue: Queue<Event>,
     pub(super) history: History,
     pub(super) now: Instant,
+    /// When the last worker had ended.
+    pub(super) ended: Instant,
     pub(super) events: u64,
     pub(super) defects: Vec<String>,
     sampler: Option<Sampler<'a>>,
@@ -93,6 +95,7 @@ impl<'a, R: 'a> Run<'a, R> {
             queue: Queue::new(),
             history: History::new(),
             now,
+            ended: now,
             events: 0,
             defects: Vec::new(),
             sampler,
@@ -120,6 +123,7 @@ impl<'a, R: 'a> Run<'a, R> {
 
     pub(super) fn run(mut self) -> Outcome<R> {
         let end = self.go();
+        self.ended = self.now;
         // Records and rounds of the last ticks are still under way.
         let settled = self.now.after(self.settings.settle);
         while end == End::Done && self.queue.next_at().is_some_and(|at| at <= settled) {
@@ -171,7 +175,7 @@ impl<'a, R: 'a> Run<'a, R> {
     /// Takes the samples that are due at a time or before.
     fn sample_until(&mut self, last: Instant) {
         if let Some(sampler) = &mut self.sampler {
-            sampler.run_until(last, &mut self.servers, &mut self.defects);
+            sampler.run_until(last, &mut self.servers, &self.net, &mut self.defects);
         }
     }
 

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use super::net::Net;
 use super::process::ServerProcess;
 use crate::id::{ServerId, TableId};
+use crate::node::shard::MirrorStanding;
 use crate::time::{Duration, Instant};
 use crate::vector::Element;
 
@@ -17,10 +19,24 @@ pub struct Sample<'a> {
     /// The virtual time.
     pub time: Instant,
     servers: &'a mut [ServerProcess],
+    net: &'a Net,
     defects: &'a mut Vec<String>,
 }
 
 impl Sample<'_> {
+    /// Bytes of all messages sent so far from one site to another.
+    pub fn wan_bytes(&self) -> u64 {
+        let pipes = self.net.pipes.iter().flat_map(|pipes| pipes.site_traffic());
+        let abroad = pipes.filter(|((from, to), _)| from != to);
+        abroad.map(|(_, traffic)| traffic.control_bytes + traffic.data_bytes).sum()
+    }
+
+    /// How a table's shard at a server stands to other data centres; `None` where the table is not
+    /// mirrored.
+    pub fn mirror_standing(&self, server: ServerId, table: TableId) -> Option<MirrorStanding> {
+        self.servers.get(server.0 as usize)?.node.mirror_standing(table)
+    }
+
     /// The values of a table at these servers, in key order, `width` elements a row, with all
     /// rounds applied that have closed there. Of a dense table all rows that these servers hold;
     /// of a sparse one all keys of its domain that belong to them, at the init where no row
@@ -76,10 +92,11 @@ impl<'a> Sampler<'a> {
         &mut self,
         last: Instant,
         servers: &mut [ServerProcess],
+        net: &Net,
         defects: &mut Vec<String>,
     ) {
         while let Some(time) = self.next.filter(|next| *next <= last) {
-            (self.look)(Sample { time, servers, defects });
+            (self.look)(Sample { time, servers, net, defects });
             let next = time.after(self.every);
             self.next = (next > time).then_some(next);
         }

@@ -278,10 +278,6 @@ impl Task {
     ///
     /// # Errors
     /// `Store`, `Data`.
-    #[expect(
-        clippy::manual_async_fn,
-        reason = "an async fn is not known to be Send where the worker's type is concrete"
-    )]
     pub fn train<'a, W: Worker>(
         &'a self,
         me: &'a W,
@@ -289,8 +285,28 @@ impl Task {
         cut: &'a Cut,
         progress: OnProgress<'a>,
     ) -> impl Future<Output = Result<TrainReport, TaskError>> + Send {
+        let place = (me.origin().rank.0, me.group_size());
+        self.train_as(me, tables, cut, place, progress)
+    }
+
+    /// As [`train`](Self::train), for a worker whose group is a part of all that train on the data:
+    /// it is the `rank`-th of `workers`.
+    ///
+    /// # Errors
+    /// As there.
+    #[expect(
+        clippy::manual_async_fn,
+        reason = "an async fn is not known to be Send where the worker's type is concrete"
+    )]
+    pub fn train_as<'a, W: Worker>(
+        &'a self,
+        me: &'a W,
+        tables: &'a [Table],
+        cut: &'a Cut,
+        (rank, workers): (u32, u32),
+        progress: OnProgress<'a>,
+    ) -> impl Future<Output = Result<TrainReport, TaskError>> + Send {
         async move {
-            let (rank, workers) = (me.origin().rank.0, me.group_size());
             Ok(match self {
                 Self::Mf { config, train, .. } => {
                     let share = Share::new(train, rank, workers, cut)?;

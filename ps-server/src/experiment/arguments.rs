@@ -13,6 +13,16 @@ pub struct ExperimentArguments {
     pub command: ExperimentCommand,
 }
 
+impl ExperimentArguments {
+    /// Where the data files are: as asked for, else as the environment says.
+    pub fn data_folder(&self) -> PathBuf {
+        let ExperimentCommand::Gaia(gaia) = &self.command;
+        let named = gaia.data.clone();
+        let named = named.or_else(|| std::env::var_os("ARCHIPELAGO_DATA_FOLDER").map(Into::into));
+        named.unwrap_or_else(|| "../shared/data".into())
+    }
+}
+
 /// The experiments.
 #[derive(Clone, Debug, Subcommand)]
 pub enum ExperimentCommand {
@@ -38,6 +48,10 @@ pub struct GaiaArguments {
     /// Run all policies, not just lan, baseline and asp, and five seeds from --seed on.
     #[arg(long)]
     pub full: bool,
+    /// The folder with the data files. Default: that of ARCHIPELAGO_DATA_FOLDER in the
+    /// environment, else ../shared/data.
+    #[arg(long, value_name = "FOLDER")]
+    pub data: Option<PathBuf>,
     /// Print one JSON object per run instead of the tables.
     #[arg(long)]
     pub json: bool,

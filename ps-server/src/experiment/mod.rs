@@ -22,6 +22,7 @@ mod report;
 mod result;
 mod runner;
 mod scale;
+mod simulated;
 mod summary;
 mod table;
 
@@ -37,3 +38,4 @@ pub use result::{
     SecondsTo, Traffic, Verdict, WholeRun,
 };
 pub use runner::{Finished, Interrupted, Plan, Progress, Runs, execute};
+pub use simulated::Simulated;

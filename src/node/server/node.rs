@@ -73,6 +73,9 @@ pub struct ServerNode {
     waits: Waits,
     /// The ways to servers of other data centres.
     links: BTreeMap<ServerId, Link>,
+    /// Whether a shard may have something for another data centre: looking for it costs more than
+    /// most inputs do.
+    abroad_due: bool,
     /// When to look next at waits for other data centres.
     mirrors_looked_at: Option<Instant>,
 }
@@ -133,6 +136,7 @@ impl ServerNode {
             pool: Pool::default(),
             waits: Waits::default(),
             links: BTreeMap::new(),
+            abroad_due: false,
             mirrors_looked_at: None,
         })
     }
@@ -178,8 +182,9 @@ impl ServerNode {
         if !working {
             self.give_room();
         }
-        if self.outputs.is_empty() && !self.links.is_empty() {
-            self.send_abroad();
+        self.abroad_due |= worked && !self.links.is_empty();
+        if self.abroad_due && self.outputs.is_empty() {
+            self.abroad_due = self.send_abroad();
         }
         if let Some(output) = self.outputs.pop_front() {
             return output;

@@ -32,6 +32,7 @@ impl ServerNode {
     }
 
     pub(super) fn on_link_up(&mut self, server: ServerId) {
+        self.abroad_due = true;
         self.links.entry(server).or_default().connected();
         for held in self.tables.values_mut() {
             held.shard.mirror_connect(self.now, server);
@@ -40,6 +41,7 @@ impl ServerNode {
 
     pub(super) fn on_mirror(&mut self, from: Peer, table: TableId, message: MirrorMessage) {
         let Peer::Server(server) = from else { return };
+        self.abroad_due = true;
         let site = self.plan.abroad().and_then(|abroad| abroad.sites.of(server));
         let (Some(site), Some(held)) = (site, self.tables.get_mut(&table)) else {
             return tracing::warn!(%from, %table, "a mirror speaks of a table that is not here");
@@ -88,6 +90,7 @@ impl ServerNode {
         if self.mirrors_looked_at.is_some_and(|at| self.now < at) {
             return self.mirrors_looked_at;
         }
+        self.abroad_due = true;
         let shards = self.tables.values_mut();
         let next = shards.filter_map(|held| held.shard.mirror_time(self.now)).min();
         // Barriers that come in between may end earlier.

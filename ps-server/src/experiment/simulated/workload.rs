@@ -1,0 +1,112 @@
+//! What is trained, with its settings for an experiment.
+
+use std::path::Path;
+
+use archipelago::vector::DType;
+use archipelago::{Hyper, Layout, TableSpec};
+use archipelago_workloads::data::Cut;
+use archipelago_workloads::task::{Kind, Task};
+use archipelago_workloads::train::Values;
+
+/// A task with its settings. Those were chosen once under LAN-BSP, and are the same everywhere.
+#[derive(Clone, Debug)]
+pub(super) struct Workload {
+    pub(super) task: std::sync::Arc<Task>,
+    /// What judges a copy: the same task with fewer held-out rows where it would take long.
+    judge: std::sync::Arc<Task>,
+    pub(super) workers: u32,
+    pub(super) cut: Cut,
+    pub(super) flop_nanoseconds: f64,
+    /// Iterations of each worker.
+    pub(super) ticks: u64,
+    pub(super) seed: u64,
+}
+
+/// Rows of all workers' batches together, and passes over the data.
+fn pace(kind: Kind) -> (usize, u32) {
+    match kind {
+        Kind::Mf => (512, 12),
+        Kind::Lda => (352, 24),
+        Kind::Image => (352, 3),
+    }
+}
+
+/// Held-out images that a copy is judged by.
+const JUDGED_IMAGES: usize = 2_000;
+/// Slots of a sparse table, so that its chunks are worth a message.
+const SPARSE_SLOTS: u32 = 64;
+/// Elements of a dense table's block, so that all servers have some.
+const BLOCK_ELEMENTS: u32 = 256;
+
+impl Workload {
+    pub(super) fn open(kind: Kind, folder: &Path, workers: u32, seed: u64) -> anyhow::Result<Self> {
+        let mut task = Task::open(kind, folder)?;
+        let (batch, epochs) = pace(kind);
+        let pace = task.pace_mut();
+        pace.batch = (batch / workers as usize).max(1);
+        (pace.epochs, pace.seed, pace.final_model) = (epochs, seed, None);
+        let cut = Cut::Even;
+        let ticks = task.iterations(workers, &cut)?;
+        let mut judge = task.clone();
+        if let Task::Cnn { test, .. } = &mut judge {
+            *test = test.clone().split(JUDGED_IMAGES.min(test.rows()))?.0;
+        }
+        Ok(Self {
+            task: task.into(),
+            judge: judge.into(),
+            workers,
+            cut,
+            flop_nanoseconds: 1.0,
+            ticks,
+            seed,
+        })
+    }
+
+    /// The same with another time to compute.
+    pub(super) fn computing(&self, flop_nanoseconds: f64) -> Self {
+        let mut task = (*self.task).clone();
+        task.pace_mut().flop_nanoseconds = flop_nanoseconds;
+        Self { task: task.into(), flop_nanoseconds, ..self.clone() }
+    }
+
+    /// The same with so many iterations.
+    pub(super) fn short(&self, ticks: u64) -> Self {
+        let mut task = (*self.task).clone();
+        task.pace_mut().iterations = Some(ticks);
+        Self { task: task.into(), ticks, ..self.clone() }
+    }
+
+    /// The tables to create.
+    pub(super) fn tables(&self) -> anyhow::Result<Vec<(TableSpec, Hyper)>> {
+        let tables = self.task.tables(self.workers)?.into_iter();
+        let cut = |(spec, hyper): (TableSpec, Hyper)| match spec.layout {
+            Layout::Sparse => (spec.slots(SPARSE_SLOTS), hyper),
+            Layout::Dense => (spec.block_elements(BLOCK_ELEMENTS), hyper),
+        };
+        Ok(tables.map(cut).collect())
+    }
+
+    /// Bytes of all values.
+    pub(super) fn model_bytes(&self) -> anyhow::Result<u64> {
+        let tables = self.tables()?;
+        let bytes =
+            |spec: &TableSpec| spec.rows() * u64::from(spec.width) * spec.dtype.bytes() as u64;
+        Ok(tables.iter().map(|(spec, _)| bytes(spec)).sum())
+    }
+
+    /// Whether the model's elements are counts.
+    pub(super) fn counts(&self) -> anyhow::Result<bool> {
+        Ok(self.tables()?.iter().any(|(spec, _)| spec.dtype == DType::I64))
+    }
+
+    /// The objective of a copy; NaN when it is none any more.
+    pub(super) fn judge(&self, values: &Values) -> f64 {
+        self.judge.judge(values).map_or(f64::NAN, |found| found.objective.value)
+    }
+
+    /// What the objective is called, and whether more is better.
+    pub(super) fn objective(&self, values: &Values) -> anyhow::Result<super::super::Objective> {
+        let found = self.judge.judge(values)?.objective;
+        Ok(super::super::Objective { name: found.name.into(), rising: found.rising })
+    }
+}
