@@ -12,5 +12,6 @@
 mod pass;
 mod sparse;
 
-pub use pass::{Passed, take_all, take_significant};
+pub use crate::vector::Passed;
+pub use pass::{take_all, take_significant};
 pub use sparse::{POSITION_BYTES, ScatterError, density_pays, gather_positions, scatter_add};

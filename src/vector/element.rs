@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 
 use super::marks::Marks;
+use super::selecting::Passed;
 use super::significance::Significance;
 use super::update::{ApplyContext, RowsMut, UpdateRule};
 
@@ -80,6 +81,18 @@ pub trait Element:
         residuals: &[Self],
         marks: &mut Marks,
     );
+
+    /// Calls the taking method of `significance` for this type.
+    #[doc(hidden)]
+    fn take(
+        significance: &dyn Significance,
+        threshold: f64,
+        width: usize,
+        values: &[Self],
+        residuals: &mut [Self],
+        taken: &mut [Self],
+        marks: &mut Marks,
+    ) -> Passed;
 }
 
 /// A floating-point element.
@@ -106,7 +119,7 @@ mod sealed {
 }
 
 macro_rules! float_element {
-    ($float:ty, $dtype:ident, $apply:ident, $mark:ident) => {
+    ($float:ty, $dtype:ident, $apply:ident, $mark:ident, $take:ident) => {
         impl Element for $float {
             const DTYPE: DType = DType::$dtype;
 
@@ -154,6 +167,18 @@ macro_rules! float_element {
             ) {
                 significance.$mark(threshold, width, values, residuals, marks);
             }
+
+            fn take(
+                significance: &dyn Significance,
+                threshold: f64,
+                width: usize,
+                values: &[Self],
+                residuals: &mut [Self],
+                taken: &mut [Self],
+                marks: &mut Marks,
+            ) -> Passed {
+                significance.$take(threshold, width, values, residuals, taken, marks)
+            }
         }
 
         impl Real for $float {
@@ -180,8 +205,8 @@ macro_rules! float_element {
     };
 }
 
-float_element!(f32, F32, apply_f32, mark_f32);
-float_element!(f64, F64, apply_f64, mark_f64);
+float_element!(f32, F32, apply_f32, mark_f32, take_f32);
+float_element!(f64, F64, apply_f64, mark_f64, take_f64);
 
 impl Element for i64 {
     const DTYPE: DType = DType::I64;
@@ -238,5 +263,17 @@ impl Element for i64 {
         marks: &mut Marks,
     ) {
         significance.mark_i64(threshold, width, values, residuals, marks);
+    }
+
+    fn take(
+        significance: &dyn Significance,
+        threshold: f64,
+        width: usize,
+        values: &[Self],
+        residuals: &mut [Self],
+        taken: &mut [Self],
+        marks: &mut Marks,
+    ) -> Passed {
+        significance.take_i64(threshold, width, values, residuals, taken, marks)
     }
 }

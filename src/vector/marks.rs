@@ -5,6 +5,8 @@ use super::widest::{Kernel, on_widest};
 
 /// Elements of one word of marks.
 pub(super) const WORD: usize = u64::BITS as usize;
+/// Elements of half a word: as many as an f32 has bits.
+pub(super) const HALF: usize = WORD / 2;
 
 /// One mark per element of a slice: bit `i % 64` of word `i / 64` belongs to element `i`. Bits
 /// behind the last element are 0. Made once and used again, it allocates only to grow.
@@ -89,22 +91,31 @@ impl Marks {
         chosen: impl Fn(T, T) -> bool,
     ) {
         assert_eq!(values.len(), residuals.len());
-        // Every word is written below, so an equal length needs no zeros first.
-        if self.len != values.len() {
-            self.reset(values.len());
+        on_widest(MarkWhere { words: self.overwrite(values.len()), values, residuals, chosen });
+    }
+
+    /// The words of `len` elements, all of which the caller writes; what they hold is of no use.
+    pub(super) fn overwrite(&mut self, len: usize) -> &mut [u64] {
+        if self.len != len {
+            self.reset(len);
         }
-        on_widest(MarkWhere { words: &mut self.words, values, residuals, chosen });
+        &mut self.words
     }
 }
 
-/// One bit per flag; flags are 0 or 1.
+/// A word of marks, one for each index of a whole or last chunk of elements that is `chosen`.
+///
+/// Bits are combined in lanes as wide as an f32, which is what makes it fast: a comparison's result
+/// is masked with the bit of its lane, and lanes are folded once in 32 elements.
 #[inline(always)]
-pub(super) fn pack(flags: &[u8; WORD]) -> u64 {
-    /// Moves bit 0 of byte `i` to bit `56 + i`, without a carry.
-    const GATHER: u64 = 0x0102_0408_1020_4080;
-    let (eights, _) = flags.as_chunks::<8>();
-    let packed = eights.iter().map(|eight| u64::from_le_bytes(*eight).wrapping_mul(GATHER) >> 56);
-    packed.enumerate().fold(0, |word, (index, byte)| word | byte << (8 * index))
+pub(super) fn word(elements: usize, chosen: impl Fn(usize) -> bool) -> u64 {
+    let half = |start: usize, end: usize| {
+        let bit = |index| if chosen(start + index) { 1_u32 << index } else { 0 };
+        (0..end - start).fold(0, |half, index| half | bit(index))
+    };
+    let low = half(0, elements.min(HALF));
+    let high = if elements > HALF { half(HALF, elements) } else { 0 };
+    u64::from(low) | u64::from(high) << HALF
 }
 
 struct MarkWhere<'a, T, F> {
@@ -122,20 +133,12 @@ impl<T: Element, F: Fn(T, T) -> bool> Kernel for MarkWhere<'_, T, F> {
         let (values, last_values) = self.values.as_chunks::<WORD>();
         let (residuals, last_residuals) = self.residuals.as_chunks::<WORD>();
         let (words, last_word) = self.words.split_at_mut(values.len());
-        for ((word, values), residuals) in words.iter_mut().zip(values).zip(residuals) {
-            let mut flags = [0; WORD];
-            for ((flag, value), residual) in flags.iter_mut().zip(values).zip(residuals) {
-                *flag = u8::from((self.chosen)(*value, *residual));
-            }
-            *word = pack(&flags);
+        for ((marks, values), residuals) in words.iter_mut().zip(values).zip(residuals) {
+            *marks = word(WORD, |index| (self.chosen)(values[index], residuals[index]));
         }
-        if let [word] = last_word {
-            let mut flags = [0; WORD];
-            let pairs = last_values.iter().zip(last_residuals);
-            for (flag, (value, residual)) in flags.iter_mut().zip(pairs) {
-                *flag = u8::from((self.chosen)(*value, *residual));
-            }
-            *word = pack(&flags);
+        if let [marks] = last_word {
+            let chosen = |index| (self.chosen)(last_values[index], last_residuals[index]);
+            *marks = word(last_values.len(), chosen);
         }
     }
 }

@@ -20,5 +20,6 @@ mod widest;
 pub use element::{DType, Element, Real};
 pub use marks::Marks;
 pub use prefetch::prefetch;
+pub use selecting::Passed;
 pub use significance::{Absolute, Relative, Significance};
 pub use update::{ApplyContext, LANES_MAX, Lanes, Mirrored, RowsMut, UpdateRule};

@@ -1,32 +1,61 @@
 //! Moves and gathers chosen elements of a slice. Part of [`kernels`](super::kernels).
 
 use super::Element;
-use super::marks::{Marks, WORD, pack};
+use super::marks::{HALF, Marks, WORD, word};
+use super::prefetch;
 use super::widest::{Kernel, on_widest};
 
-/// Elements that a step of [`take_marked`] handles: as many as an f32 has bits, so that a mark is
-/// tested in the lane of its element.
-const STEP: usize = u32::BITS as usize;
+/// How far ahead [`take_where`] asks for memory: beyond the end of a page, where the machine's own
+/// prefetching stops.
+const AHEAD_BYTES: usize = 8 << 10;
+/// Bytes of a cache line.
+const LINE_BYTES: usize = 64;
+
+/// How many elements moved and how many stayed, of those that are not 0; NaN is not 0, -0.0 is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Passed {
+    /// Moved away: of a residual, what is to be sent.
+    pub taken: u64,
+    /// Kept where they were.
+    pub left: u64,
+}
 
 /// Moves the marked elements of `source` to `taken`, where all others become 0; what was moved
-/// becomes 0 in `source`. Returns how many elements that are not 0 were moved, and how many are
-/// left; NaN is not 0, -0.0 is.
+/// becomes 0 in `source`.
 ///
 /// # Panics
 /// When the lengths differ.
-pub fn take_marked<T: Element>(marks: &Marks, source: &mut [T], taken: &mut [T]) -> (u64, u64) {
+pub fn take_marked<T: Element>(marks: &Marks, source: &mut [T], taken: &mut [T]) -> Passed {
     assert!(marks.len() == source.len() && taken.len() == source.len());
     on_widest(TakeMarked { words: marks.words(), source, taken })
 }
 
-/// Moves all of `source` to `taken`, bit by bit, and leaves zeros. Returns how many elements that
-/// are not 0 were moved; NaN is not 0, -0.0 is.
+/// [`Marks::mark_where`] and [`take_marked`] in one pass: marks the elements for which
+/// `chosen(value, source)` holds and moves them. Faster than one after the other where the data
+/// comes from memory.
 ///
 /// # Panics
 /// When the lengths differ.
-pub fn take_all<T: Element>(source: &mut [T], taken: &mut [T]) -> u64 {
+#[inline]
+pub fn take_where<T: Element>(
+    values: &[T],
+    source: &mut [T],
+    taken: &mut [T],
+    marks: &mut Marks,
+    chosen: impl Fn(T, T) -> bool,
+) -> Passed {
+    assert!(values.len() == source.len() && taken.len() == source.len());
+    let words = marks.overwrite(values.len());
+    on_widest(TakeWhere { words, values, source, taken, chosen })
+}
+
+/// Moves all of `source` to `taken`, bit by bit, and leaves zeros.
+///
+/// # Panics
+/// When the lengths differ.
+pub fn take_all<T: Element>(source: &mut [T], taken: &mut [T]) -> Passed {
     assert_eq!(source.len(), taken.len());
-    on_widest(TakeAll { source, taken })
+    Passed { taken: on_widest(TakeAll { source, taken }), left: 0 }
 }
 
 /// Replaces `positions` by those of the elements that are not 0, ascending, and `values` by these
@@ -48,41 +77,125 @@ struct TakeMarked<'a, T> {
 }
 
 impl<T: Element> Kernel for TakeMarked<'_, T> {
-    type Output = (u64, u64);
+    type Output = Passed;
 
     #[inline(always)]
-    fn run(self) -> (u64, u64) {
-        let (mut moved, mut left) = (0, 0);
-        let chunks = self.source.chunks_mut(WORD).zip(self.taken.chunks_mut(WORD));
-        for (word, (source, taken)) in self.words.iter().zip(chunks) {
-            let halves = source.chunks_mut(STEP).zip(taken.chunks_mut(STEP));
-            for (half, (source, taken)) in halves.enumerate() {
-                let marks = (word >> (half * STEP)) as u32;
-                let counts = match (source.as_mut_array::<STEP>(), taken.as_mut_array::<STEP>()) {
-                    (Some(source), Some(taken)) => take_step(marks, source, taken),
-                    _ => take_step(marks, source, taken),
-                };
-                moved += u64::from(counts.0);
-                left += u64::from(counts.1);
+    fn run(self) -> Passed {
+        let mut passed = Passed::default();
+        let (source, last_source) = self.source.as_chunks_mut::<WORD>();
+        let (taken, last_taken) = self.taken.as_chunks_mut::<WORD>();
+        let (words, last_word) = self.words.split_at(source.len());
+        for ((word, source), taken) in words.iter().zip(source).zip(taken) {
+            let (source, _) = source.as_chunks_mut::<HALF>();
+            let (taken, _) = taken.as_chunks_mut::<HALF>();
+            for (half, (source, taken)) in source.iter_mut().zip(taken).enumerate() {
+                let counts = take_half((word >> (half * HALF)) as u32, source, taken);
+                passed.taken += u64::from(counts.0);
+                passed.left += u64::from(counts.1);
             }
         }
-        (moved, left)
+        for word in last_word {
+            let halves = last_source.chunks_mut(HALF).zip(last_taken.chunks_mut(HALF));
+            for (half, (source, taken)) in halves.enumerate() {
+                let counts = take_half((word >> (half * HALF)) as u32, source, taken);
+                passed.taken += u64::from(counts.0);
+                passed.left += u64::from(counts.1);
+            }
+        }
+        passed
     }
 }
 
-/// At most [`STEP`] elements. Inlined twice, once for a length that the compiler knows.
+/// At most [`HALF`] elements: a mark is tested in a lane as wide as an f32.
 #[inline(always)]
-fn take_step<T: Element>(marks: u32, source: &mut [T], taken: &mut [T]) -> (u32, u32) {
+fn take_half<T: Element>(marks: u32, source: &mut [T], taken: &mut [T]) -> (u32, u32) {
     let zero = T::default();
     let (mut moved, mut left) = (0, 0);
     for (index, (source, taken)) in source.iter_mut().zip(taken).enumerate() {
         let marked = marks & 1 << index != 0;
-        *taken = if marked { *source } else { zero };
-        *source = if marked { zero } else { *source };
+        (*taken, *source) = if marked { (*source, zero) } else { (zero, *source) };
         moved += u32::from(*taken != zero);
         left += u32::from(*source != zero);
     }
     (moved, left)
+}
+
+struct TakeWhere<'a, T, F> {
+    words: &'a mut [u64],
+    values: &'a [T],
+    source: &'a mut [T],
+    taken: &'a mut [T],
+    chosen: F,
+}
+
+impl<T: Element, F: Fn(T, T) -> bool> Kernel for TakeWhere<'_, T, F> {
+    type Output = Passed;
+
+    #[inline(always)]
+    fn run(self) -> Passed {
+        let mut counts = Counts { taken: [0; HALF], left: [0; HALF] };
+        let (values, last_values) = self.values.as_chunks::<WORD>();
+        let (source, last_source) = self.source.as_chunks_mut::<WORD>();
+        let (taken, last_taken) = self.taken.as_chunks_mut::<WORD>();
+        let (words, last_word) = self.words.split_at_mut(values.len());
+        let chunks = values.iter().zip(source).zip(taken);
+        for (word, ((values, source), taken)) in words.iter_mut().zip(chunks) {
+            for line in (0..WORD).step_by(LINE_BYTES / size_of::<T>()) {
+                prefetch(values, AHEAD_BYTES / size_of::<T>() + line);
+                prefetch(source, AHEAD_BYTES / size_of::<T>() + line);
+            }
+            *word = take_word(values, source, taken, &self.chosen, &mut counts);
+        }
+        for word in last_word {
+            // Padded with zeros, which are not counted.
+            let len = last_values.len();
+            let (mut values, mut source, mut taken) = [[T::default(); WORD]; 3].into();
+            values[..len].copy_from_slice(last_values);
+            source[..len].copy_from_slice(last_source);
+            let marks = take_word(&values, &mut source, &mut taken, &self.chosen, &mut counts);
+            *word = marks & ((1 << len) - 1);
+            last_source.copy_from_slice(&source[..len]);
+            last_taken.copy_from_slice(&taken[..len]);
+        }
+        let sum = |lanes: [u32; HALF]| lanes.into_iter().map(u64::from).sum();
+        Passed { taken: sum(counts.taken), left: sum(counts.left) }
+    }
+}
+
+/// [`Passed`], a lane for each element of half a word.
+struct Counts {
+    taken: [u32; HALF],
+    left: [u32; HALF],
+}
+
+/// Moves what is chosen of one word's elements; their marks.
+#[inline(always)]
+fn take_word<T: Element>(
+    values: &[T; WORD],
+    source: &mut [T; WORD],
+    taken: &mut [T; WORD],
+    chosen: &impl Fn(T, T) -> bool,
+    counts: &mut Counts,
+) -> u64 {
+    let zero = T::default();
+    let mut marks = 0;
+    let (values, _) = values.as_chunks::<HALF>();
+    let (source, _) = source.as_chunks_mut::<HALF>();
+    let (taken, _) = taken.as_chunks_mut::<HALF>();
+    let halves = values.iter().zip(source).zip(taken);
+    for (half, ((values, source), taken)) in halves.enumerate() {
+        let mut bits = 0_u32;
+        for index in 0..HALF {
+            let marked = chosen(values[index], source[index]);
+            bits |= if marked { 1 << index } else { 0 };
+            (taken[index], source[index]) =
+                if marked { (source[index], zero) } else { (zero, source[index]) };
+            counts.taken[index] += u32::from(taken[index] != zero);
+            counts.left[index] += u32::from(source[index] != zero);
+        }
+        marks |= u64::from(bits) << (half * HALF);
+    }
+    marks
 }
 
 struct TakeAll<'a, T> {
@@ -121,17 +234,52 @@ impl<T: Element> Kernel for GatherNonZero<'_, T> {
 
     #[inline(always)]
     fn run(self) {
-        for (index, chunk) in self.source.chunks(WORD).enumerate() {
-            let mut flags = [0; WORD];
-            for (flag, element) in flags.iter_mut().zip(chunk) {
-                *flag = u8::from(*element != T::default());
-            }
-            let mut word = pack(&flags);
-            while word != 0 {
-                let at = word.trailing_zeros() as usize;
-                self.positions.push((index * WORD + at) as u32);
-                self.values.push(chunk[at]);
-                word &= word - 1;
+        let (chunks, last) = self.source.as_chunks::<WORD>();
+        for (index, chunk) in chunks.iter().enumerate() {
+            let marks = word(WORD, |at| chunk[at] != T::default());
+            gather(self.positions, self.values, chunk, marks, index * WORD);
+        }
+        let marks = word(last.len(), |at| last[at] != T::default());
+        gather(self.positions, self.values, last, marks, chunks.len() * WORD);
+    }
+}
+
+/// Appends the marked elements of a chunk that begins at `start`.
+#[inline(always)]
+fn gather<T: Element>(
+    positions: &mut Vec<u32>,
+    values: &mut Vec<T>,
+    chunk: &[T],
+    mut marks: u64,
+    start: usize,
+) {
+    while marks != 0 {
+        let at = marks.trailing_zeros() as usize;
+        positions.push((start + at) as u32);
+        values.push(chunk[at]);
+        marks &= marks - 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_pass_is_marking_and_taking() {
+        for len in (0..200).chain([1000, 4099]) {
+            let values: Vec<i64> = (0..len).map(|i| i * 7 % 5).collect();
+            let mut source: Vec<i64> = (0..len).map(|i| i % 3).collect();
+            let mut taken = vec![9; values.len()];
+            for chosen in [|_, _| true, |value, source| value > source, |_, _| false] {
+                let (mut also_source, mut also_taken) = (source.clone(), taken.clone());
+                let (mut marks, mut also_marks) = (Marks::default(), Marks::default());
+                let passed = take_where(&values, &mut source, &mut taken, &mut marks, chosen);
+                also_marks.mark_where(&values, &also_source, chosen);
+                assert_eq!(passed, take_marked(&also_marks, &mut also_source, &mut also_taken));
+                assert_eq!((&source, &taken, &marks), (&also_source, &also_taken, &also_marks));
+                let not_0 = |elements: &[i64]| elements.iter().filter(|x| **x != 0).count() as u64;
+                assert_eq!(passed, Passed { taken: not_0(&taken), left: not_0(&source) });
             }
         }
     }

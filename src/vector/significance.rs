@@ -3,8 +3,30 @@
 use std::fmt::Debug;
 
 use super::rules::{ParameterError, check};
-use super::{DType, Element, Marks};
+use super::{DType, Element, Marks, Passed, kernels};
 use crate::extension::Extension;
+
+/// A provided method of [`Significance`].
+macro_rules! take_marked {
+    ($take:ident, $mark:ident, $element:ty) => {
+        /// Marks, and moves what is marked from `residuals` to `taken`, where all others become 0.
+        ///
+        /// Provided, by marking first. A function that looks at single elements is faster by
+        /// [`kernels::take_where`]; the marks have to be the same.
+        fn $take(
+            &self,
+            threshold: f64,
+            width: usize,
+            values: &[$element],
+            residuals: &mut [$element],
+            taken: &mut [$element],
+            marks: &mut Marks,
+        ) -> Passed {
+            self.$mark(threshold, width, values, residuals, marks);
+            kernels::take_marked(marks, residuals, taken)
+        }
+    };
+}
 
 /// Which elements have changed enough, since they were last sent, to be sent now (Hsieh et al.,
 /// "Gaia", NSDI 2017): a mark for every element of a run of rows, from the values, the residuals
@@ -97,6 +119,10 @@ pub trait Significance: Debug + Send + Sync {
         _marks: &mut Marks,
     ) {
     }
+
+    take_marked!(take_f32, mark_f32, f32);
+    take_marked!(take_f64, mark_f64, f64);
+    take_marked!(take_i64, mark_i64, i64);
 }
 
 impl dyn Significance + '_ {
@@ -119,6 +145,29 @@ impl dyn Significance + '_ {
         marks.reset(values.len());
         T::mark(self, threshold, width, values, residuals, marks);
         assert_eq!(marks.len(), values.len(), "marks of {self:?}");
+    }
+
+    /// Marks, and moves what is marked of `residuals` to `taken`, where all others become 0.
+    ///
+    /// # Panics
+    /// When the lengths differ, or the function leaves another number of marks.
+    #[inline]
+    pub fn take<T: Element>(
+        &self,
+        threshold: f64,
+        width: usize,
+        values: &[T],
+        residuals: &mut [T],
+        taken: &mut [T],
+        marks: &mut Marks,
+    ) -> Passed {
+        debug_assert!(self.supports(T::DTYPE), "checked when the table was created");
+        debug_assert!(values.len().is_multiple_of(width), "{} in rows of {width}", values.len());
+        assert!(values.len() == residuals.len() && values.len() == taken.len());
+        marks.reset(values.len());
+        let passed = T::take(self, threshold, width, values, residuals, taken, marks);
+        assert_eq!(marks.len(), values.len(), "marks of {self:?}");
+        passed
     }
 }
 
@@ -177,11 +226,11 @@ macro_rules! named {
 named!(Relative, "relative/1");
 named!(Absolute, "absolute/1");
 
-/// A method of [`Significance`]: marks where the condition holds of the absolute value and the
-/// absolute residual, when the threshold is one in the type `$number` of the computation.
-macro_rules! mark {
-    ($method:ident, $element:ty, $number:ident, $condition:expr) => {
-        fn $method(
+/// The two methods of [`Significance`] for one type, of a condition of (threshold, |value|,
+/// |residual|) that is computed in the type `$number`.
+macro_rules! methods {
+    ($mark:ident, $take:ident, $element:ty, $number:ident, $condition:expr) => {
+        fn $mark(
             &self,
             threshold: f64,
             _: usize,
@@ -189,23 +238,44 @@ macro_rules! mark {
             residuals: &[$element],
             marks: &mut Marks,
         ) {
-            let threshold = threshold as $number;
-            if threshold >= 0.0 && threshold.is_finite() {
-                let condition = $condition;
+            let (threshold, condition) = (threshold as $number, $condition);
+            if is_threshold(threshold.into()) {
                 marks.mark_where(values, residuals, |value, residual| {
                     condition(threshold, (value as $number).abs(), (residual as $number).abs())
                 });
             }
         }
+
+        fn $take(
+            &self,
+            threshold: f64,
+            _: usize,
+            values: &[$element],
+            residuals: &mut [$element],
+            taken: &mut [$element],
+            marks: &mut Marks,
+        ) -> Passed {
+            let (threshold, condition) = (threshold as $number, $condition);
+            if !is_threshold(threshold.into()) {
+                return kernels::take_marked(marks, residuals, taken);
+            }
+            kernels::take_where(values, residuals, taken, marks, |value, residual| {
+                condition(threshold, (value as $number).abs(), (residual as $number).abs())
+            })
+        }
     };
 }
 
-/// The three methods of a condition of (threshold, |value|, |residual|).
-macro_rules! mark_all {
+/// Whether this is one, once rounded to the type of the computation.
+fn is_threshold(threshold: f64) -> bool {
+    threshold >= 0.0 && threshold.is_finite()
+}
+
+macro_rules! all_methods {
     ($condition:ident) => {
-        mark!(mark_f32, f32, f32, $condition!(f32));
-        mark!(mark_f64, f64, f64, $condition!(f64));
-        mark!(mark_i64, i64, f64, $condition!(f64));
+        methods!(mark_f32, take_f32, f32, f32, $condition!(f32));
+        methods!(mark_f64, take_f64, f64, f64, $condition!(f64));
+        methods!(mark_i64, take_i64, i64, f64, $condition!(f64));
     };
 }
 
@@ -233,7 +303,7 @@ impl Significance for Relative {
         true
     }
 
-    mark_all!(relative);
+    all_methods!(relative);
 }
 
 impl Significance for Absolute {
@@ -245,7 +315,7 @@ impl Significance for Absolute {
         true
     }
 
-    mark_all!(absolute);
+    all_methods!(absolute);
 }
 
 #[cfg(test)]
