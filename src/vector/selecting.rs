@@ -11,12 +11,13 @@ const AHEAD_BYTES: usize = 8 << 10;
 /// Bytes of a cache line.
 const LINE_BYTES: usize = 64;
 
-/// How many elements moved and how many stayed, of those that are not 0; NaN is not 0, -0.0 is.
+/// How many elements moved and how many stayed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Passed {
-    /// Moved away: of a residual, what is to be sent.
+    /// Moved away, of a residual: what is to be sent. Those that were marked, or where all are
+    /// taken, those that were not 0; NaN is not 0, -0.0 is.
     pub taken: u64,
-    /// Kept where they were.
+    /// Kept where they were and not 0.
     pub left: u64,
 }
 
@@ -27,7 +28,8 @@ pub struct Passed {
 /// When the lengths differ.
 pub fn take_marked<T: Element>(marks: &Marks, source: &mut [T], taken: &mut [T]) -> Passed {
     assert!(marks.len() == source.len() && taken.len() == source.len());
-    on_widest(TakeMarked { words: marks.words(), source, taken })
+    let left = on_widest(TakeMarked { words: marks.words(), source, taken });
+    Passed { taken: marks.count(), left }
 }
 
 /// [`Marks::mark_where`] and [`take_marked`] in one pass: marks the elements for which
@@ -77,11 +79,12 @@ struct TakeMarked<'a, T> {
 }
 
 impl<T: Element> Kernel for TakeMarked<'_, T> {
-    type Output = Passed;
+    /// How many that are not 0 are left.
+    type Output = u64;
 
     #[inline(always)]
-    fn run(self) -> Passed {
-        let mut passed = Passed::default();
+    fn run(self) -> u64 {
+        let mut left = 0;
         let (source, last_source) = self.source.as_chunks_mut::<WORD>();
         let (taken, last_taken) = self.taken.as_chunks_mut::<WORD>();
         let (words, last_word) = self.words.split_at(source.len());
@@ -89,35 +92,30 @@ impl<T: Element> Kernel for TakeMarked<'_, T> {
             let (source, _) = source.as_chunks_mut::<HALF>();
             let (taken, _) = taken.as_chunks_mut::<HALF>();
             for (half, (source, taken)) in source.iter_mut().zip(taken).enumerate() {
-                let counts = take_half((word >> (half * HALF)) as u32, source, taken);
-                passed.taken += u64::from(counts.0);
-                passed.left += u64::from(counts.1);
+                left += u64::from(take_half((word >> (half * HALF)) as u32, source, taken));
             }
         }
         for word in last_word {
             let halves = last_source.chunks_mut(HALF).zip(last_taken.chunks_mut(HALF));
             for (half, (source, taken)) in halves.enumerate() {
-                let counts = take_half((word >> (half * HALF)) as u32, source, taken);
-                passed.taken += u64::from(counts.0);
-                passed.left += u64::from(counts.1);
+                left += u64::from(take_half((word >> (half * HALF)) as u32, source, taken));
             }
         }
-        passed
+        left
     }
 }
 
-/// At most [`HALF`] elements: a mark is tested in a lane as wide as an f32.
+/// At most [`HALF`] elements: a mark is tested in a lane as wide as an f32. Counts what is left.
 #[inline(always)]
-fn take_half<T: Element>(marks: u32, source: &mut [T], taken: &mut [T]) -> (u32, u32) {
+fn take_half<T: Element>(marks: u32, source: &mut [T], taken: &mut [T]) -> u32 {
     let zero = T::default();
-    let (mut moved, mut left) = (0, 0);
+    let mut left = 0;
     for (index, (source, taken)) in source.iter_mut().zip(taken).enumerate() {
         let marked = marks & 1 << index != 0;
         (*taken, *source) = if marked { (*source, zero) } else { (zero, *source) };
-        moved += u32::from(*taken != zero);
         left += u32::from(*source != zero);
     }
-    (moved, left)
+    left
 }
 
 struct TakeWhere<'a, T, F> {
@@ -133,7 +131,7 @@ impl<T: Element, F: Fn(T, T) -> bool> Kernel for TakeWhere<'_, T, F> {
 
     #[inline(always)]
     fn run(self) -> Passed {
-        let mut counts = Counts { taken: [0; HALF], left: [0; HALF] };
+        let (mut moved, mut left) = (0, [0; HALF]);
         let (values, last_values) = self.values.as_chunks::<WORD>();
         let (source, last_source) = self.source.as_chunks_mut::<WORD>();
         let (taken, last_taken) = self.taken.as_chunks_mut::<WORD>();
@@ -144,7 +142,8 @@ impl<T: Element, F: Fn(T, T) -> bool> Kernel for TakeWhere<'_, T, F> {
                 prefetch(values, AHEAD_BYTES / size_of::<T>() + line);
                 prefetch(source, AHEAD_BYTES / size_of::<T>() + line);
             }
-            *word = take_word(values, source, taken, &self.chosen, &mut counts);
+            *word = take_word(values, source, taken, &self.chosen, &mut left);
+            moved += u64::from(word.count_ones());
         }
         for word in last_word {
             // Padded with zeros, which are not counted.
@@ -152,30 +151,25 @@ impl<T: Element, F: Fn(T, T) -> bool> Kernel for TakeWhere<'_, T, F> {
             let (mut values, mut source, mut taken) = [[T::default(); WORD]; 3].into();
             values[..len].copy_from_slice(last_values);
             source[..len].copy_from_slice(last_source);
-            let marks = take_word(&values, &mut source, &mut taken, &self.chosen, &mut counts);
+            let marks = take_word(&values, &mut source, &mut taken, &self.chosen, &mut left);
             *word = marks & ((1 << len) - 1);
+            moved += u64::from(word.count_ones());
             last_source.copy_from_slice(&source[..len]);
             last_taken.copy_from_slice(&taken[..len]);
         }
-        let sum = |lanes: [u32; HALF]| lanes.into_iter().map(u64::from).sum();
-        Passed { taken: sum(counts.taken), left: sum(counts.left) }
+        Passed { taken: moved, left: left.into_iter().map(u64::from).sum() }
     }
 }
 
-/// [`Passed`], a lane for each element of half a word.
-struct Counts {
-    taken: [u32; HALF],
-    left: [u32; HALF],
-}
-
-/// Moves what is chosen of one word's elements; their marks.
+/// Moves what is chosen of one word's elements; their marks. Counts what is left that is not 0, a
+/// lane for each element of half a word.
 #[inline(always)]
 fn take_word<T: Element>(
     values: &[T; WORD],
     source: &mut [T; WORD],
     taken: &mut [T; WORD],
     chosen: &impl Fn(T, T) -> bool,
-    counts: &mut Counts,
+    left: &mut [u32; HALF],
 ) -> u64 {
     let zero = T::default();
     let mut marks = 0;
@@ -190,8 +184,7 @@ fn take_word<T: Element>(
             bits |= if marked { 1 << index } else { 0 };
             (taken[index], source[index]) =
                 if marked { (source[index], zero) } else { (zero, source[index]) };
-            counts.taken[index] += u32::from(taken[index] != zero);
-            counts.left[index] += u32::from(source[index] != zero);
+            left[index] += u32::from(source[index] != zero);
         }
         marks |= u64::from(bits) << (half * HALF);
     }
@@ -279,7 +272,7 @@ mod tests {
                 assert_eq!(passed, take_marked(&also_marks, &mut also_source, &mut also_taken));
                 assert_eq!((&source, &taken, &marks), (&also_source, &also_taken, &also_marks));
                 let not_0 = |elements: &[i64]| elements.iter().filter(|x| **x != 0).count() as u64;
-                assert_eq!(passed, Passed { taken: not_0(&taken), left: not_0(&source) });
+                assert_eq!(passed, Passed { taken: marks.count(), left: not_0(&source) });
             }
         }
     }
