@@ -342,6 +342,18 @@ fn measurements_that_cannot_be_are_refused() {
     assert!(matches!(refused(no_time), ResultError::Time { sample: 20, .. }));
     let one = |run: &mut Measured| run.traffic.truncate(1);
     assert!(matches!(refused(one), ResultError::Sites { expected: 2, found: 1, .. }));
+    // A run of LAN-BSP sends nothing over the WAN.
+    let sent = |run: &mut Measured| run.samples[7].wan_bytes = 1;
+    assert!(matches!(refused(sent), ResultError::Bytes { sample: 7, most: 0, .. }));
+    let unsent = |run: &mut Measured| {
+        run.traffic[0].data_bytes = 9;
+        run.samples[7].wan_bytes = 1;
+    };
+    assert!(matches!(refused(unsent), ResultError::Bytes { sample: 8, least: 1, .. }));
+    for share in [-0.1, 1.1, f64::NAN] {
+        let share = |run: &mut Measured| run.suppressed_share = Some(share);
+        assert!(matches!(refused(share), ResultError::Share { .. }));
+    }
     for end in [2.5, 2.0, f64::NAN] {
         let worse = |run: &mut Measured| run.samples[20].objective = end;
         let error = refused(worse);

@@ -48,7 +48,8 @@ pub struct Sample {
     pub seconds: f64,
     /// The objective; not finite when training has diverged.
     pub objective: f64,
-    /// Bytes sent over the WAN so far, by all sites.
+    /// Bytes sent over the WAN so far, by all sites: never less than before, nor more than the
+    /// whole run's traffic.
     pub wan_bytes: u64,
     /// The largest distance of a site's copy from the mean of all copies, over the length of the
     /// mean; `None` where there is one copy.
@@ -111,6 +112,31 @@ pub enum ResultError {
         /// How many there were.
         found: usize,
     },
+    /// Bytes that were unsent, or that no site has sent.
+    #[error(
+        "{cell}: sample {sample} has {found} bytes over the WAN: expected {least} to {most}, what \
+         was sent before and what all sites have sent in the whole run"
+    )]
+    Bytes {
+        /// Which run.
+        cell: String,
+        /// Which sample, from 0.
+        sample: usize,
+        /// Its bytes.
+        found: u64,
+        /// Those of the sample before it.
+        least: u64,
+        /// Those of all sites.
+        most: u64,
+    },
+    /// A share that is none.
+    #[error("{cell}: {found} of all updates were not sent: expected a share from 0 to 1")]
+    Share {
+        /// Which run.
+        cell: String,
+        /// What was found.
+        found: f64,
+    },
     /// The measure of all others has learned nothing.
     #[error(
         "{cell}: the objective went from {start} to {end}, which is no improvement: there is \
@@ -136,7 +162,7 @@ impl Measured {
     /// Whether the measurements are those of that cell, in good order.
     ///
     /// # Errors
-    /// `Empty`, `Time`, `Sites`.
+    /// `Empty`, `Time`, `Sites`, `Bytes`, `Share`.
     pub fn check(&self, cell: &Cell<'_>) -> Result<(), ResultError> {
         let cell_name = || cell.to_string();
         if self.samples.is_empty() {
@@ -153,7 +179,20 @@ impl Measured {
         if expected != found {
             return Err(ResultError::Sites { cell: cell_name(), expected, found });
         }
-        Ok(())
+        let (mut least, most) = (0, Traffic::sum(&self.traffic).bytes());
+        for (sample, Sample { wan_bytes: found, .. }) in self.samples.iter().enumerate() {
+            if !(least..=most).contains(found) {
+                let (cell, found) = (cell_name(), *found);
+                return Err(ResultError::Bytes { cell, sample, found, least, most });
+            }
+            least = *found;
+        }
+        match self.suppressed_share {
+            Some(found) if !(0.0..=1.0).contains(&found) => {
+                Err(ResultError::Share { cell: cell_name(), found })
+            },
+            _ => Ok(()),
+        }
     }
 
     /// When the objective first is as good as `goal`, between two samples in proportion, and the
