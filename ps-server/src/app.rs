@@ -135,9 +135,9 @@ impl App {
             #[cfg(feature = "workloads")]
             Command::Experiment(experiment) => {
                 let data = experiment.data_folder();
-                crate::experiment::run(
+                experiment::run(
                     experiment,
-                    &mut crate::experiment::Simulated::new(data),
+                    &mut experiment::Simulated::new(data),
                     out,
                 )
             },

@@ -73,7 +73,7 @@ pub(super) enum Changed {
     /// It holds already, from this tick on.
     Found(Tick),
     /// It makes these terms, with this code.
-    New(Terms, Arc<dyn LocalPolicy>),
+    New(Box<Terms>, Arc<dyn LocalPolicy>),
 }
 
 impl Inner {
@@ -91,7 +91,7 @@ impl Inner {
         let terms = change.of(table, free, reached.unwrap_or_default())?;
         let code = self.config.registry.resolve(table.spec(), &terms.policy)?;
         terms.hyper.check(table.spec())?;
-        Ok(Changed::New(terms, code.policy))
+        Ok(Changed::New(Box::new(terms), code.policy))
     }
 }
 

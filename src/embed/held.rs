@@ -104,7 +104,7 @@ impl Held {
         let mut changed = self.changed.lock();
         let (terms, policy) = match terms(&changed, *writer)? {
             Changed::Found(tick) => return Ok(tick),
-            Changed::New(terms, policy) => (terms, policy),
+            Changed::New(terms, policy) => (*terms, policy),
         };
         let from = terms.from;
         for cell in &self.shards {

@@ -6,24 +6,27 @@
 //! same ones in the same order, and a worker holds the tables that it has asked for. A plan never
 //! changes: what appends makes another one.
 
+mod abroad;
+
 use std::collections::BTreeMap;
 use std::hash::Hasher as _;
 
 use siphasher::sip128::{Hasher128 as _, SipHasher24};
 
-use super::mirror::MirrorPlace;
 use super::registry::{Code, Registry};
 use crate::consistency::Exchange;
 use crate::error::{GroupError, Result, SpecError};
-use crate::id::{CatalogVersion, DataCentre, GroupId, ServerId, SlotIndex, TableId};
+use crate::id::{CatalogVersion, GroupId, ServerId, SlotIndex, TableId};
 use crate::limits;
-use crate::placement::{Assignment, Ring, Sites, SlotGrid};
+use crate::placement::{Assignment, Ring, SlotGrid};
 use crate::spec::{
     CatalogEntry, ChangeEntry, Described, GroupEntry, GroupSpec, Hyper, Table, TableEntry,
     TablePolicy, TableSpec, Terms,
 };
 use crate::sync::Arc;
 use crate::wire;
+
+pub use abroad::Abroad;
 
 /// A cluster's plan. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -46,16 +49,6 @@ struct Inner {
     order: Vec<Created>,
     /// Slots of all tables that each server owns.
     owned: BTreeMap<ServerId, usize>,
-}
-
-/// The data centres of a plan that has several.
-#[derive(Clone, Debug)]
-pub struct Abroad {
-    /// All of them.
-    pub sites: Sites,
-    /// The one whose servers the plan has.
-    pub here: DataCentre,
-    rings: BTreeMap<DataCentre, Ring>,
 }
 
 /// What an entry of the catalog has made.
@@ -124,35 +117,6 @@ impl Plan {
             inner.create_group(GroupSpec { name: number.to_string(), size: *size })?;
         }
         Ok(Self { inner: Arc::new(inner) })
-    }
-
-    /// The plan of one of several data centres, which all have the same tables.
-    ///
-    /// # Errors
-    /// `Field` when the data centre's servers are not the plan's.
-    pub fn of_data_centre(&self, sites: &Sites, here: DataCentre) -> Result<Self, SpecError> {
-        let mut servers = sites.get(here).map_or_else(Vec::new, |site| site.servers.clone());
-        servers.sort_unstable();
-        if *servers != *self.inner.servers {
-            let shown = |of: &[ServerId]| of.iter().map(ToString::to_string).collect::<Vec<_>>();
-            return Err(SpecError::Field {
-                table: here.to_string(),
-                field: "servers".into(),
-                expected: shown(&self.inner.servers).join(", "),
-                found: shown(&servers).join(", "),
-            });
-        }
-        let others = sites.iter().filter(|(other, _)| *other != here);
-        let rings = others.map(|(other, _)| Ok((other, sites.ring(other)?)));
-        let rings = rings.collect::<Result<_, SpecError>>()?;
-        let mut inner = (*self.inner).clone();
-        inner.abroad = Some(Arc::new(Abroad { sites: sites.clone(), here, rings }));
-        Ok(Self { inner: Arc::new(inner) })
-    }
-
-    /// The data centres, where there are several.
-    pub fn abroad(&self) -> Option<&Abroad> {
-        self.inner.abroad.as_deref()
     }
 
     /// The plan with one table more, under the next number. Cost: a sort of its slots, and a copy
@@ -314,18 +278,6 @@ impl Plan {
     /// Who owns a slot.
     pub fn owner(&self, table: TableId, slot: SlotIndex) -> Option<ServerId> {
         self.table(table)?.assignment.owner(slot)
-    }
-}
-
-impl Abroad {
-    /// Where the copies of a table's slots are in each other data centre.
-    pub(super) fn mirrors(&self, planned: &Planned, slots: &[SlotIndex]) -> Vec<MirrorPlace> {
-        let of = |(data_centre, ring): (&DataCentre, &Ring)| {
-            let assignment = Assignment::compute(ring, planned.table.id(), &planned.grid);
-            let owners = slots.iter().filter_map(|slot| Some((*slot, assignment.owner(*slot)?)));
-            MirrorPlace { data_centre: *data_centre, owners: owners.collect() }
-        };
-        self.rings.iter().map(of).collect()
     }
 }
 

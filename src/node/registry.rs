@@ -228,7 +228,7 @@ fn check_together(spec: &TableSpec, policy: &TablePolicy, code: &Code) -> Result
             format!("{global} with local {}", policy.local),
         ),
         Exchange::Deltas if code.rule.mirrored() == Mirrored::Refused => field(
-            "off/1 or bsp/1: what this update rule makes of a value is no sum of what it has gained",
+            "off/1 or bsp/1: what this rule makes of a value is no sum of what it has gained",
             format!("{global} with rule {}", spec.rule),
         ),
         Exchange::Nothing | Exchange::Aggregates | Exchange::Deltas => Ok(()),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::net::Net;
+use super::pipes::Pipes;
 use super::process::ServerProcess;
 use crate::id::{ServerId, TableId};
 use crate::node::shard::MirrorStanding;
@@ -26,7 +27,7 @@ pub struct Sample<'a> {
 impl Sample<'_> {
     /// Bytes of all messages sent so far from one site to another.
     pub fn wan_bytes(&self) -> u64 {
-        let pipes = self.net.pipes.iter().flat_map(|pipes| pipes.site_traffic());
+        let pipes = self.net.pipes.iter().flat_map(Pipes::site_traffic);
         let abroad = pipes.filter(|((from, to), _)| from != to);
         abroad.map(|(_, traffic)| traffic.control_bytes + traffic.data_bytes).sum()
     }

@@ -2,6 +2,7 @@
 
 mod changing;
 mod creating;
+mod held;
 mod keeping;
 mod looking;
 mod mirroring;
@@ -9,22 +10,23 @@ mod retrying;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use held::{Held, placed};
+
 use super::catalog::Catalog;
 use super::groups::{KeptGroup, Letters};
 use super::links::Link;
 use super::roll::Roll;
 use super::standing::Waits;
 use super::typed::{Pulled, pull, push};
-use super::waiting::{Waiting, WaitingPush, WaitingRead};
+use super::waiting::{WaitingPush, WaitingRead};
 use super::withheld::Withheld;
-use crate::error::{SpecError, WaitReason};
+use crate::error::WaitReason;
 use crate::history::{Event, WaitOutcome};
 use crate::id::{GroupId, Origin, Sequence, ServerId, SlotIndex, TableId, Tick};
-use crate::key::Key;
 use crate::limits;
-use crate::node::plan::{Plan, Planned};
-use crate::node::sabotage::{Sabotage, Switch};
-use crate::node::shard::{Place, PushOutcome, PushRequest, Shard, ShardStats, Work, new_shard};
+use crate::node::plan::Plan;
+use crate::node::sabotage::Switch;
+use crate::node::shard::{PushOutcome, PushRequest, ShardStats, Work};
 use crate::node::{DATA_STREAMS, Input, Output, Peer, Stream};
 use crate::time::Instant;
 use crate::vector::DType;
@@ -78,15 +80,6 @@ pub struct ServerNode {
     abroad_due: bool,
     /// When to look next at waits for other data centres.
     mirrors_looked_at: Option<Instant>,
-}
-
-#[derive(Debug)]
-struct Held {
-    shard: Box<dyn Shard>,
-    slots: Vec<SlotIndex>,
-    waiting: Waiting,
-    /// The stash has shrunk since room in it was last given away.
-    shrunk: bool,
 }
 
 impl ServerNode {
@@ -479,28 +472,6 @@ impl ServerNode {
     }
 }
 
-impl Held {
-    /// The shard of a table's slots at a server, its rows at their init.
-    fn new(
-        plan: &Plan,
-        planned: &Planned,
-        server: ServerId,
-        options: ServerOptions,
-    ) -> Result<Self, SpecError> {
-        let slots: Vec<_> = planned.assignment.slots_of(server).collect();
-        let mirrors = plan.abroad().map(|it| (it.here, it.mirrors(planned, &slots)));
-        let place = Place {
-            server,
-            slots: slots.clone(),
-            record_history: options.record_history,
-            switch: options.switch,
-            mirrors,
-        };
-        let shard = new_shard(&planned.table, &planned.code, place)?;
-        Ok(Self { shard, slots, waiting: Waiting::default(), shrunk: false })
-    }
-}
-
 /// What the members of all groups may have unanswered at one table.
 fn waiting_max(plan: &Plan) -> usize {
     let members: usize = plan.groups().map(|(_, group)| group.size as usize).sum();
@@ -509,23 +480,4 @@ fn waiting_max(plan: &Plan) -> usize {
 
 fn stream_of(slot: SlotIndex) -> Stream {
     Stream::Data(slot.0 % DATA_STREAMS)
-}
-
-/// Who owns which keys, for a history.
-fn placed(
-    planned: &Planned,
-    server: ServerId,
-    switch: Switch,
-) -> impl Iterator<Item = Event> + use<'_> {
-    planned.assignment.slots_of(server).filter_map(move |slot| {
-        let range = planned.grid.range(slot)?;
-        let last = range.last().0.saturating_sub(u64::from(switch.breaks(Sabotage::DropLastKey)));
-        Some(Event::Placed {
-            table: planned.table.id(),
-            slot,
-            range: crate::key::KeyRange::new(range.first(), Key(last))?,
-            owner: server,
-            epoch: planned.assignment.epoch(),
-        })
-    })
 }
