@@ -50,7 +50,7 @@ async fn train<W: Worker>(me: &W, tables: &[Table; 2]) -> archipelago::Result<()
 
 fn found(history: &History, tables: &[Table]) -> Vec<check::Violation> {
     let domains = tables.iter().map(|table| table.spec().domain).collect();
-    check::check_all(history, &Expected { domains })
+    check::check_all(history, &Expected { domains, ..Expected::default() })
 }
 
 fn count(history: &History, which: impl Fn(&Event) -> bool) -> u64 {

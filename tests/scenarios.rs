@@ -130,7 +130,7 @@ impl Scenario {
             wrong.push(outcome.report());
         }
         let domains = training::tables(Bsp).map(|(spec, ..)| spec.domain).to_vec();
-        let found = check_all(&outcome.history, &Expected { domains });
+        let found = check_all(&outcome.history, &Expected { domains, ..Expected::default() });
         wrong.extend(found.iter().take(5).map(ToString::to_string));
         for expected in &self.expected {
             wrong.extend(self.judge(expected, &outcome));

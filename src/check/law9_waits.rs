@@ -10,7 +10,7 @@ use crate::spec::MemberEnd;
 use crate::time::Instant;
 
 /// Waits that no event has ended when the history ends (SPEC law 9.1 and 9.6). A wait also ends
-/// when the worker that waits is lost, and when its server learns that it has left.
+/// when the worker that waits is lost, when its server stops, and when its server learns that it has left.
 pub fn check_waits(history: &History) -> Vec<Violation> {
     let mut found = Found::new(9);
     let mut open: BTreeMap<(Origin, TableId, Sequence, u32), (Instant, WaitReason)> =
@@ -25,6 +25,7 @@ pub fn check_waits(history: &History) -> Vec<Violation> {
             Event::WaitEnded { origin, table, sequence, .. } => {
                 open.remove(&(*origin, *table, *sequence, record.node));
             },
+            Event::ServerStopped { .. } => open.retain(|wait, _| wait.3 != record.node),
             Event::WorkerLost { origin, .. } => open.retain(|wait, _| wait.0 != *origin),
             Event::RecordHeld { record: held } => {
                 let gone = held.members.iter().filter(|m| m.end != MemberEnd::Active);

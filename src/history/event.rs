@@ -1,10 +1,11 @@
 //! What can happen, as far as a law speaks of it.
 
 use crate::error::{Loss, WaitReason};
-use crate::id::{Origin, Rank, Sequence, ServerId, SlotIndex, TableId, Tick};
+use crate::id::{DataCentre, Mark, Origin, Rank, Sequence, ServerId, SlotIndex, TableId, Tick};
 use crate::key::KeyRange;
 use crate::placement::Epoch;
 use crate::spec::GroupRecord;
+use crate::time::Instant;
 
 /// One event of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -184,6 +185,188 @@ pub enum Event {
         /// What the policy promises from then on.
         policy: PolicyKind,
     },
+    /// A shard has looked through what its values have gained until the end of a tick (law 6).
+    PassEnded {
+        /// The table.
+        table: TableId,
+        /// The tick.
+        tick: Tick,
+        /// The bits of the threshold, an f64.
+        threshold: u64,
+        /// Elements told.
+        told: u64,
+        /// Elements kept.
+        kept: u64,
+        /// Elements kept that score more than the threshold, in blocks and slots that nothing has
+        /// changed since the pass began.
+        over: u64,
+    },
+    /// What a mirrored shard of i64 holds, each a sum over all elements times a factor of the
+    /// element's own; sums wrap, so that they are exact (law 7).
+    Balance {
+        /// The table.
+        table: TableId,
+        /// The last tick that was told; 0 before the first.
+        tick: Tick,
+        /// Of the values.
+        values: u64,
+        /// Of what they have gained and was not told.
+        residuals: u64,
+        /// Of what was taken from others and is not in the values yet.
+        stashed: u64,
+    },
+    /// What values have gained was queued for every other data centre (law 7).
+    UpdateQueued {
+        /// The table.
+        table: TableId,
+        /// The slot.
+        slot: SlotIndex,
+        /// As in `Balance`.
+        sum: u64,
+    },
+    /// An update was sent to a server elsewhere, for the first time or again (laws 7 and 8).
+    UpdateTold {
+        /// The table.
+        table: TableId,
+        /// To whom.
+        to: ServerId,
+        /// The slot.
+        slot: SlotIndex,
+        /// Its number.
+        sequence: Sequence,
+        /// The tick that it is of, or the first one.
+        tick: Tick,
+        /// Up to which mark everything was told.
+        mark: Option<Mark>,
+        /// As in `Balance`; of other types the same over their bits.
+        sum: u64,
+    },
+    /// An update was taken, once (laws 7 and 8).
+    UpdateTaken {
+        /// The table.
+        table: TableId,
+        /// Whose.
+        from: ServerId,
+        /// The slot.
+        slot: SlotIndex,
+        /// Its number.
+        sequence: Sequence,
+        /// As it was told.
+        mark: Option<Mark>,
+        /// As it was told.
+        sum: u64,
+    },
+    /// A mirror clock was sent (law 8).
+    MirrorClockTold {
+        /// The table.
+        table: TableId,
+        /// To whom.
+        to: ServerId,
+        /// The tick, `u64::MAX` at the end.
+        tick: Tick,
+        /// The marks that are new since the clock before.
+        marks: Vec<(SlotIndex, Mark)>,
+    },
+    /// A mirror clock counts for a slot (laws 6 and 8).
+    MirrorClockCounted {
+        /// The table.
+        table: TableId,
+        /// Whose.
+        from: ServerId,
+        /// Its data centre.
+        data_centre: DataCentre,
+        /// The slot.
+        slot: SlotIndex,
+        /// The tick.
+        tick: Tick,
+    },
+    /// Readers of keys wait from now on (laws 6 and 9).
+    BarrierSet {
+        /// The table.
+        table: TableId,
+        /// For whom.
+        data_centre: DataCentre,
+        /// The slot.
+        slot: SlotIndex,
+        /// Until this mark has come.
+        mark: Mark,
+        /// The keys.
+        ranges: Vec<KeyRange>,
+        /// Or until then.
+        until: Instant,
+    },
+    /// They do not any more.
+    BarrierEnded {
+        /// The table.
+        table: TableId,
+        /// For whom they waited.
+        data_centre: DataCentre,
+        /// The slot.
+        slot: SlotIndex,
+        /// The mark.
+        mark: Mark,
+        /// Why.
+        why: BarrierEnd,
+    },
+    /// Nobody waits for a data centre any more: it has been silent for too long (law 9).
+    DataCentreLost {
+        /// The table.
+        table: TableId,
+        /// Which.
+        data_centre: DataCentre,
+    },
+    /// It has caught up, and counts again.
+    DataCentreBack {
+        /// The table.
+        table: TableId,
+        /// Which.
+        data_centre: DataCentre,
+    },
+    /// A tick of copies in step is in the values of a slot (law 4).
+    Settled {
+        /// The table.
+        table: TableId,
+        /// The slot.
+        slot: SlotIndex,
+        /// The tick.
+        tick: Tick,
+        /// Over all values and state.
+        digest: u128,
+    },
+    /// A read of a mirrored table was served: what it relied on is what counts now (law 6).
+    MirrorServed {
+        /// Who pulled.
+        origin: Origin,
+        /// The table.
+        table: TableId,
+        /// The slot.
+        slot: SlotIndex,
+        /// The tick of the pull.
+        at_tick: Tick,
+        /// The rows, where they are a range.
+        rows: Option<KeyRange>,
+    },
+    /// A server has stopped for good: nothing more happens there.
+    ServerStopped {
+        /// Which.
+        server: ServerId,
+    },
+    /// At the end of training a slot's values were replaced by those of the first data centre.
+    Assigned {
+        /// The table.
+        table: TableId,
+        /// The slot.
+        slot: SlotIndex,
+    },
+}
+
+/// Why a barrier has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum BarrierEnd {
+    /// What it was set for has come.
+    Came,
+    /// It has lasted for as long as it may.
+    Time,
 }
 
 /// What a policy promises its readers, as far as a checker can know.

@@ -11,5 +11,5 @@ mod event;
 mod record;
 mod token;
 
-pub use event::{Event, PolicyKind, WaitOutcome};
+pub use event::{BarrierEnd, Event, PolicyKind, WaitOutcome};
 pub use record::{History, Record};

@@ -67,6 +67,12 @@ impl History {
         &self.records
     }
 
+    /// The events of some nodes alone, in order.
+    pub fn of_nodes(&self, is_one: impl Fn(u32) -> bool) -> Self {
+        let records = self.records.iter().filter(|record| is_one(record.node)).cloned();
+        Self { records: records.collect(), ..*self }
+    }
+
     /// Whether events are missing at the end. A checker must not call such a history good.
     pub fn truncated(&self) -> bool {
         self.truncated
@@ -116,10 +122,10 @@ impl Write for Digest {
 mod tests {
     use super::*;
     use crate::error::{Loss, WaitFor, WaitReason};
-    use crate::history::{PolicyKind, WaitOutcome};
+    use crate::history::{BarrierEnd, PolicyKind, WaitOutcome};
     use crate::id::{
-        GroupId, Incarnation, Origin, Rank, RecordVersion, Sequence, ServerId, SlotIndex, TableId,
-        Tick,
+        DataCentre, GroupId, Incarnation, Mark, Origin, Rank, RecordVersion, Sequence, ServerId,
+        SlotIndex, TableId, Tick,
     };
     use crate::key::KeyRange;
     use crate::placement::Epoch;
@@ -132,9 +138,9 @@ mod tests {
     const TICK: Tick = Tick(4);
 
     fn one_of_each() -> History {
-        let mut history = History::with_limit(16);
+        let mut history = History::with_limit(31);
         let events = membership().into_iter().chain(pushes()).chain(reads_and_waits());
-        for event in events.chain(sizes_and_places()) {
+        for event in events.chain(sizes_and_places()).chain(mirrors()).chain(mirror_waits()) {
             history.push(Instant(10), 1, event);
         }
         history
@@ -192,6 +198,38 @@ mod tests {
         let (owner, epoch) = (ServerId(5), Epoch(1));
         let held = Event::Held { what: "window", count: 1, limit: 2 };
         [held, Event::Placed { table, slot, range, owner, epoch }]
+    }
+
+    fn mirrors() -> [Event; 8] {
+        let (table, slot, sequence, tick) = (TABLE, SLOT, SEQUENCE, TICK);
+        let (to, from, data_centre, sum) = (ServerId(8), ServerId(5), DataCentre(1), 77);
+        let (mark, marks) = (Some(Mark(3)), vec![(slot, Mark(3))]);
+        let threshold = 0.5_f64.to_bits();
+        [
+            Event::PassEnded { table, tick, threshold, told: 5, kept: 6, over: 0 },
+            Event::Balance { table, tick, values: 1, residuals: 2, stashed: 3 },
+            Event::UpdateQueued { table, slot, sum },
+            Event::UpdateTold { table, to, slot, sequence, tick, mark, sum },
+            Event::UpdateTaken { table, from, slot, sequence, mark: None, sum },
+            Event::MirrorClockTold { table, to, tick, marks },
+            Event::MirrorClockCounted { table, from, data_centre, slot, tick },
+            Event::Settled { table, slot, tick, digest: 255 },
+        ]
+    }
+
+    fn mirror_waits() -> [Event; 7] {
+        let (origin, table, slot, at_tick, mark) = (ORIGIN, TABLE, SLOT, TICK, Mark(3));
+        let (data_centre, until) = (DataCentre(1), Instant(99));
+        let (ranges, rows, why) = (vec![KeyRange::ALL], Some(KeyRange::ALL), BarrierEnd::Time);
+        [
+            Event::BarrierSet { table, data_centre, slot, mark, ranges, until },
+            Event::BarrierEnded { table, data_centre, slot, mark, why },
+            Event::DataCentreLost { table, data_centre },
+            Event::DataCentreBack { table, data_centre },
+            Event::MirrorServed { origin, table, slot, at_tick, rows },
+            Event::Assigned { table, slot },
+            Event::ServerStopped { server: ServerId(5) },
+        ]
     }
 
     #[test]

@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-use super::{Event, PolicyKind, WaitOutcome};
+use super::{BarrierEnd, Event, PolicyKind, WaitOutcome};
 use crate::error::{Loss, WaitFor, WaitReason};
 use crate::id::{
-    DataCentre, GroupId, Incarnation, Origin, Rank, RecordVersion, Sequence, ServerId, SlotIndex,
-    TableId, Tick,
+    DataCentre, GroupId, Incarnation, Mark, Origin, Rank, RecordVersion, Sequence, ServerId,
+    SlotIndex, TableId, Tick,
 };
 use crate::key::KeyRange;
 use crate::placement::Epoch;
@@ -60,6 +60,21 @@ lines! {
     "held" => Held { what, count, limit }
     "placed" => Placed { table, slot, range, owner, epoch }
     "changed" => Changed { table, from, policy }
+    "pass_ended" => PassEnded { table, tick, threshold, told, kept, over }
+    "balance" => Balance { table, tick, values, residuals, stashed }
+    "update_queued" => UpdateQueued { table, slot, sum }
+    "update_told" => UpdateTold { table, to, slot, sequence, tick, mark, sum }
+    "update_taken" => UpdateTaken { table, from, slot, sequence, mark, sum }
+    "mirror_clock_told" => MirrorClockTold { table, to, tick, marks }
+    "mirror_clock_counted" => MirrorClockCounted { table, from, data_centre, slot, tick }
+    "barrier_set" => BarrierSet { table, data_centre, slot, mark, ranges, until }
+    "barrier_ended" => BarrierEnded { table, data_centre, slot, mark, why }
+    "data_centre_lost" => DataCentreLost { table, data_centre }
+    "data_centre_back" => DataCentreBack { table, data_centre }
+    "settled" => Settled { table, slot, tick, digest }
+    "mirror_served" => MirrorServed { origin, table, slot, at_tick, rows }
+    "server_stopped" => ServerStopped { server }
+    "assigned" => Assigned { table, slot }
 }
 
 macro_rules! numbers {
@@ -81,6 +96,7 @@ numbers!(
     ServerId,
     SlotIndex,
     DataCentre,
+    Mark,
     TableId,
     Tick,
     Epoch,
@@ -101,6 +117,7 @@ words! {
     WaitOutcome {
         Served => "served", Refused => "refused", OwnerLost => "owner_lost", GivenUp => "given_up"
     }
+    BarrierEnd { Came => "came", Time => "time" }
     Loss { Dropped => "dropped", PeerDown => "peer_down", Silent => "silent" }
 }
 
@@ -142,6 +159,12 @@ impl Token for u64 {
     }
 }
 
+impl Token for u128 {
+    fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self:032x}")
+    }
+}
+
 impl Token for &'static str {
     fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self)
@@ -164,6 +187,12 @@ impl<T: Token> Token for Vec<T> {
             write!(f, "{}{}", if i == 0 { "" } else { "," }, Word(item))?;
         }
         f.write_str("]")
+    }
+}
+
+impl<A: Token, B: Token> Token for (A, B) {
+    fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", Word(&self.0), Word(&self.1))
     }
 }
 

@@ -21,6 +21,22 @@ pub enum Sabotage {
     SspWaitsLonger,
     /// Law 5: a tick counts before its data has arrived.
     TickOvertakesData,
+    /// Law 4: aggregates of data centres are folded in order of arrival.
+    AggregatesByArrival,
+    /// Law 6: a read does not wait for other data centres.
+    MirrorServesEarly,
+    /// Law 6: a pass leaves out a part of the shard.
+    PassSkips,
+    /// Law 7: an update from another data centre is added twice.
+    UpdateTakenTwice,
+    /// Law 7: a pass forgets what it does not tell.
+    PassForgets,
+    /// Law 8: a mirror clock counts before what it covers has come.
+    MirrorClockOvertakes,
+    /// Law 9: barriers do not end by time.
+    BarriersStay,
+    /// Law 9: a data centre that is lost is waited for.
+    WaitForTheLost,
     /// Law 9: a lost member is never removed, and its group waits for ever.
     KeepTheDead,
     /// Law 11: the last key of a slot is owned by nobody.

@@ -12,6 +12,10 @@ impl<'a, R: 'a> Run<'a, R> {
     pub(super) fn outcome(mut self, end: End) -> Outcome<R> {
         let waiting = self.waiting();
         let tables = self.tables();
+        let plans = self.plans.iter();
+        let servers = plans.flat_map(|(here, plan)| plan.servers().iter().map(move |_| here));
+        let workers = self.workers.iter().map(|worker| worker.data_centre);
+        let data_centres = servers.chain(workers).collect();
         let results = self.workers.into_iter().map(|worker| match worker.ended {
             Ended::Returned(result) => Some(result),
             Ended::No | Ended::Crashed => None,
@@ -22,6 +26,7 @@ impl<'a, R: 'a> Run<'a, R> {
             waiting,
             history: self.history,
             ended: self.ended,
+            data_centres,
             time: self.now,
             events: self.events,
             site_traffic: self.net.pipes.map(|pipes| pipes.site_traffic()).unwrap_or_default(),

@@ -3,6 +3,7 @@
 use super::LinkProfile;
 use super::topology::{Topology, Wan, check_wan};
 use crate::error::TopologyError;
+use crate::id::ServerId;
 use crate::node::Peer;
 use crate::time::Duration;
 
@@ -39,6 +40,12 @@ pub enum Fault {
         worker: u64,
         /// How long.
         lasts: Duration,
+    },
+    /// A server's process stops for good, silently: nothing reaches it any more, and it says
+    /// nothing.
+    Stop {
+        /// Its number.
+        server: ServerId,
     },
     /// Both directions of a link change. Under a topology the link gets this delay instead of the
     /// topology's, and this bandwidth beside what it shares.
@@ -88,6 +95,7 @@ impl Fault {
             | Self::Partition { .. }
             | Self::Crash { .. }
             | Self::Pause { .. }
+            | Self::Stop { .. }
             | Self::Link { .. }
             | Self::Calm => return Ok(()),
         };

@@ -34,6 +34,8 @@ pub struct Outcome<R> {
     pub waiting: Vec<String>,
     /// What happened, when it was recorded. Servers are the nodes 0 .. n of it, workers follow.
     pub history: History,
+    /// The data centre of each of those nodes, by number.
+    pub data_centres: Vec<DataCentre>,
     /// When the last worker had returned or crashed.
     pub ended: Instant,
     /// The virtual time at the end, when also what was under way then has come.

@@ -18,6 +18,8 @@ pub(super) struct ServerProcess {
     pub(super) clock: NodeClock,
     /// The most requests that waited, as last recorded.
     pub(super) waiting_peak: u64,
+    /// It has stopped for good.
+    pub(super) stopped: bool,
 }
 
 /// When a node wants to be called again.

@@ -81,6 +81,7 @@ impl<'a, R: 'a> Run<'a, R> {
                     node: ServerNode::new(plan.clone(), *server, now, options)?,
                     clock: NodeClock::default(),
                     waiting_peak: 0,
+                    stopped: false,
                 });
             }
         }
@@ -136,7 +137,8 @@ impl<'a, R: 'a> Run<'a, R> {
 
     /// Goes on until data centres that exchange anything have told and heard everything.
     fn make_equal(&mut self, end: End) {
-        while end == End::Done && self.servers.iter().any(|process| !process.node.is_equal()) {
+        let differs = |process: &ServerProcess| !process.stopped && !process.node.is_equal();
+        while end == End::Done && self.servers.iter().any(differs) {
             for _ in 0..STEPS_AT_ONCE {
                 let next = self.queue.next_at().filter(|at| *at <= self.settings.deadline);
                 if next.is_none() || self.events >= self.settings.events_max {
@@ -250,7 +252,8 @@ impl<'a, R: 'a> Run<'a, R> {
     fn handle(&mut self, peer: Peer, input: Input) {
         match peer {
             Peer::Server(server) => {
-                if let Some(process) = self.servers.get_mut(server.0 as usize) {
+                let process = self.servers.get_mut(server.0 as usize);
+                if let Some(process) = process.filter(|process| !process.stopped) {
                     process.node.handle(self.now, input);
                 }
                 self.drain_server(server);
@@ -359,6 +362,13 @@ impl<'a, R: 'a> Run<'a, R> {
                 process.paused_until = now.after(lasts);
                 queue.push(process.paused_until, Event::GoOn(worker));
             },
+            Fault::Stop { server } => {
+                if let Some(process) = self.servers.get_mut(server.0 as usize) {
+                    process.stopped = true;
+                    self.history.push(now, server.0, Happened::ServerStopped { server });
+                    self.net.kill(now, Peer::Server(server), queue);
+                }
+            },
             Fault::Link { a, b, profile } => self.net.reshape(pair(a, b), profile),
             Fault::Wan { from, to, wan } => {
                 let changed = self.net.reshape_wan(&from, &to, wan);
@@ -374,7 +384,8 @@ impl<'a, R: 'a> Run<'a, R> {
 
     fn drain_server(&mut self, server: ServerId) {
         let from = Peer::Server(server);
-        while let Some(process) = self.servers.get_mut(server.0 as usize) {
+        let open = |process: &&mut ServerProcess| !process.stopped;
+        while let Some(process) = self.servers.get_mut(server.0 as usize).filter(open) {
             match process.node.poll() {
                 Output::Idle => break,
                 Output::Working => {

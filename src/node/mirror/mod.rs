@@ -27,5 +27,5 @@ pub(in crate::node) use lane::{Clock, Lane, Place};
 pub use lane::{Letter, Told};
 pub use place::MirrorPlace;
 pub use source::Standing;
-pub(in crate::node) use source::{Source, Taken};
+pub(in crate::node) use source::{News, Source, Taken};
 pub(in crate::node) use stash::Stash;

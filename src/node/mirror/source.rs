@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::MirrorPlace;
+use crate::history::BarrierEnd;
 use crate::id::{Mark, Sequence, ServerId, SlotIndex, Tick};
 use crate::key::KeyRange;
 use crate::limits;
@@ -16,6 +17,18 @@ pub(in crate::node) struct Source {
     clocks: BTreeMap<ServerId, Tick>,
     slots: BTreeMap<SlotIndex, Incoming>,
     barriers: Vec<Barrier>,
+    news: Vec<News>,
+}
+
+/// Something that a history tells of a source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::node) enum News {
+    /// A clock counts for a slot.
+    Counted(ServerId, SlotIndex, Tick),
+    /// A barrier was set.
+    Set(SlotIndex, Mark, Vec<KeyRange>, Instant),
+    /// A barrier has ended.
+    Ended(SlotIndex, Mark, BarrierEnd),
 }
 
 /// Whether others wait for a data centre.
@@ -76,6 +89,7 @@ impl Source {
             clocks: place.owners.values().map(|server| (*server, Tick(0))).collect(),
             slots: place.owners.iter().map(|(slot, from)| (*slot, incoming(from))).collect(),
             barriers: Vec::new(),
+            news: Vec::new(),
         }
     }
 
@@ -113,7 +127,11 @@ impl Source {
         incoming.count(clock);
         let counted = incoming.counted;
         let marked = incoming.marked;
-        self.barriers.retain(|barrier| barrier.slot != slot || barrier.mark > marked);
+        if counted != before {
+            self.news.push(News::Counted(incoming.from, slot, counted));
+        }
+        let came = |barrier: &Barrier| barrier.slot == slot && barrier.mark <= marked;
+        self.end_barriers(BarrierEnd::Came, came);
         counted != before || self.barriers.len() != barriers
     }
 
@@ -137,14 +155,33 @@ impl Source {
                 incoming.due(*mark, tick);
             }
         }
-        for incoming in self.slots.values_mut().filter(|incoming| incoming.from == from) {
+        for (slot, incoming) in self.slots.iter_mut().filter(|(_, it)| it.from == from) {
             // Without a new mark nothing of the slot is newer than what the clock before named.
             if let Some((_, due)) = incoming.due.back_mut() {
                 *due = tick;
             }
+            let before = incoming.counted;
             incoming.count(tick);
+            if incoming.counted != before {
+                self.news.push(News::Counted(from, *slot, incoming.counted));
+            }
         }
         true
+    }
+
+    /// Sabotage of law 8: the clock counts for every slot at once.
+    pub(in crate::node) fn overtake(&mut self, from: ServerId, tick: Tick) {
+        for (slot, incoming) in self.slots.iter_mut().filter(|(_, it)| it.from == from) {
+            if incoming.counted < tick {
+                incoming.counted = tick;
+                self.news.push(News::Counted(from, *slot, tick));
+            }
+        }
+    }
+
+    /// What has happened since this was asked last, for a history.
+    pub(in crate::node) fn take_news(&mut self) -> Vec<News> {
+        std::mem::take(&mut self.news)
     }
 
     /// Readers of these keys have to wait for a mark; false when it has come already.
@@ -160,6 +197,7 @@ impl Source {
         let fresh = known && self.barriers.len() < limits::BARRIERS_MAX;
         if fresh {
             self.barriers.retain(|held| (held.slot, held.mark) != (slot, mark));
+            self.news.push(News::Set(slot, mark, ranges.clone(), until));
             self.barriers.push(Barrier { slot, mark, ranges, until });
         }
         fresh
@@ -205,7 +243,7 @@ impl Source {
         tick: Tick,
     ) -> bool {
         let barriers = self.barriers.len();
-        self.barriers.retain(|barrier| barrier.until > now);
+        self.end_barriers(BarrierEnd::Time, |barrier| barrier.until <= now);
         let silent = self.silent(now) >= silence_max;
         let standing = match self.standing {
             Standing::Counts if silent => Standing::Lost,
@@ -214,6 +252,17 @@ impl Source {
         };
         let before = std::mem::replace(&mut self.standing, standing);
         before != standing || self.barriers.len() != barriers
+    }
+
+    fn end_barriers(&mut self, why: BarrierEnd, ends: impl Fn(&Barrier) -> bool) {
+        let news = &mut self.news;
+        self.barriers.retain(|barrier| {
+            let over = ends(barrier);
+            if over {
+                news.push(News::Ended(barrier.slot, barrier.mark, why));
+            }
+            !over
+        });
     }
 
     /// When to look again.

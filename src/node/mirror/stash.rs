@@ -41,6 +41,11 @@ impl Stash {
         Some((tick, unit, self.held.remove(&(tick, unit)).unwrap_or_default()))
     }
 
+    /// Everything that is held, for a history.
+    pub(in crate::node) fn deltas(&self) -> impl Iterator<Item = &Delta> {
+        self.held.values().flat_map(BTreeMap::values).flatten()
+    }
+
     /// The last tick that anything was told of.
     pub(in crate::node) fn last_tick(&self) -> Tick {
         let told = self.held.last_key_value().map_or(Tick(0), |((tick, _), _)| *tick);

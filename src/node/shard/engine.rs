@@ -81,7 +81,7 @@ impl<T: Element> ShardEngine<T> {
         let mirror = mirrors.and_then(|(here, to)| Mirroring::new(&table, &code, *here, to));
         let mirrored = mirror.as_ref().is_some_and(Mirroring::keeps_residuals);
         let rows = ShardRows::new(table.spec(), &*code.rule, &slots, mirrored)?;
-        Ok(Self {
+        let mut engine = Self {
             rows,
             grid,
             progress: Progress::new(keys),
@@ -99,7 +99,9 @@ impl<T: Element> ShardEngine<T> {
             rule: code.rule,
             table,
             place,
-        })
+        };
+        engine.record_balance();
+        Ok(engine)
     }
 
     /// The engine behind a shard, when its elements are of type `T`.

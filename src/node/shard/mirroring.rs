@@ -59,6 +59,8 @@ pub(super) struct Pass {
     pub(super) ends: bool,
     pub(super) taken: u64,
     pub(super) left: u64,
+    /// Blocks and sparse slots that have changed meanwhile, where a history is recorded.
+    pub(super) touched: BTreeSet<Key>,
 }
 
 /// The end of training.

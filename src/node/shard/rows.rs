@@ -1,6 +1,7 @@
 //! The rows of a shard, and how contributions reach them through the update rule.
 
 mod mirrored;
+mod summing;
 
 pub(super) use mirrored::Takes;
 

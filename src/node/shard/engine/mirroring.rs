@@ -4,6 +4,7 @@
 mod ending;
 mod hearing;
 mod passes;
+mod recording;
 mod telling;
 
 use super::{ShardEngine, wait};
@@ -12,6 +13,7 @@ use crate::error::{WaitFor, WaitReason};
 use crate::id::{SlotIndex, Tick};
 use crate::key::{Key, KeyRange};
 use crate::node::mirror::Source;
+use crate::node::sabotage::Sabotage;
 use crate::node::shard::RowsAsked;
 use crate::node::shard::progress::GroupProgress;
 use crate::time::Instant;
@@ -27,6 +29,9 @@ impl<T: Element> ShardEngine<T> {
         asked: RowsAsked<'_>,
     ) -> Option<WaitReason> {
         let mirror = self.mirror.as_ref()?;
+        if self.place.switch.breaks(Sabotage::MirrorServesEarly) {
+            return None;
+        }
         let barred = |source: &Source| source.bars(slot, |range| covers(range, asked));
         if let Some((who, _)) = mirror.sources.iter().find(|(_, source)| barred(source)) {
             return Some(wait(WaitFor::Barrier { data_centre: *who }, None, tick, now));
@@ -45,6 +50,7 @@ impl<T: Element> ShardEngine<T> {
         if let Some(mirror) = self.mirror.as_mut().filter(|mirror| mirror.keeps_residuals()) {
             mirror.dirty.insert(unit);
         }
+        self.changed_in_pass(unit);
     }
 
     /// Whose ticks the mirror clock shows: the writing group's; of a shard that nobody has pushed

@@ -41,6 +41,8 @@ impl<T: Element> ShardEngine<T> {
                 }
                 self.stats.pulls += 1;
                 self.record_served(&request.header, request, seen);
+                let Header { origin, tick, .. } = request.header;
+                self.record_mirror_served((origin, tick), request.slot, asked);
                 let next = self.read(request.slot, rows);
                 PullOutcome::Served { seen, next }
             },

@@ -38,6 +38,8 @@ impl<T: Element> ShardEngine<T> {
         }
         mirror.ending.heard = true;
         self.changes.any = true;
+        self.record_balance();
+        let Some(mirror) = &self.mirror else { return true };
         // In step with aggregates all copies are equal at every tick.
         if mirror.here == DataCentre(0) && mirror.exchange == Exchange::Deltas {
             let units = self.units().into();
@@ -49,7 +51,7 @@ impl<T: Element> ShardEngine<T> {
     }
 
     /// All blocks, or sparse slots, of the shard.
-    fn units(&self) -> Vec<Key> {
+    pub(super) fn units(&self) -> Vec<Key> {
         let ranges = self.place.slots.iter().filter_map(|slot| self.grid.range(*slot));
         match self.table.spec().layout {
             Layout::Sparse => ranges.map(|range| range.first()).collect(),
@@ -163,6 +165,7 @@ impl<T: Element> ShardEngine<T> {
             return Err(Refusal::OutsideDomain { key });
         }
         self.changes.any = true;
+        self.record_assigned(slot);
         self.rows.assign(slot, delta)
     }
 }

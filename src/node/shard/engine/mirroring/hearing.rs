@@ -4,12 +4,15 @@ use std::collections::BTreeMap;
 
 use super::super::ShardEngine;
 use crate::consistency::Exchange;
+use crate::history::Event;
 use crate::id::{DataCentre, Mark, Sequence, ServerId, SlotIndex, Tick};
 use crate::key::Key;
 use crate::node::mirror::{Taken, Told, check};
+use crate::node::sabotage::Sabotage;
+use crate::node::shard::mirroring::Mirroring;
 use crate::node::shard::rows::Update;
 use crate::spec::Combine;
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use crate::vector::Element;
 use crate::wire::{Delta, MirrorMessage, Refusal, RowsNamed};
 
@@ -28,12 +31,26 @@ impl<T: Element> ShardEngine<T> {
             return Err(Refusal::UnknownTable { table: self.table.id() });
         };
         mirror.now = mirror.now.max(now);
-        let passed = mirror.passed;
         let Some(source) = mirror.sources.get_mut(&data_centre) else {
             return Err(Refusal::UnknownWorker);
         };
         source.heard(now);
-        self.changes.any |= source.on_time(now, mirror.policy.silence_max(), passed);
+        self.changes.any |= self.watch(data_centre, now);
+        let told = self.take_message(now, (data_centre, from), message);
+        self.record_news(data_centre);
+        told
+    }
+
+    fn take_message(
+        &mut self,
+        now: Instant,
+        (data_centre, from): (DataCentre, ServerId),
+        message: MirrorMessage,
+    ) -> Result<Told, Refusal> {
+        let Some(mirror) = &mut self.mirror else { return Ok(Told::default()) };
+        let Some(source) = mirror.sources.get_mut(&data_centre) else {
+            return Ok(Told::default());
+        };
         match message {
             MirrorMessage::Update { slot, sequence, tick, mark, delta } => {
                 self.on_update(data_centre, from, (slot, sequence), (tick, mark), delta)?;
@@ -46,6 +63,9 @@ impl<T: Element> ShardEngine<T> {
             MirrorMessage::Clock { previous, tick, weight, ended, marks } => {
                 let clock = if ended { Tick(u64::MAX) } else { tick };
                 if source.clock(from, previous, clock, &marks) {
+                    if self.place.switch.breaks(Sabotage::MirrorClockOvertakes) {
+                        source.overtake(from, clock);
+                    }
                     if let Some(weight) = weight {
                         mirror.stash.weigh(tick, data_centre, weight);
                     }
@@ -65,7 +85,9 @@ impl<T: Element> ShardEngine<T> {
                 }
             },
             MirrorMessage::Barrier { slot, mark, ranges } => {
-                let until = now.after(mirror.policy.barrier_max());
+                let endless = self.place.switch.breaks(Sabotage::BarriersStay);
+                let lasts = if endless { Duration::MAX } else { mirror.policy.barrier_max() };
+                let until = now.after(lasts);
                 source.bar(from, (slot, mark), ranges, until);
             },
             MirrorMessage::Digest { slot, unit, digest } => {
@@ -99,14 +121,23 @@ impl<T: Element> ShardEngine<T> {
             Taken::Next => {},
         }
         let unit = self.check_delta(slot, &delta)?;
+        let sum = if self.records() { self.rows.checksum(&delta) } else { 0 };
         let Some(mirror) = &mut self.mirror else { return Ok(()) };
         if mirror.in_step && tick > mirror.stash.settled {
             mirror.stash.hold(tick, unit, data_centre, delta);
         } else if mirror.exchange == Exchange::Deltas {
             self.rows.add(slot, &delta)?;
+            if self.place.switch.breaks(Sabotage::UpdateTakenTwice) {
+                self.rows.add(slot, &delta)?;
+            }
+            self.changed_in_pass(unit);
         } else {
             // A round that was settled without it: the sender was lost and has come back.
             tracing::warn!(%data_centre, %tick, "an aggregate came too late and is left out");
+        }
+        if self.records() {
+            let table = self.table.id();
+            self.events.push(Event::UpdateTaken { table, from, slot, sequence, mark, sum });
         }
         let Some(mirror) = &mut self.mirror else { return Ok(()) };
         mirror.stats.updates_taken += 1;
@@ -144,10 +175,12 @@ impl<T: Element> ShardEngine<T> {
 
     /// In step: begins to settle the next tick, when all data centres have told of it.
     pub(super) fn mirror_settle(&mut self) {
-        let Some(mirror) = self.mirror.as_mut().filter(|mirror| mirror.in_step) else {
+        let in_step = |mirror: &Mirroring| mirror.in_step && !mirror.stash.is_settling();
+        if !self.mirror.as_ref().is_some_and(in_step) {
             return;
-        };
-        while !mirror.stash.is_settling() {
+        }
+        loop {
+            let Some(mirror) = &mut self.mirror else { return };
             let tick = mirror.stash.settled.next();
             let own = mirror.passed >= tick || mirror.ending.told;
             let last = mirror.passed.max(mirror.stash.last_tick());
@@ -156,10 +189,12 @@ impl<T: Element> ShardEngine<T> {
                 return;
             }
             mirror.stash.settle(tick);
-            if !mirror.stash.is_settling() {
-                mirror.stash.settled(tick);
-                self.changes.any = true;
+            if mirror.stash.is_settling() {
+                return;
             }
+            mirror.stash.settled(tick);
+            self.changes.any = true;
+            self.record_settled(tick);
         }
     }
 
@@ -172,6 +207,7 @@ impl<T: Element> ShardEngine<T> {
         if let Some(mirror) = self.mirror.as_mut().filter(|it| !it.stash.is_settling()) {
             mirror.stash.settled(tick);
             self.changes.any = true;
+            self.record_settled(tick);
             self.mirror_settle();
         }
         true
@@ -191,6 +227,7 @@ impl<T: Element> ShardEngine<T> {
     fn settle_unit(&mut self, tick: Tick, unit: Key, told: &BTreeMap<DataCentre, Vec<Delta>>) {
         let slot = self.grid.slot_of(unit);
         if !self.exchanges_aggregates() {
+            self.changed_in_pass(unit);
             for delta in told.values().flatten() {
                 if let Err(refusal) = self.rows.add(slot, delta) {
                     tracing::error!(?refusal, "an update that was checked does not fit");
@@ -198,7 +235,12 @@ impl<T: Element> ShardEngine<T> {
             }
             return;
         }
-        let parts: Vec<_> = told.values().filter_map(|deltas| self.rows.part(deltas)).collect();
+        let here = self.mirror.as_ref().map(|mirror| mirror.here);
+        let mut order: Vec<_> = told.iter().collect();
+        if self.place.switch.breaks(Sabotage::AggregatesByArrival) {
+            order.sort_by_key(|(data_centre, _)| Some(**data_centre) != here);
+        }
+        let parts = order.into_iter().filter_map(|(_, deltas)| self.rows.part(deltas)).collect();
         let weight = self.mirror.as_ref().map_or(0.0, |mirror| mirror.stash.weight(tick));
         let denominator = match self.table.spec().combine {
             Combine::Sum => None,

@@ -1,10 +1,13 @@
 //! Passes: after each tick the significant part of what values have gained leaves.
 
+use std::collections::{BTreeSet, VecDeque};
+
 use super::super::ShardEngine;
 use crate::consistency::{Exchange, PassView};
 use crate::id::Tick;
 use crate::key::Key;
 use crate::node::mirror::{Clock, Place};
+use crate::node::sabotage::Sabotage;
 use crate::node::shard::mirroring::{Mirroring, Pass};
 use crate::node::shard::part::Part;
 use crate::node::shard::rows::Takes;
@@ -30,8 +33,12 @@ impl<T: Element> ShardEngine<T> {
         let slowest_link = mirror.slowest_link();
         let view = PassView { tick, rate_share, slowest_link, now: mirror.now };
         let threshold = mirror.policy.threshold(&view);
-        let units = mirror.dirty.iter().copied().collect();
-        mirror.pass = Some(Pass { tick, threshold, units, ends, taken: 0, left: 0 });
+        let mut units: VecDeque<_> = mirror.dirty.iter().copied().collect();
+        if self.place.switch.breaks(Sabotage::PassSkips) {
+            units.pop_back();
+        }
+        let touched = BTreeSet::new();
+        mirror.pass = Some(Pass { tick, threshold, units, ends, taken: 0, left: 0, touched });
         mirror.stats.passes += 1;
         true
     }
@@ -66,6 +73,9 @@ impl<T: Element> ShardEngine<T> {
         let mut marks = std::mem::take(&mut mirror.marks);
         let range = self.unit_range(unit);
         let (delta, passed) = self.rows.pass(slot, range, takes, &mut marks);
+        if self.place.switch.breaks(Sabotage::PassForgets) {
+            self.rows.pass(slot, range, Takes::All, &mut marks);
+        }
         let Some(mirror) = &mut self.mirror else { return false };
         mirror.marks = marks;
         if let Some(pass) = &mut mirror.pass {
@@ -99,12 +109,15 @@ impl<T: Element> ShardEngine<T> {
         }
         mirror.passed = pass.tick;
         mirror.ending.told = pass.ends;
+        self.record_pass(&pass);
+        self.record_balance();
         self.mirror_settle();
     }
 
     /// Queues what a unit has to tell for every data centre.
     fn queue_everywhere(&mut self, unit: Key, tick: Tick, piece: u32, delta: &Delta) {
         let (slot, width) = (self.grid.slot_of(unit), self.width());
+        self.record_queued(slot, delta);
         let Some(mirror) = &mut self.mirror else { return };
         let place = match mirror.in_step {
             true => Place { tick, unit, piece },

@@ -1,9 +1,10 @@
 //! What is sent, and when to look again.
 
 use super::super::ShardEngine;
-use crate::id::ServerId;
+use crate::id::{DataCentre, ServerId};
 use crate::node::mirror::Letter;
-use crate::time::Instant;
+use crate::node::sabotage::Sabotage;
+use crate::time::{Duration, Instant};
 use crate::vector::Element;
 use crate::wire::MirrorMessage;
 
@@ -30,6 +31,7 @@ impl<T: Element> ShardEngine<T> {
         let letter = mirror.lanes.get_mut(&to)?.next::<T>(now, room, width)?;
         let update = matches!(letter.message, MirrorMessage::Update { .. });
         mirror.stats.updates_told += u64::from(update);
+        self.record_told(to, &letter.message);
         Some(letter)
     }
 
@@ -37,20 +39,11 @@ impl<T: Element> ShardEngine<T> {
     pub(in crate::node::shard::engine) fn look_at_time(&mut self, now: Instant) -> Option<Instant> {
         let mirror = self.mirror.as_mut()?;
         mirror.now = mirror.now.max(now);
-        let (silence_max, passed) = (mirror.policy.silence_max(), mirror.passed);
-        let mut changed = false;
-        for (data_centre, source) in &mut mirror.sources {
-            let counted = source.counts();
-            changed |= source.on_time(now, silence_max, passed);
-            let silent = source.silent(now).as_secs();
-            match (counted, source.counts()) {
-                (true, false) => tracing::warn!(
-                    %data_centre, silent, "a data centre is silent: nobody waits for it any more"
-                ),
-                (false, true) => tracing::info!(%data_centre, "a data centre is back"),
-                (true, true) | (false, false) => {},
-            }
-        }
+        let silence_max = mirror.policy.silence_max();
+        let data_centres: Vec<_> = mirror.sources.keys().copied().collect();
+        let changed = data_centres.into_iter().map(|it| self.watch(it, now));
+        let changed = changed.fold(false, |any, changed| any | changed);
+        let mirror = self.mirror.as_mut()?;
         let silences = mirror.sources.values().filter_map(|it| it.deadline(silence_max));
         let next = silences.min();
         let beats = mirror.lanes.values_mut().filter_map(|lane| lane.heartbeat(now));
@@ -60,5 +53,29 @@ impl<T: Element> ShardEngine<T> {
             self.mirror_settle();
         }
         next
+    }
+
+    /// Looks whether somebody waits in vain for a data centre, or may wait for it again. Whether
+    /// anything has changed.
+    pub(super) fn watch(&mut self, data_centre: DataCentre, now: Instant) -> bool {
+        let endless = self.place.switch.breaks(Sabotage::WaitForTheLost);
+        let Some(mirror) = &mut self.mirror else { return false };
+        let silence_max = if endless { Duration::MAX } else { mirror.policy.silence_max() };
+        let Some(source) = mirror.sources.get_mut(&data_centre) else { return false };
+        let counted = source.counts();
+        let changed = source.on_time(now, silence_max, mirror.passed);
+        let (counts, silent) = (source.counts(), source.silent(now).as_secs());
+        match (counted, counts) {
+            (true, false) => tracing::warn!(
+                %data_centre, silent, "a data centre is silent: nobody waits for it any more"
+            ),
+            (false, true) => tracing::info!(%data_centre, "a data centre is back"),
+            (true, true) | (false, false) => {},
+        }
+        self.record_news(data_centre);
+        if counted != counts {
+            self.record_standing(data_centre, counted);
+        }
+        changed
     }
 }

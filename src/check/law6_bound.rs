@@ -1,0 +1,154 @@
+//! Law 6: what matters has left after each pass, and nobody reads what is too far behind.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::violation::{Found, Violation};
+use crate::history::{Event, History, Record};
+use crate::id::{DataCentre, Mark, SlotIndex, TableId, Tick};
+use crate::key::KeyRange;
+
+/// Where a pass has kept what scores more than its threshold (SPEC law 6.1), and where a read was
+/// served although the mirror clock of a data centre that counts was too far behind for the
+/// table's `staleness`, or a barrier covered its rows (6.2). `data_centres` are those of the
+/// nodes; tables without a staleness are not judged for 6.2.
+pub fn check_bound(
+    history: &History,
+    data_centres: &[DataCentre],
+    staleness: &[Option<u64>],
+) -> Vec<Violation> {
+    let mut found = Found::new(6);
+    let mut readers = Readers::default();
+    for record in history.records() {
+        readers.note(record);
+        match &record.event {
+            Event::PassEnded { table, tick, over, .. } if *over > 0 => {
+                let node = record.node;
+                let what = format!(
+                    "{table}: the pass of {tick} at node {node} has kept {over} elements that \
+                     score more than its threshold"
+                );
+                found.add(record, what);
+            },
+            Event::MirrorServed { table, .. } => {
+                let bound = staleness.get(table.0 as usize).copied().flatten();
+                let wrong = bound.and_then(|bound| readers.misread(record, data_centres, bound));
+                if let Some(what) = wrong {
+                    found.add(record, what);
+                }
+            },
+            _ => {},
+        }
+    }
+    found.done()
+}
+
+/// A shard, and a data centre that it hears of.
+type Heard = (u32, TableId, DataCentre);
+
+/// What reads rely on, shard by shard.
+#[derive(Debug, Default)]
+struct Readers {
+    counted: BTreeMap<(Heard, SlotIndex), Tick>,
+    barriers: BTreeMap<(Heard, SlotIndex, Mark), Vec<KeyRange>>,
+    lost: BTreeSet<Heard>,
+}
+
+impl Readers {
+    fn note(&mut self, record: &Record) {
+        let node = record.node;
+        match &record.event {
+            Event::MirrorClockCounted { table, data_centre, slot, tick, .. } => {
+                self.counted.insert(((node, *table, *data_centre), *slot), *tick);
+            },
+            Event::BarrierSet { table, data_centre, slot, mark, ranges, .. } => {
+                let place = ((node, *table, *data_centre), *slot, *mark);
+                self.barriers.insert(place, ranges.clone());
+            },
+            Event::BarrierEnded { table, data_centre, slot, mark, .. } => {
+                self.barriers.remove(&((node, *table, *data_centre), *slot, *mark));
+            },
+            Event::DataCentreLost { table, data_centre } => {
+                self.lost.insert((node, *table, *data_centre));
+            },
+            Event::DataCentreBack { table, data_centre } => {
+                self.lost.remove(&(node, *table, *data_centre));
+            },
+            _ => {},
+        }
+    }
+
+    fn misread(&self, record: &Record, all: &[DataCentre], bound: u64) -> Option<String> {
+        let Event::MirrorServed { origin, table, slot, at_tick, rows } = &record.event else {
+            return None;
+        };
+        let here = all.get(record.node as usize)?;
+        let others: BTreeSet<_> = all.iter().filter(|other| *other != here).collect();
+        let heard = others.into_iter().map(|other| (record.node, *table, *other));
+        let needed = at_tick.back(bound.saturating_add(1));
+        heard.filter(|heard| !self.lost.contains(heard)).find_map(|heard| {
+            let counted = self.counted.get(&(heard, *slot)).copied().unwrap_or_default();
+            let barred = rows.is_some_and(|rows| self.is_barred(heard, *slot, &rows));
+            let who = heard.2;
+            let told = format!("{table}, {slot}: {origin} was served at {at_tick}, {who}");
+            match (counted < needed, barred) {
+                (true, _) => Some(format!("{told} counts there up to {counted} only")),
+                (false, true) => Some(format!("{told} has barred these rows")),
+                (false, false) => None,
+            }
+        })
+    }
+
+    fn is_barred(&self, heard: Heard, slot: SlotIndex, rows: &KeyRange) -> bool {
+        let of_slot = (heard, slot, Mark(0))..=(heard, slot, Mark(u64::MAX));
+        let mut barred = self.barriers.range(of_slot).flat_map(|(_, ranges)| ranges);
+        barred.any(|range| range.first() <= rows.last() && rows.first() <= range.last())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::{Origin, ServerId};
+    use crate::key::Key;
+    use crate::time::Instant;
+
+    const TABLE: TableId = TableId(0);
+    const SLOT: SlotIndex = SlotIndex(2);
+
+    fn found(events: &[Event]) -> usize {
+        let mut history = History::new();
+        events.iter().for_each(|event| history.push(Instant(0), 0, event.clone()));
+        check_bound(&history, &[DataCentre(0), DataCentre(1)], &[Some(2)]).len()
+    }
+
+    fn served(at: u64, first: u64) -> Event {
+        let (origin, at_tick) = (Origin::default(), Tick(at));
+        let rows = KeyRange::from_count(Key(first), 10);
+        Event::MirrorServed { origin, table: TABLE, slot: SLOT, at_tick, rows }
+    }
+
+    #[test]
+    fn a_read_waits_for_clocks_and_barriers_of_those_that_count() {
+        let (table, slot, data_centre, mark) = (TABLE, SLOT, DataCentre(1), Mark(4));
+        let (from, tick) = (ServerId(1), Tick(5));
+        let counted = Event::MirrorClockCounted { table, from, data_centre, slot, tick };
+        assert_eq!(found(&[served(3, 0)]), 0, "the beginning");
+        assert_eq!(found(&[served(4, 0)]), 1);
+        assert_eq!(found(&[counted.clone(), served(8, 0)]), 0);
+        assert_eq!(found(&[counted, served(9, 0)]), 1);
+        let lost = Event::DataCentreLost { table, data_centre };
+        assert_eq!(found(&[lost.clone(), served(9, 0)]), 0);
+        let ranges = vec![KeyRange::single(Key(12))];
+        let until = Instant(9);
+        let set = Event::BarrierSet { table, data_centre, slot, mark, ranges, until };
+        assert_eq!(found(&[set.clone(), served(1, 0), served(1, 5)]), 1);
+        assert_eq!(found(&[set, lost, served(1, 5)]), 0);
+    }
+
+    #[test]
+    fn a_pass_keeps_nothing_that_matters() {
+        let (table, tick, threshold) = (TABLE, Tick(1), 0);
+        let pass = |over| Event::PassEnded { table, tick, threshold, told: 1, kept: 9, over };
+        assert_eq!((found(&[pass(0)]), found(&[pass(1)])), (0, 1));
+    }
+}

@@ -1,0 +1,195 @@
+//! Law 7: nothing that a copy has gained is lost or counted twice.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::violation::{Found, Violation};
+use crate::history::{Event, History, Record};
+use crate::id::{DataCentre, Sequence, ServerId, SlotIndex, TableId};
+use crate::time::Instant;
+
+/// One line of updates: sender, receiver, table, slot.
+type Line = (u32, u32, TableId, SlotIndex);
+
+/// Where an update was taken out of order, twice or other than it was told; where a shard's
+/// values are not what was there first, gained here and taken from elsewhere, or what was
+/// gained is not what was queued and what is left (SPEC law 7.1, exact on i64); and where at the
+/// end a data centre was not told what was queued, or has not taken it. Nodes that are
+/// servers have their servers' numbers. `data_centres` are those of the nodes.
+pub fn check_conserved(history: &History, data_centres: &[DataCentre]) -> Vec<Violation> {
+    let mut found = Found::new(7);
+    let mut lines = Lines::default();
+    let mut shards: BTreeMap<(u32, TableId), Sums> = BTreeMap::new();
+    let mut lost = false;
+    for record in history.records() {
+        lost |= matches!(record.event, Event::DataCentreLost { .. });
+        let wrong = lines.note(record);
+        let wrong = wrong.or_else(|| note_sums(&mut shards, record));
+        if let Some(what) = wrong {
+            found.add(record, what);
+        }
+    }
+    if !lost {
+        let at = history.records().last().map_or(Instant::EPOCH, |record| record.at);
+        for what in lines.unfinished().into_iter().chain(lines.untold(&shards, data_centres)) {
+            found.add_at(at, what);
+        }
+    }
+    found.done()
+}
+
+/// What was told and taken, line by line.
+#[derive(Debug, Default)]
+struct Lines {
+    told: BTreeMap<(Line, Sequence), u64>,
+    taken: BTreeMap<Line, Sequence>,
+}
+
+impl Lines {
+    fn note(&mut self, record: &Record) -> Option<String> {
+        match &record.event {
+            Event::UpdateTold { table, to: ServerId(to), slot, sequence, sum, .. } => {
+                let line = (record.node, *to, *table, *slot);
+                let first = *self.told.entry((line, *sequence)).or_insert(*sum);
+                (first != *sum).then(|| format!("{table}, {slot}: {sequence} was told in two ways"))
+            },
+            Event::UpdateTaken { table, from: ServerId(from), slot, sequence, sum, .. } => {
+                let line = (*from, record.node, *table, *slot);
+                let last = self.taken.insert(line, *sequence).unwrap_or_default();
+                let told = self.told.get(&(line, *sequence));
+                let from = format!("{table}, {slot}: {sequence} of node {from}");
+                if sequence.0 != last.0 + 1 {
+                    return Some(format!("{from} was taken after {last}"));
+                }
+                (told != Some(sum)).then(|| format!("{from} was taken as it was not told"))
+            },
+            _ => None,
+        }
+    }
+
+    fn unfinished(&self) -> Vec<String> {
+        let mut last: BTreeMap<Line, Sequence> = BTreeMap::new();
+        for (line, sequence) in self.told.keys() {
+            last.insert(*line, *sequence);
+        }
+        let missing = last.into_iter().filter(|(line, last)| self.taken.get(line) != Some(last));
+        missing
+            .map(|((from, to, table, slot), last)| {
+                format!("{table}, {slot}: node {to} has not taken {last} of node {from}")
+            })
+            .collect()
+    }
+
+    fn untold(
+        &self,
+        shards: &BTreeMap<(u32, TableId), Sums>,
+        data_centres: &[DataCentre],
+    ) -> Vec<String> {
+        let mut told: BTreeMap<(u32, TableId, DataCentre), u64> = BTreeMap::new();
+        for (((from, to, table, _), _), sum) in &self.told {
+            if let Some(there) = data_centres.get(*to as usize) {
+                let sum_there = told.entry((*from, *table, *there)).or_default();
+                *sum_there = sum_there.wrapping_add(*sum);
+            }
+        }
+        let all: BTreeSet<_> = data_centres.iter().copied().collect();
+        let mut found = Vec::new();
+        for ((node, table), sums) in shards.iter().filter(|(_, sums)| sums.first.is_some()) {
+            let here = data_centres.get(*node as usize);
+            for there in all.iter().filter(|there| Some(*there) != here) {
+                if told.get(&(*node, *table, *there)).copied().unwrap_or_default() != sums.queued {
+                    found.push(format!("{table}: node {node} has not told {there} everything"));
+                }
+            }
+        }
+        found
+    }
+}
+
+/// What a shard has gained, as sums that wrap.
+#[derive(Debug, Default)]
+struct Sums {
+    first: Option<u64>,
+    queued: u64,
+    taken: u64,
+    /// Values were replaced: they cannot be accounted for any more.
+    assigned: bool,
+}
+
+fn note_sums(shards: &mut BTreeMap<(u32, TableId), Sums>, record: &Record) -> Option<String> {
+    let table = match &record.event {
+        Event::UpdateQueued { table, .. }
+        | Event::UpdateTaken { table, .. }
+        | Event::Assigned { table, .. }
+        | Event::Balance { table, .. } => *table,
+        _ => return None,
+    };
+    let shard = shards.entry((record.node, table)).or_default();
+    match &record.event {
+        Event::UpdateQueued { sum, .. } => shard.queued = shard.queued.wrapping_add(*sum),
+        Event::UpdateTaken { sum, .. } => shard.taken = shard.taken.wrapping_add(*sum),
+        Event::Assigned { .. } => shard.assigned = true,
+        Event::Balance { values, residuals, stashed, tick, .. } => {
+            let first = *shard.first.get_or_insert(*values);
+            let gained = values.wrapping_sub(first).wrapping_add(*stashed);
+            let known = residuals.wrapping_add(shard.queued).wrapping_add(shard.taken);
+            let node = record.node;
+            if gained != known && !shard.assigned {
+                return Some(format!("{table}: node {node} does not balance after {tick}"));
+            }
+        },
+        _ => {},
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::Tick;
+
+    const TABLE: TableId = TableId(0);
+    const SLOT: SlotIndex = SlotIndex(1);
+
+    fn found(events: &[(u32, Event)]) -> usize {
+        let mut history = History::new();
+        events.iter().for_each(|(node, event)| history.push(Instant(0), *node, event.clone()));
+        check_conserved(&history, &[DataCentre(0), DataCentre(1)]).len()
+    }
+
+    fn told(sequence: u64, sum: u64) -> (u32, Event) {
+        let (table, slot, sequence, to) = (TABLE, SLOT, Sequence(sequence), ServerId(1));
+        let (tick, mark) = (Tick(1), None);
+        (0, Event::UpdateTold { table, to, slot, sequence, tick, mark, sum })
+    }
+
+    fn taken(sequence: u64, sum: u64) -> (u32, Event) {
+        let (table, slot, sequence, from) = (TABLE, SLOT, Sequence(sequence), ServerId(0));
+        (1, Event::UpdateTaken { table, from, slot, sequence, mark: None, sum })
+    }
+
+    fn balance(node: u32, values: u64, residuals: u64) -> (u32, Event) {
+        let (table, tick, stashed) = (TABLE, Tick(1), 0);
+        (node, Event::Balance { table, tick, values, residuals, stashed })
+    }
+
+    #[test]
+    fn updates_are_taken_once_in_order_and_as_they_were_told() {
+        assert_eq!(found(&[told(1, 5), taken(1, 5), told(2, 6), told(2, 6), taken(2, 6)]), 0);
+        assert_eq!(found(&[told(1, 5), taken(1, 5), taken(1, 5)]), 1, "twice");
+        assert_eq!(found(&[told(1, 5), taken(1, 6)]), 1);
+        assert_eq!(found(&[told(1, 5)]), 1, "never");
+    }
+
+    #[test]
+    fn what_was_gained_is_queued_or_left_and_told_to_everybody() {
+        let queued = |sum| (0, Event::UpdateQueued { table: TABLE, slot: SLOT, sum });
+        let good = [balance(0, 100, 0), balance(1, 100, 0), queued(7), balance(0, 110, 3)];
+        let end = [told(1, 7), taken(1, 7), balance(1, 107, 0)];
+        assert_eq!(found(&[&good[..], &end].concat()), 0);
+        assert_eq!(found(&good), 1, "not told");
+        let forgotten =
+            [balance(0, 100, 0), queued(7), balance(0, 110, 2), told(1, 7), taken(1, 7)];
+        assert_eq!(found(&forgotten), 1);
+        assert_eq!(found(&[&good[..], &end[..2], &[balance(1, 114, 0)]].concat()), 1, "twice");
+    }
+}
