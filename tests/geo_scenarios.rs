@@ -5,5 +5,9 @@
 
 #[path = "geo_scenarios/equal.rs"]
 mod equal;
+#[path = "geo_scenarios/faults.rs"]
+mod faults;
 #[path = "geo_scenarios/play.rs"]
 mod play;
+#[path = "geo_scenarios/shapes.rs"]
+mod shapes;

@@ -100,6 +100,9 @@ impl Lines {
                     found.push(format!("{table}: node {node} has not told {there} everything"));
                 }
             }
+            if sums.left {
+                found.push(format!("{table}: node {node} has something left at the end"));
+            }
         }
         found
     }
@@ -113,6 +116,8 @@ struct Sums {
     taken: u64,
     /// Values were replaced: they cannot be accounted for any more.
     assigned: bool,
+    /// What the last balance has left: not told, or not in the values.
+    left: bool,
 }
 
 fn note_sums(shards: &mut BTreeMap<(u32, TableId), Sums>, record: &Record) -> Option<String> {
@@ -130,6 +135,7 @@ fn note_sums(shards: &mut BTreeMap<(u32, TableId), Sums>, record: &Record) -> Op
         Event::Assigned { .. } => shard.assigned = true,
         Event::Balance { values, residuals, stashed, tick, .. } => {
             let first = *shard.first.get_or_insert(*values);
+            shard.left = *residuals != 0 || *stashed != 0;
             let gained = values.wrapping_sub(first).wrapping_add(*stashed);
             let known = residuals.wrapping_add(shard.queued).wrapping_add(shard.taken);
             let node = record.node;
@@ -184,12 +190,14 @@ mod tests {
     fn what_was_gained_is_queued_or_left_and_told_to_everybody() {
         let queued = |sum| (0, Event::UpdateQueued { table: TABLE, slot: SLOT, sum });
         let good = [balance(0, 100, 0), balance(1, 100, 0), queued(7), balance(0, 110, 3)];
-        let end = [told(1, 7), taken(1, 7), balance(1, 107, 0)];
+        let rest = [queued(3), told(1, 7), taken(1, 7), told(2, 3), taken(2, 3)];
+        let end = [&rest[..], &[balance(0, 110, 0), balance(1, 110, 0)]].concat();
         assert_eq!(found(&[&good[..], &end].concat()), 0);
-        assert_eq!(found(&good), 1, "not told");
+        assert_eq!(found(&good), 2, "not told, and something left");
         let forgotten =
             [balance(0, 100, 0), queued(7), balance(0, 110, 2), told(1, 7), taken(1, 7)];
-        assert_eq!(found(&forgotten), 1);
-        assert_eq!(found(&[&good[..], &end[..2], &[balance(1, 114, 0)]].concat()), 1, "twice");
+        assert_eq!(found(&forgotten), 2, "and something left");
+        let twice = [&good[..], &rest, &[balance(0, 110, 0), balance(1, 120, 0)]].concat();
+        assert_eq!(found(&twice), 1);
     }
 }

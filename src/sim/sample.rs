@@ -38,6 +38,16 @@ impl Sample<'_> {
         self.servers.get(server.0 as usize)?.node.mirror_standing(table)
     }
 
+    /// Bytes that wait at any server to leave for another data centre, or are not confirmed.
+    pub fn mirror_queued_bytes(&self) -> u64 {
+        let tables = |process: &ServerProcess| {
+            let tables = process.node.plan().tables().map(|planned| planned.table.id());
+            let stats = tables.filter_map(|table| process.node.mirror_stats(table));
+            stats.map(|stats| stats.queued_bytes).sum::<u64>()
+        };
+        self.servers.iter().map(tables).sum()
+    }
+
     /// The values of a table at these servers, in key order, `width` elements a row, with all
     /// rounds applied that have closed there. Of a dense table all rows that these servers hold;
     /// of a sparse one all keys of its domain that belong to them, at the init where no row

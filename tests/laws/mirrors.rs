@@ -7,7 +7,7 @@ use archipelago::rules::Add;
 use archipelago::time::Duration;
 use archipelago::{Asp, Bsp, Eventual, Ssp, TableSpec};
 
-use crate::play::{Play, Site, copies, millis};
+use crate::play::{Play, copies, millis};
 
 /// What a sabotaged run is found guilty of.
 fn found(play: &Play, sabotage: Sabotage, seed: u64) -> Vec<Violation> {
@@ -75,10 +75,9 @@ fn barred() -> Play {
     Play::new(asp).spec(spec).local(Eventual).wan(millis(20), 400_000).ticks(30)
 }
 
-/// The one whose updates are barred goes away in the middle.
+/// One whose updates are barred goes away in the middle.
 fn barred_by_the_dead() -> Play {
-    let play = barred().stop(2, Duration::from_secs(1));
-    Play { sites: play.sites.into_iter().map(|it| Site { ticks: 200, ..it }).collect(), ..play }
+    barred().ticks(60).wan(millis(20), 40_000).stop(2, Duration::from_secs(2))
 }
 
 /// A data centre stops for good.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::delta::{merged, ranges, split};
 use crate::id::{DataCentre, Mark, Sequence, SlotIndex, Tick};
-use crate::key::Key;
+use crate::key::{Key, KeyRange};
 use crate::limits;
 use crate::time::Instant;
 use crate::vector::Element;
@@ -19,19 +19,26 @@ pub(in crate::node) struct Lane {
     queue: VecDeque<Place>,
     waiting: BTreeMap<Place, Waiting>,
     waiting_bytes: usize,
-    /// Sent on a connection that broke.
-    again: VecDeque<Sent>,
-    /// Sent on this connection, not confirmed.
-    sent: VecDeque<Sent>,
+    /// To be sent, made or sent on a connection that broke: by slot, in order.
+    again: BTreeMap<SlotIndex, VecDeque<Sent>>,
+    again_bytes: usize,
+    /// Sent on this connection, not confirmed: by slot, in order.
+    sent: BTreeMap<SlotIndex, VecDeque<Sent>>,
     sent_bytes: usize,
     sequences: BTreeMap<SlotIndex, Sequence>,
     marks: BTreeMap<SlotIndex, Mark>,
-    /// Marks that no clock of this connection has named.
+    /// The marks that the last clock covers, and those of them that no clock of this connection has
+    /// named. A clock names no others: when one is lost, the next one is not taken for complete.
+    covered: BTreeMap<SlotIndex, Mark>,
+    unnamed: BTreeMap<SlotIndex, Mark>,
+    /// Marks behind the last clock.
     changed: BTreeMap<SlotIndex, Mark>,
-    clock: Option<Clock>,
+    clock: Clock,
+    /// The clock before: the other side may not have heard of its weight.
+    before: Option<Clock>,
     /// The clock last told on this connection, and when.
     told: Option<(Tick, Instant)>,
-    clock_due: bool,
+    due: Due,
     /// What goes ahead of everything else, in order.
     control: VecDeque<MirrorMessage>,
     /// Units whose digest the other side has not confirmed, at the end.
@@ -57,15 +64,25 @@ struct Waiting {
 
 #[derive(Debug)]
 struct Sent {
-    slot: SlotIndex,
     sequence: Sequence,
+    /// What has been announced by a barrier, with the last update of its mark.
+    barred: Vec<KeyRange>,
     message: MirrorMessage,
     bytes: usize,
     at: Instant,
 }
 
+/// Which clocks have to be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Due {
+    Nothing,
+    Last,
+    /// The one before it, and then the last one.
+    Both,
+}
+
 /// A clock, as the last pass has left it.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(in crate::node) struct Clock {
     pub(in crate::node) tick: Tick,
     pub(in crate::node) weight: Option<f64>,
@@ -98,15 +115,19 @@ impl Lane {
             queue: VecDeque::new(),
             waiting: BTreeMap::new(),
             waiting_bytes: 0,
-            again: VecDeque::new(),
-            sent: VecDeque::new(),
+            again: BTreeMap::new(),
+            again_bytes: 0,
+            sent: BTreeMap::new(),
             sent_bytes: 0,
             sequences: BTreeMap::new(),
             marks: BTreeMap::new(),
+            covered: BTreeMap::new(),
+            unnamed: BTreeMap::new(),
             changed: BTreeMap::new(),
-            clock: None,
+            clock: Clock::default(),
+            before: None,
             told: None,
-            clock_due: false,
+            due: Due::Nothing,
             control: VecDeque::new(),
             digests: BTreeMap::new(),
         }
@@ -117,18 +138,32 @@ impl Lane {
         self.open = false;
         self.control.clear();
         self.control.push_back(MirrorMessage::Open { terms_hash });
-        while let Some(sent) = self.sent.pop_back() {
-            self.again.push_front(sent);
+        for (slot, mut sent) in std::mem::take(&mut self.sent) {
+            let again = self.again.entry(slot).or_default();
+            sent.append(again);
+            *again = sent;
         }
-        self.sent_bytes = 0;
+        self.again_bytes += std::mem::take(&mut self.sent_bytes);
         self.told = None;
-        self.clock_due = self.clock.is_some();
-        self.changed.clone_from(&self.marks);
+        self.due = self.due_after(Due::Both);
+        self.unnamed.clone_from(&self.covered);
     }
 
-    /// The other side has said that it has the same terms.
-    pub(in crate::node) fn opened(&mut self) {
+    /// The other side has said that it has the same terms. It hears again of what is barred: the
+    /// announcement may have been lost, and goes ahead of the clock that covers it.
+    pub(in crate::node) fn opened(&mut self, width: usize) {
         self.open = true;
+        for (slot, again) in &self.again {
+            let barred = again.iter().filter(|sent| !sent.barred.is_empty());
+            self.control.extend(barred.filter_map(|sent| sent.barrier(*slot)));
+        }
+        for waiting in self.waiting.values().filter(|waiting| waiting.barred) {
+            let ranges = ranges(&waiting.delta, width);
+            let (slot, mark) = (waiting.slot, waiting.mark);
+            if !ranges.is_empty() {
+                self.control.push_back(MirrorMessage::Barrier { slot, mark, ranges });
+            }
+        }
         let digests = self.digests.iter().map(|((slot, unit), digest)| MirrorMessage::Digest {
             slot: *slot,
             unit: *unit,
@@ -162,8 +197,19 @@ impl Lane {
 
     /// A tick has ended and everything of it is queued.
     pub(in crate::node) fn clock(&mut self, clock: Clock) {
-        self.clock = Some(clock);
-        self.clock_due = true;
+        let changed = std::mem::take(&mut self.changed);
+        self.covered.extend(&changed);
+        self.unnamed.extend(changed);
+        let told = self.due == Due::Nothing;
+        self.before = Some(std::mem::replace(&mut self.clock, clock));
+        self.due = self.due_after(if told { Due::Last } else { Due::Both });
+    }
+
+    /// What is due, the clock before only for the weight that no other names. Copies in step are
+    /// never two clocks apart, so that one before is enough.
+    fn due_after(&self, due: Due) -> Due {
+        let weighs = self.before.is_some_and(|clock| clock.weight.is_some());
+        if weighs { due } else { due.min(Due::Last) }
     }
 
     /// Announces what waits. In order of marks, so that each barrier names the last one needed.
@@ -211,13 +257,12 @@ impl Lane {
             && self.again.is_empty()
             && self.sent.is_empty()
             && self.digests.is_empty()
-            && !self.clock_due
+            && self.due == Due::Nothing
     }
 
     /// Bytes that wait, or have left and are not confirmed.
     pub(in crate::node) fn queued_bytes(&self) -> usize {
-        let again: usize = self.again.iter().map(|sent| sent.bytes).sum();
-        self.waiting_bytes + self.sent_bytes + again
+        self.waiting_bytes + self.sent_bytes + self.again_bytes
     }
 
     /// Bytes sent on this connection and not confirmed.
@@ -238,21 +283,26 @@ impl Lane {
         if !self.open {
             return None;
         }
-        if std::mem::take(&mut self.clock_due) {
-            let message = self.clock_message(now)?;
-            return Some(Letter { message, data: None });
+        if self.due != Due::Nothing {
+            return Some(Letter { message: self.clock_message(now), data: None });
         }
         if !room {
             return None;
         }
         if self.again.is_empty() {
-            self.emit::<T>(now, width);
+            self.emit::<T>(width);
         }
-        let mut sent = self.again.pop_front()?;
-        sent.at = now;
-        let (slot, bytes, message) = (sent.slot, sent.bytes, sent.message.clone());
+        let mut first = self.again.first_entry()?;
+        let slot = *first.key();
+        let sent = first.get_mut().pop_front();
+        if first.get().is_empty() {
+            first.remove();
+        }
+        let sent = Sent { at: now, ..sent? };
+        let (bytes, message) = (sent.bytes, sent.message.clone());
+        self.again_bytes -= bytes;
         self.sent_bytes += bytes;
-        self.sent.push_back(sent);
+        self.sent.entry(slot).or_default().push_back(sent);
         Some(Letter { message, data: Some((slot, bytes)) })
     }
 
@@ -263,51 +313,83 @@ impl Lane {
         if due > now {
             return Some(due);
         }
-        self.clock_due = true;
+        self.due = self.due.max(Due::Last);
         Some(now.after(limits::MIRROR_HEARTBEAT_INTERVAL))
     }
 
     /// The other side has taken a slot's updates up to this one.
     pub(in crate::node) fn confirmed(&mut self, slot: SlotIndex, sequence: Sequence) -> Told {
-        let mut told = Told::default();
-        self.sent.retain(|sent| {
-            let done = sent.slot == slot && sent.sequence <= sequence;
-            if done {
-                told.bytes += sent.bytes;
-                told.sent_at = told.sent_at.max(Some(sent.at));
-            }
-            !done
-        });
+        let told = confirm(&mut self.sent, slot, sequence);
         self.sent_bytes -= told.bytes;
-        self.again.retain(|sent| sent.slot != slot || sent.sequence > sequence);
+        self.again_bytes -= confirm(&mut self.again, slot, sequence).bytes;
         told
     }
 
-    fn clock_message(&mut self, now: Instant) -> Option<MirrorMessage> {
-        let Clock { tick, weight, ended } = self.clock?;
+    fn clock_message(&mut self, now: Instant) -> MirrorMessage {
+        let (Clock { tick, weight, ended }, marks) = match (self.due, self.before) {
+            (Due::Both, Some(before)) => {
+                // It names what the last one covers, too: so it counts later, and never early.
+                self.due = Due::Last;
+                (before, self.unnamed.clone())
+            },
+            _ => {
+                self.due = Due::Nothing;
+                (self.clock, std::mem::take(&mut self.unnamed))
+            },
+        };
         let previous = self.told.map(|(tick, _)| tick);
         self.told = Some((tick, now));
-        let marks = std::mem::take(&mut self.changed).into_iter().collect();
-        Some(MirrorMessage::Clock { previous, tick, weight, ended, marks })
+        let marks = marks.into_iter().collect();
+        MirrorMessage::Clock { previous, tick, weight, ended, marks }
     }
 
     /// Makes the updates of what has waited longest.
-    fn emit<T: Element>(&mut self, now: Instant, width: usize) {
+    fn emit<T: Element>(&mut self, width: usize) {
         let Some(waiting) = self.queue.pop_front().and_then(|place| self.waiting.remove(&place))
         else {
             return;
         };
-        let Waiting { slot, tick, mark, delta, .. } = waiting;
+        let Waiting { slot, tick, mark, delta, barred } = waiting;
         self.waiting_bytes -= delta.bytes();
+        let mut barred = if barred { ranges(&delta, width) } else { Vec::new() };
         let pieces = split::<T>(delta, width);
         let last = pieces.len() - 1;
+        let again = self.again.entry(slot).or_default();
         for (at, delta) in pieces.into_iter().enumerate() {
             let sequence = self.sequences.entry(slot).or_default();
             sequence.0 += 1;
             let (sequence, bytes) = (*sequence, delta.bytes() + 64);
             let mark = (at == last).then_some(mark);
+            let barred = if at == last { std::mem::take(&mut barred) } else { Vec::new() };
             let message = MirrorMessage::Update { slot, sequence, tick, mark, delta };
-            self.again.push_back(Sent { slot, sequence, message, bytes, at: now });
+            self.again_bytes += bytes;
+            again.push_back(Sent { sequence, barred, message, bytes, at: Instant::EPOCH });
         }
     }
+}
+
+impl Sent {
+    /// Its barrier, to be announced again.
+    fn barrier(&self, slot: SlotIndex) -> Option<MirrorMessage> {
+        let MirrorMessage::Update { mark: Some(mark), .. } = self.message else { return None };
+        Some(MirrorMessage::Barrier { slot, mark, ranges: self.barred.clone() })
+    }
+}
+
+/// Forgets what a slot's line has confirmed. Cost: what is confirmed.
+fn confirm(
+    lines: &mut BTreeMap<SlotIndex, VecDeque<Sent>>,
+    slot: SlotIndex,
+    sequence: Sequence,
+) -> Told {
+    let mut told = Told::default();
+    let Some(line) = lines.get_mut(&slot) else { return told };
+    while let Some(sent) = line.pop_front_if(|sent| sent.sequence <= sequence) {
+        told.bytes += sent.bytes;
+        told.sent_at = told.sent_at.max(Some(sent.at));
+    }
+    if line.is_empty() {
+        lines.remove(&slot);
+    }
+    told
 }

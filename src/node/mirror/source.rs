@@ -36,8 +36,10 @@ pub(in crate::node) enum News {
 pub enum Standing {
     /// They do.
     Counts,
-    /// It has been silent for too long: they do not, until its clock has caught up.
+    /// It has been silent for too long: they do not.
     Lost,
+    /// It speaks again, but its clock is behind theirs: they do not, until it has caught up.
+    Behind,
 }
 
 #[derive(Debug)]
@@ -246,12 +248,16 @@ impl Source {
         self.end_barriers(BarrierEnd::Time, |barrier| barrier.until <= now);
         let silent = self.silent(now) >= silence_max;
         let standing = match self.standing {
-            Standing::Counts if silent => Standing::Lost,
-            Standing::Lost if !silent && self.counted_everywhere() >= tick => Standing::Counts,
-            same => same,
+            _ if silent => Standing::Lost,
+            Standing::Counts => Standing::Counts,
+            Standing::Lost | Standing::Behind if self.counted_everywhere() >= tick => {
+                Standing::Counts
+            },
+            Standing::Lost | Standing::Behind => Standing::Behind,
         };
-        let before = std::mem::replace(&mut self.standing, standing);
-        before != standing || self.barriers.len() != barriers
+        let before = self.counts();
+        self.standing = standing;
+        before != self.counts() || self.barriers.len() != barriers
     }
 
     fn end_barriers(&mut self, why: BarrierEnd, ends: impl Fn(&Barrier) -> bool) {
@@ -267,7 +273,8 @@ impl Source {
 
     /// When to look again.
     pub(in crate::node) fn deadline(&self, silence_max: Duration) -> Option<Instant> {
-        let silence = self.counts().then(|| self.heard.after(silence_max));
+        let heard = self.standing != Standing::Lost;
+        let silence = heard.then(|| self.heard.after(silence_max));
         silence.into_iter().chain(self.barriers.iter().map(|barrier| barrier.until)).min()
     }
 

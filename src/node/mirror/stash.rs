@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use crate::id::{DataCentre, Tick};
 use crate::key::Key;
+use crate::limits;
 use crate::wire::Delta;
 
 /// What was told of ticks that have not been settled.
@@ -12,6 +13,9 @@ pub(in crate::node) struct Stash {
     held: BTreeMap<(Tick, Key), BTreeMap<DataCentre, Vec<Delta>>>,
     weights: BTreeMap<(Tick, DataCentre), f64>,
     settling: VecDeque<(Tick, Key)>,
+    /// The last tick whose steps have begun.
+    begun: Tick,
+    bytes: usize,
     /// The last tick that has been settled: all of it is in the values.
     pub(in crate::node) settled: Tick,
 }
@@ -19,7 +23,15 @@ pub(in crate::node) struct Stash {
 impl Stash {
     /// Keeps what a data centre tells of a block or sparse slot.
     pub(in crate::node) fn hold(&mut self, tick: Tick, unit: Key, from: DataCentre, delta: Delta) {
+        self.bytes += delta.bytes();
         self.held.entry((tick, unit)).or_default().entry(from).or_default().push(delta);
+    }
+
+    /// Whether what others tell of a tick is still to be held: its steps have not begun, and there is
+    /// room. Only somebody who does not wait for this data centre can be that far ahead of it.
+    pub(in crate::node) fn takes(&self, tick: Tick, delta: &Delta) -> bool {
+        let most = limits::MIRROR_STASH_BYTES_MAX;
+        tick > self.settled.max(self.begun) && self.bytes + delta.bytes() <= most
     }
 
     /// Keeps the weight of a data centre's contributions to a round.
@@ -30,6 +42,7 @@ impl Stash {
     /// All data centres have told of the tick: its steps.
     pub(in crate::node) fn settle(&mut self, tick: Tick) {
         let units = self.held.range((tick, Key(0))..=(tick, Key(u64::MAX)));
+        self.begun = tick;
         self.settling.extend(units.map(|(place, _)| *place));
     }
 
@@ -38,7 +51,9 @@ impl Stash {
         &mut self,
     ) -> Option<(Tick, Key, BTreeMap<DataCentre, Vec<Delta>>)> {
         let (tick, unit) = self.settling.pop_front()?;
-        Some((tick, unit, self.held.remove(&(tick, unit)).unwrap_or_default()))
+        let told = self.held.remove(&(tick, unit)).unwrap_or_default();
+        self.bytes -= told.values().flatten().map(Delta::bytes).sum::<usize>();
+        Some((tick, unit, told))
     }
 
     /// Everything that is held, for a history.

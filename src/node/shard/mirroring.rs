@@ -6,7 +6,7 @@ use std::hash::Hasher as _;
 use siphasher::sip128::{Hasher128 as _, SipHasher24};
 
 use crate::consistency::{Exchange, GlobalPolicy, LinkView};
-use crate::id::{DataCentre, ServerId, SlotIndex, TableId, Tick};
+use crate::id::{DataCentre, GroupId, ServerId, SlotIndex, TableId, Tick};
 use crate::key::Key;
 use crate::node::mirror::{Lane, MirrorPlace, Source, Standing, Stash};
 use crate::node::registry::Code;
@@ -36,6 +36,8 @@ pub(super) struct Mirroring {
     pub(super) pass: Option<Pass>,
     /// The last tick whose pass has ended.
     pub(super) passed: Tick,
+    /// Whose ticks were looked at last, and how far they had come.
+    pub(super) watched: Option<(GroupId, Tick)>,
     /// The weights of rounds that have closed here and were not told.
     pub(super) weights: BTreeMap<Tick, f64>,
     pub(super) ending: Ending,
@@ -68,11 +70,13 @@ pub(super) struct Pass {
 pub(super) struct Ending {
     /// Everything has been told.
     pub(super) told: bool,
-    /// Everything has been heard too; at the first data centre, units whose digest is to be told.
+    /// Everything has been heard too.
     pub(super) heard: bool,
+    /// Where the values are those that count: units whose digest is to be told.
     pub(super) units: VecDeque<Key>,
-    /// Digests that were heard and not compared.
+    /// Elsewhere: the digests that were heard, and those to be compared with what is here.
     pub(super) digests: BTreeMap<(SlotIndex, Key), (ServerId, u128)>,
+    pub(super) compare: BTreeSet<(SlotIndex, Key)>,
     /// Units whose values were asked for.
     pub(super) asked: BTreeSet<(SlotIndex, Key)>,
 }
@@ -113,7 +117,8 @@ pub struct MirrorStanding {
     pub others: Vec<(DataCentre, Tick, Standing)>,
     /// Servers elsewhere whose spec or policies of the table differ.
     pub differ: Vec<ServerId>,
-    /// Everything was told, heard and confirmed, after the end of training.
+    /// Everything was told to those that count, heard of them and confirmed, after the end of
+    /// training.
     pub equal: bool,
 }
 
@@ -151,6 +156,7 @@ impl Mirroring {
             dirty: BTreeSet::new(),
             pass: None,
             passed: Tick(0),
+            watched: None,
             weights: BTreeMap::new(),
             ending: Ending::default(),
             marks: Marks::default(),
@@ -177,12 +183,22 @@ impl Mirroring {
         self.exchange == Exchange::Deltas
     }
 
-    /// The data centre furthest behind in a slot, of those that count.
+    /// The data centre furthest behind in a slot, of those that count, and its clock there.
     pub(super) fn slowest(&self, slot: SlotIndex) -> Option<(Tick, DataCentre)> {
         let counting = self.sources.iter().filter(|(_, source)| source.counts());
-        let found = counting.map(|(data_centre, source)| (source.counted(slot), *data_centre));
-        let (tick, who) = found.min()?;
-        Some((if self.in_step { tick.min(self.stash.settled) } else { tick }, who))
+        counting.map(|(data_centre, source)| (source.counted(slot), *data_centre)).min()
+    }
+
+    /// Whether it is this copy's values that all take at the end: those of the first data centre
+    /// that counts.
+    pub(super) fn is_first(&self) -> bool {
+        let counting = self.sources.iter().filter(|(_, source)| source.counts());
+        counting.map(|(other, _)| *other).min().is_none_or(|other| self.here < other)
+    }
+
+    /// Whether a data centre is waited for.
+    pub(super) fn counts(&self, other: DataCentre) -> bool {
+        self.sources.get(&other).is_some_and(Source::counts)
     }
 
     /// What is known of the way to a lane's server.
@@ -222,9 +238,9 @@ impl Mirroring {
             differ: self.differ.iter().copied().collect(),
             equal: self.ending.heard
                 && self.ending.units.is_empty()
-                && self.ending.digests.is_empty()
+                && self.ending.compare.is_empty()
                 && self.ending.asked.is_empty()
-                && self.lanes.values().all(Lane::is_idle),
+                && self.lanes.values().all(|it| it.is_idle() || !self.counts(it.data_centre)),
         }
     }
 }

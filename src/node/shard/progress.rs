@@ -226,6 +226,11 @@ impl Progress {
 }
 
 impl GroupProgress {
+    /// Which group it is.
+    pub(super) fn id(&self) -> GroupId {
+        self.record.group
+    }
+
     /// Whether all declared workers have joined. Stays true when members leave later.
     pub(super) fn formed(&self) -> bool {
         self.members.len() == self.record.size as usize

@@ -149,6 +149,11 @@ impl ServerNode {
 
     pub(super) fn on_peer_down(&mut self, peer: Peer) {
         self.full.remove(&peer);
+        if let Peer::Server(server) = peer
+            && let Some(link) = self.links.get_mut(&server)
+        {
+            link.up = false;
+        }
         for held in self.tables.values_mut() {
             held.waiting.forget(peer);
         }

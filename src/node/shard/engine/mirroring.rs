@@ -37,6 +37,15 @@ impl<T: Element> ShardEngine<T> {
             return Some(wait(WaitFor::Barrier { data_centre: *who }, None, tick, now));
         }
         let slowest = mirror.slowest(slot);
+        if mirror.in_step && mirror.stash.settled < tick.back(1) {
+            // What a round, or the others, have changed is in the values once it is settled: also
+            // when nobody else is left.
+            let what = match slowest {
+                Some((_, who)) => WaitFor::MirrorClock { data_centre: who },
+                None => WaitFor::CloseSteps,
+            };
+            return Some(wait(what, None, tick.back(1), now));
+        }
         match mirror.policy.admit(&MirrorRead { tick, slowest, now }) {
             MirrorAdmit::Serve => None,
             MirrorAdmit::Wait { who, tick } => {
@@ -50,18 +59,26 @@ impl<T: Element> ShardEngine<T> {
         if let Some(mirror) = self.mirror.as_mut().filter(|mirror| mirror.keeps_residuals()) {
             mirror.dirty.insert(unit);
         }
+        self.mirror_changed(unit);
+    }
+
+    /// Values have changed, by whomever: what was said of them at the end is said again.
+    fn mirror_changed(&mut self, unit: Key) {
         self.changed_in_pass(unit);
+        self.ending_changed(unit);
     }
 
     /// Whose ticks the mirror clock shows: the writing group's; of a shard that nobody has pushed
-    /// to yet, the one's that has come furthest.
-    fn mirror_group(&self) -> Option<&GroupProgress> {
-        let formed = |group: &&GroupProgress| group.formed();
-        let of_others = || self.progress.groups().filter(formed).max_by_key(|it| it.reached());
-        match self.progress.writer() {
-            Some(_) => self.progress.writing().filter(formed),
-            None => of_others(),
+    /// to yet, the one's that has come furthest. And whether all of them have ended.
+    fn mirror_group(&self) -> Option<(&GroupProgress, bool)> {
+        if self.progress.writer().is_some() {
+            let group = self.progress.writing().filter(|group| group.formed())?;
+            return Some((group, group.slowest().is_none()));
         }
+        let formed = self.progress.groups().filter(|group| group.formed());
+        let furthest = formed.max_by_key(|group| group.reached())?;
+        let ended = |group: &GroupProgress| group.formed() && group.slowest().is_none();
+        Some((furthest, self.progress.groups().all(ended)))
     }
 
     /// All keys of a unit.

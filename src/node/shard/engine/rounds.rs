@@ -1,7 +1,7 @@
 //! Rounds: when they close, and the close steps, one per block.
 
 use super::ShardEngine;
-use crate::consistency::RoundView;
+use crate::consistency::{Exchange, RoundView};
 use crate::history::Event;
 use crate::id::{Origin, Rank, Tick};
 use crate::limits;
@@ -99,7 +99,8 @@ impl<T: Element> ShardEngine<T> {
             let contributors = group.contributors(round);
             group.closed = round;
             let denominator = group.take_weights(round);
-            if let Some(mirror) = self.mirror.as_mut().filter(|_| !contributors.is_empty()) {
+            let mirror = self.mirror.as_mut().filter(|it| it.exchange == Exchange::Aggregates);
+            if let Some(mirror) = mirror.filter(|_| !contributors.is_empty()) {
                 mirror.weights.insert(round, denominator);
             }
             self.gathered.close(round, denominator, rate);

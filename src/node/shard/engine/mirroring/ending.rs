@@ -1,11 +1,11 @@
 //! The end of training: everything has been told, and copies that still differ by rounding take
-//! the values of the first data centre (law 6).
+//! the values of the first data centre that counts (law 6).
 
 use super::super::ShardEngine;
-use crate::consistency::Exchange;
-use crate::id::{DataCentre, ServerId, SlotIndex, Tick};
+use crate::id::{ServerId, SlotIndex, Tick};
 use crate::key::Key;
 use crate::limits;
+use crate::node::shard::mirroring::Mirroring;
 use crate::spec::Layout;
 use crate::vector::Element;
 use crate::wire::{Delta, MirrorMessage, Refusal, RowsNamed};
@@ -39,15 +39,43 @@ impl<T: Element> ShardEngine<T> {
         mirror.ending.heard = true;
         self.changes.any = true;
         self.record_balance();
-        let Some(mirror) = &self.mirror else { return true };
-        // In step with aggregates all copies are equal at every tick.
-        if mirror.here == DataCentre(0) && mirror.exchange == Exchange::Deltas {
-            let units = self.units().into();
-            if let Some(mirror) = &mut self.mirror {
-                mirror.ending.units = units;
-            }
-        }
+        self.tell_all_digests();
         true
+    }
+
+    /// Where the values are those that count, says what all of them are.
+    fn tell_all_digests(&mut self) {
+        let units = self.units().into();
+        if let Some(mirror) = self.mirror.as_mut().filter(|mirror| mirror.is_first()) {
+            mirror.ending.units = units;
+        }
+    }
+
+    /// Values have changed: by what a data centre that was lost, or somebody who has joined after
+    /// the end, tells late. What was said of them is said again, or compared again.
+    pub(super) fn ending_changed(&mut self, unit: Key) {
+        let slot = self.grid.slot_of(unit);
+        let Some(mirror) = self.mirror.as_mut().filter(|mirror| mirror.ending.heard) else {
+            return;
+        };
+        if mirror.is_first() && !mirror.ending.units.contains(&unit) {
+            mirror.ending.units.push_back(unit);
+        } else if mirror.ending.digests.contains_key(&(slot, unit)) {
+            mirror.ending.compare.insert((slot, unit));
+        }
+    }
+
+    /// A data centre was lost, or is back: another one's values may count.
+    pub(super) fn ending_stands(&mut self, counts: bool) {
+        let Some(mirror) = self.mirror.as_mut().filter(|mirror| mirror.ending.heard) else {
+            return;
+        };
+        if !counts {
+            // Whoever was asked may be the one that is lost.
+            let asked = std::mem::take(&mut mirror.ending.asked);
+            mirror.ending.compare.extend(asked);
+        }
+        self.tell_all_digests();
     }
 
     /// All blocks, or sparse slots, of the shard.
@@ -66,7 +94,8 @@ impl<T: Element> ShardEngine<T> {
         let digest = self.rows.digest_values(slot, self.unit_range(unit));
         let Some(mirror) = &mut self.mirror else { return };
         for server in mirror.routes.get(&slot).into_iter().flatten() {
-            if let Some(lane) = mirror.lanes.get_mut(server) {
+            let lane = mirror.lanes.get_mut(server).filter(|it| it.data_centre > mirror.here);
+            if let Some(lane) = lane {
                 lane.finish(slot, unit, digest);
             }
         }
@@ -79,10 +108,12 @@ impl<T: Element> ShardEngine<T> {
         if mirror.ending.asked.len() >= limits::ASSIGNS_MAX {
             return false;
         }
-        let Some(((slot, unit), (from, digest))) = mirror.ending.digests.pop_first() else {
+        let Some(place) = mirror.ending.compare.pop_first() else {
             return false;
         };
-        self.compare(from, (slot, unit), digest);
+        if let Some((from, digest)) = mirror.ending.digests.get(&place).copied() {
+            self.compare(from, place, digest);
+        }
         true
     }
 
@@ -92,18 +123,24 @@ impl<T: Element> ShardEngine<T> {
         (slot, unit): (SlotIndex, Key),
         digest: u128,
     ) {
-        if self.owned(slot).is_err() || self.grid.slot_of(unit) != slot {
+        if !self.is_unit(slot, unit) {
             return;
         }
         let Some(mirror) = &mut self.mirror else { return };
-        if mirror.here == DataCentre(0) {
-            if let Some(lane) = mirror.lanes.get_mut(&from) {
-                lane.finished(slot, unit, digest);
-            }
+        let Some(lane) = mirror.lanes.get_mut(&from) else { return };
+        if lane.data_centre > mirror.here {
+            lane.finished(slot, unit, digest);
         } else {
             mirror.ending.asked.remove(&(slot, unit));
             mirror.ending.digests.insert((slot, unit), (from, digest));
+            mirror.ending.compare.insert((slot, unit));
         }
+    }
+
+    /// Whether a slot is owned here, and this one of its units.
+    fn is_unit(&self, slot: SlotIndex, unit: Key) -> bool {
+        let owned = self.owned(slot).is_ok_and(|range| range.contains(unit));
+        owned && self.unit_range(unit).first() == unit
     }
 
     /// Says that a unit's values are those of the first data centre, or asks for them.
@@ -127,7 +164,7 @@ impl<T: Element> ShardEngine<T> {
         (slot, unit): (SlotIndex, Key),
     ) -> Result<(), Refusal> {
         self.owned(slot)?;
-        if self.grid.slot_of(unit) != slot || !self.is_first_at_its_end() {
+        if !self.is_unit(slot, unit) || !self.is_asked_rightly(from) {
             return Err(Refusal::OutsideDomain { key: unit });
         }
         let range = self.unit_range(unit);
@@ -143,8 +180,12 @@ impl<T: Element> ShardEngine<T> {
         Ok(())
     }
 
-    fn is_first_at_its_end(&self) -> bool {
-        self.mirror.as_ref().is_some_and(|it| it.here == DataCentre(0) && it.ending.heard)
+    /// Whether a data centre behind this one asks, after the end.
+    fn is_asked_rightly(&self, from: ServerId) -> bool {
+        self.mirror.as_ref().is_some_and(|mirror| {
+            let behind = mirror.lanes.get(&from).is_some_and(|it| it.data_centre > mirror.here);
+            behind && mirror.ending.heard
+        })
     }
 
     pub(super) fn on_assign(
@@ -155,9 +196,10 @@ impl<T: Element> ShardEngine<T> {
     ) -> Result<(), Refusal> {
         self.check_delta(slot, delta)?;
         let mirror = self.mirror.as_ref();
-        let first = mirror.and_then(|mirror| mirror.lanes.get(&from)).map(|it| it.data_centre);
-        let ended = mirror.is_some_and(|mirror| mirror.ending.heard);
-        if first != Some(DataCentre(0)) || !ended {
+        let before = |mirror: &&Mirroring| {
+            mirror.lanes.get(&from).is_some_and(|lane| lane.data_centre < mirror.here)
+        };
+        if !mirror.filter(before).is_some_and(|mirror| mirror.ending.heard) {
             let key = match &delta.rows {
                 RowsNamed::Block(rows) => rows.first(),
                 RowsNamed::Keys(keys) => keys.first().copied().unwrap_or_default(),

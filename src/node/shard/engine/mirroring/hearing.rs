@@ -7,6 +7,7 @@ use crate::consistency::Exchange;
 use crate::history::Event;
 use crate::id::{DataCentre, Mark, Sequence, ServerId, SlotIndex, Tick};
 use crate::key::Key;
+use crate::limits;
 use crate::node::mirror::{Taken, Told, check};
 use crate::node::sabotage::Sabotage;
 use crate::node::shard::mirroring::Mirroring;
@@ -47,7 +48,9 @@ impl<T: Element> ShardEngine<T> {
         (data_centre, from): (DataCentre, ServerId),
         message: MirrorMessage,
     ) -> Result<Told, Refusal> {
+        let width = self.width();
         let Some(mirror) = &mut self.mirror else { return Ok(Told::default()) };
+        let aggregates = mirror.exchange == Exchange::Aggregates;
         let Some(source) = mirror.sources.get_mut(&data_centre) else {
             return Ok(Told::default());
         };
@@ -62,11 +65,12 @@ impl<T: Element> ShardEngine<T> {
             },
             MirrorMessage::Clock { previous, tick, weight, ended, marks } => {
                 let clock = if ended { Tick(u64::MAX) } else { tick };
+                let weight = weight.map(checked_sum).transpose()?;
                 if source.clock(from, previous, clock, &marks) {
                     if self.place.switch.breaks(Sabotage::MirrorClockOvertakes) {
                         source.overtake(from, clock);
                     }
-                    if let Some(weight) = weight {
+                    if let Some(weight) = weight.filter(|_| aggregates) {
                         mirror.stash.weigh(tick, data_centre, weight);
                     }
                     self.changes.any = true;
@@ -81,7 +85,7 @@ impl<T: Element> ShardEngine<T> {
                 }
                 mirror.differ.remove(&from);
                 if let Some(lane) = mirror.lanes.get_mut(&from) {
-                    lane.opened();
+                    lane.opened(width);
                 }
             },
             MirrorMessage::Barrier { slot, mark, ranges } => {
@@ -123,16 +127,16 @@ impl<T: Element> ShardEngine<T> {
         let unit = self.check_delta(slot, &delta)?;
         let sum = if self.records() { self.rows.checksum(&delta) } else { 0 };
         let Some(mirror) = &mut self.mirror else { return Ok(()) };
-        if mirror.in_step && tick > mirror.stash.settled {
+        if mirror.in_step && mirror.stash.takes(tick, &delta) {
             mirror.stash.hold(tick, unit, data_centre, delta);
         } else if mirror.exchange == Exchange::Deltas {
             self.rows.add(slot, &delta)?;
             if self.place.switch.breaks(Sabotage::UpdateTakenTwice) {
                 self.rows.add(slot, &delta)?;
             }
-            self.changed_in_pass(unit);
+            self.mirror_changed(unit);
         } else {
-            // A round that was settled without it: the sender was lost and has come back.
+            // A round that was settled without it: one of the two was lost and has come back.
             tracing::warn!(%data_centre, %tick, "an aggregate came too late and is left out");
         }
         if self.records() {
@@ -226,8 +230,8 @@ impl<T: Element> ShardEngine<T> {
 
     fn settle_unit(&mut self, tick: Tick, unit: Key, told: &BTreeMap<DataCentre, Vec<Delta>>) {
         let slot = self.grid.slot_of(unit);
+        self.mirror_changed(unit);
         if !self.exchanges_aggregates() {
-            self.changed_in_pass(unit);
             for delta in told.values().flatten() {
                 if let Err(refusal) = self.rows.add(slot, delta) {
                     tracing::error!(?refusal, "an update that was checked does not fit");
@@ -251,4 +255,10 @@ impl<T: Element> ShardEngine<T> {
         let gathered = &mut self.gathered;
         self.rows.fold(update, slot, parts, |buffer| gathered.recycle(buffer));
     }
+}
+
+/// Refuses sums of weights that no honest server sends.
+fn checked_sum(weight: f64) -> Result<f64, Refusal> {
+    let allowed = weight.is_finite() && weight >= limits::WEIGHT_MIN;
+    if allowed { Ok(weight) } else { Err(Refusal::Weight { found: weight }) }
 }

@@ -6,7 +6,7 @@ use super::super::ShardEngine;
 use crate::consistency::{Exchange, PassView};
 use crate::id::Tick;
 use crate::key::Key;
-use crate::node::mirror::{Clock, Place};
+use crate::node::mirror::{Clock, Place, Source};
 use crate::node::sabotage::Sabotage;
 use crate::node::shard::mirroring::{Mirroring, Pass};
 use crate::node::shard::part::Part;
@@ -25,16 +25,21 @@ impl<T: Element> ShardEngine<T> {
         let Some((tick, ends)) = self.pass_due() else {
             return false;
         };
+        let watched = self.mirror_group().map(|(group, _)| {
+            let gathers = self.gathers_now(group);
+            (group.id(), if gathers { group.closed } else { group.reached() })
+        });
         let piece = self.course.at(tick);
         let first_rate = self.course.at(Tick::FIRST).rate(Tick::FIRST);
         let rate_share = if first_rate == 0.0 { 1.0 } else { piece.rate(tick) / first_rate };
         let Some(mirror) = &mut self.mirror else { return false };
+        mirror.watched = watched;
         mirror.pace.note(mirror.now, tick);
         let slowest_link = mirror.slowest_link();
         let view = PassView { tick, rate_share, slowest_link, now: mirror.now };
         let threshold = mirror.policy.threshold(&view);
         let mut units: VecDeque<_> = mirror.dirty.iter().copied().collect();
-        if self.place.switch.breaks(Sabotage::PassSkips) {
+        if self.place.switch.breaks(Sabotage::PassSkips) && !ends {
             units.pop_back();
         }
         let touched = BTreeSet::new();
@@ -46,14 +51,27 @@ impl<T: Element> ShardEngine<T> {
     /// The tick that has ended and was not told, and whether it is the last one.
     fn pass_due(&self) -> Option<(Tick, bool)> {
         let mirror = self.mirror.as_ref()?;
-        if mirror.pass.is_some() || mirror.ending.told || self.gathered.is_working() {
+        if mirror.pass.is_some() || self.gathered.is_working() {
             return None;
         }
-        let group = self.mirror_group()?;
+        let passed = mirror.passed;
+        if mirror.ending.told {
+            // Whoever joins after the end is not waited for any more, but nothing of it is lost.
+            return (!mirror.dirty.is_empty()).then_some((passed.next(), true));
+        }
+        let (group, ended) = self.mirror_group()?;
         let gathers = self.gathers_now(group);
         let tick = if gathers { group.closed } else { group.reached() };
-        let ends = group.slowest().is_none() && (!gathers || group.closed == group.last_round());
-        (tick > mirror.passed || ends).then_some((tick, ends))
+        let ends = ended && (!gathers || group.closed == group.last_round());
+        if tick > passed {
+            // In step what ends is a tick of its own: whether somebody has left by the end of the
+            // last one depends on messages.
+            return Some((tick, ends && !mirror.in_step));
+        }
+        // Of a group whose ticks were not those that were told until it pushed here.
+        let other = mirror.watched.is_none_or(|(id, at)| id != group.id() || at < tick);
+        let late = (other && !mirror.dirty.is_empty()).then_some((passed, false));
+        ends.then_some((passed.next(), true)).or(late)
     }
 
     fn pass_step(&mut self) -> bool {
@@ -98,6 +116,7 @@ impl<T: Element> ShardEngine<T> {
         mirror.stats.elements_told += pass.taken;
         mirror.stats.elements_kept += pass.left;
         let weight = mirror.weights.remove(&pass.tick);
+        mirror.weights = mirror.weights.split_off(&pass.tick.next());
         if let Some(weight) = weight {
             mirror.stash.weigh(pass.tick, mirror.here, weight);
         }
@@ -119,14 +138,17 @@ impl<T: Element> ShardEngine<T> {
         let (slot, width) = (self.grid.slot_of(unit), self.width());
         self.record_queued(slot, delta);
         let Some(mirror) = &mut self.mirror else { return };
-        let place = match mirror.in_step {
-            true => Place { tick, unit, piece },
-            false => Place { tick: Tick(0), unit, piece: 0 },
-        };
         for server in mirror.routes.get(&slot).into_iter().flatten() {
-            if let Some(lane) = mirror.lanes.get_mut(server) {
-                lane.queue::<T>((slot, place), tick, delta.clone(), width);
-            }
+            let Some(lane) = mirror.lanes.get_mut(server) else { continue };
+            let counts = mirror.sources.get(&lane.data_centre).is_some_and(Source::counts);
+            // Who is not waited for takes nothing in step: what it has missed adds up (law 12),
+            // and of rounds that are settled without it nothing is told.
+            let place = match (mirror.in_step && counts, mirror.exchange) {
+                (true, _) => Place { tick, unit, piece },
+                (false, Exchange::Aggregates) => continue,
+                (false, _) => Place { tick: Tick(0), unit, piece: 0 },
+            };
+            lane.queue::<T>((slot, place), tick, delta.clone(), width);
         }
     }
 

@@ -74,6 +74,7 @@ impl<T: Element> ShardEngine<T> {
         }
         self.record_news(data_centre);
         if counted != counts {
+            self.ending_stands(counts);
             self.record_standing(data_centre, counted);
         }
         changed

@@ -1,0 +1,213 @@
+//! Links that are slow, break and heal; data centres that go away, for a while or for good.
+
+use archipelago::check::Law;
+use archipelago::consistency::Threshold;
+use archipelago::history::{BarrierEnd, Event};
+use archipelago::limits::MIRROR_INFLIGHT_BYTES_MIN;
+use archipelago::node::Peer;
+use archipelago::rng::Rng;
+use archipelago::rules::Add;
+use archipelago::sim::{Fault, LinkProfile, Outcome};
+use archipelago::time::Duration;
+use archipelago::{Asp, Bsp, Eventual, Extension, Ssp, TableSpec};
+
+use crate::equal::policies;
+use crate::play::{Play, Site, copies, copy, millis, shown};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn counts(rows: u64) -> TableSpec {
+    TableSpec::dense("n", rows).block_elements(64).slots(8).dtype::<i64>().rule(Add)
+}
+
+fn count(outcome: &Outcome<Vec<f64>>, is_one: impl Fn(&Event) -> bool) -> usize {
+    outcome.history.records().iter().filter(|record| is_one(&record.event)).count()
+}
+
+/// What one data centre with all workers would hold.
+fn alone(play: &Play) -> u128 {
+    let workers = play.sites.iter().map(|site| site.costs.len() as u32).sum();
+    let one = Site { ticks: play.sites[0].ticks, ..Site::new(2, workers) };
+    let off = Play::new(Extension::new("off/1")).spec(play.spec.clone()).sites([one]);
+    copy(&off.run(1))
+}
+
+/// What arises takes four ticks to leave, and is barred.
+fn outrun() -> Play {
+    let hard = Threshold::new(0.0);
+    let asp = Asp { hard, staleness: 100, barrier_ticks: 1.0, ..Asp::default() };
+    Play::new(asp).spec(counts(6000)).local(Eventual).wan(millis(20), 400_000).ticks(30)
+}
+
+#[test]
+fn a_slow_link_makes_barriers_and_loses_nothing() {
+    let play = outrun();
+    let outcome = play.run(1);
+    assert_eq!(copy(&outcome), alone(&play));
+    let set = count(&outcome, |event| matches!(event, Event::BarrierSet { .. }));
+    let came = |event: &Event| matches!(event, Event::BarrierEnded { why: BarrierEnd::Came, .. });
+    assert!(set > 100 && count(&outcome, came) == set, "{set} barriers");
+    let free =
+        Play { global: Asp { barrier_ticks: f64::INFINITY, ..asp_of(&play) }.into(), ..play };
+    let outcome = free.run(1);
+    assert_eq!(count(&outcome, |event| matches!(event, Event::BarrierSet { .. })), 0);
+}
+
+fn asp_of(play: &Play) -> Asp {
+    Asp::from_extension(&play.global).unwrap()
+}
+
+#[test]
+fn a_barrier_whose_sender_dies_ends_by_its_time() {
+    let play = outrun().ticks(60).wan(millis(20), 40_000).stop(2, 2 * SECOND);
+    let outcome = play.run(1);
+    let by_time =
+        |event: &Event| matches!(event, Event::BarrierEnded { why: BarrierEnd::Time, .. });
+    assert!(count(&outcome, by_time) > 0);
+    let copies = copies(&outcome);
+    assert_eq!(copies[0], copies[1], "those that live");
+}
+
+#[test]
+fn a_link_dies_and_heals_and_nothing_is_lost_or_counted_twice() {
+    for global in policies() {
+        let mut play = Play::new(global).spec(counts(300)).ticks(60);
+        let (a, b) = (Peer::Server(play.servers(0)[0]), Peer::Server(play.servers(1)[1]));
+        for at in [300, 400, 1500] {
+            play = play.fault(millis(at), Fault::Break { a, b });
+        }
+        play = play.cut_off(1, millis(700), 3 * SECOND);
+        assert_eq!(copy(&play.run(1)), alone(&play), "{}", play.global);
+    }
+}
+
+#[test]
+fn a_barred_unit_is_announced_again_after_a_break() {
+    let play = outrun().ticks(60).cut_off(1, SECOND, SECOND);
+    assert_eq!(copy(&play.run(1)), alone(&play));
+}
+
+#[test]
+fn a_data_centre_that_crashes_is_waited_for_until_it_is_found_silent() {
+    for global in policies() {
+        let play = Play::new(global).spec(counts(300)).ticks(60).stop(2, SECOND);
+        let outcome = play.run(1);
+        let copies = copies(&outcome);
+        assert_eq!(copies[0], copies[1], "{}", play.global);
+        assert!(outcome.time.since(archipelago::time::Instant::EPOCH) < 50 * SECOND);
+    }
+}
+
+/// The first data centre is the one whose values the others take at the end.
+#[test]
+fn the_first_data_centre_crashes_and_the_others_end_equal() {
+    for global in policies() {
+        let outcome = Play::new(global.clone()).ticks(60).stop(0, SECOND).run(1);
+        let copies = copies(&outcome);
+        assert_eq!(copies[1], copies[2], "{global}");
+    }
+}
+
+#[test]
+fn all_others_crash_and_one_goes_on_alone() {
+    for global in policies() {
+        let play = Play::new(global).ticks(60).stop(0, SECOND).stop(2, SECOND);
+        play.run(1);
+    }
+}
+
+/// An hour, and each delta is counted once; what waits takes no more than the table meanwhile.
+#[test]
+fn a_data_centre_away_for_an_hour_catches_up_once() {
+    let hour = 3600 * SECOND;
+    for (staleness, local) in [(2, Extension::from(Bsp)), (0, Bsp.into()), (2, Eventual.into())] {
+        let mut play = Play::new(Asp { staleness, ..Asp::new(0.0) }).local(local.clone());
+        play = play.spec(counts(20_000)).ticks(90).cut_off(1, 30 * SECOND, hour);
+        play.sites.iter_mut().for_each(|site| site.costs = vec![60 * SECOND; 2]);
+        play.deadline = 3 * hour;
+        let mut most = 0;
+        let outcome = play.play_sampled(1, 300 * SECOND, |sample| {
+            most = most.max(sample.mirror_queued_bytes());
+        });
+        let found = play.judge(&outcome);
+        assert!(found.is_empty() && outcome.is_good(), "{}{}", shown(&found), outcome.report());
+        assert_eq!(copy(&outcome), alone(&play), "DS {staleness}, {local}");
+        assert!(count(&outcome, |it| matches!(it, Event::DataCentreBack { .. })) > 0);
+        // Between the one and each of two others, each way: the table, and what is under way.
+        let lanes = 4 * (20_000 * 8 + 313 * 64);
+        let under_way = 4 * 4 * MIRROR_INFLIGHT_BYTES_MIN as u64;
+        assert!(most <= lanes + under_way, "{most} bytes waited, DS {staleness}, {local}");
+    }
+}
+
+#[test]
+fn six_hours_over_a_thin_line_with_flat_memory() {
+    let hours = 6 * 3600 * SECOND;
+    let mut play = Play::new(Asp::default()).spec(counts(20_000)).local(Ssp { staleness: 1 });
+    play = play.wan(millis(80), 50_000_000 / 8).ticks(360);
+    play.sites.iter_mut().for_each(|site| site.costs = vec![60 * SECOND; 2]);
+    (play.deadline, play.record) = (2 * hours, false);
+    let mut waited = Vec::new();
+    let outcome = play.play_sampled(1, 777 * SECOND, |sample| {
+        waited.push(sample.mirror_queued_bytes());
+    });
+    assert!(outcome.is_good(), "{}", outcome.report());
+    assert!(outcome.time.since(archipelago::time::Instant::EPOCH) >= hours);
+    let half = waited.len() / 2;
+    let most = |of: &[u64]| of.iter().copied().max().unwrap();
+    assert!(most(&waited[half..]) <= most(&waited[..half]).max(400_000), "{waited:?}");
+}
+
+/// Whatever chance does to links, every law holds and every copy ends with every push once.
+#[test]
+fn hostile_links_over_many_seeds() {
+    for seed in 0..28 {
+        let mut rng = Rng::named(seed, "play");
+        let all = policies();
+        let global = all[rng.below(all.len() as u64) as usize].clone();
+        let mut play = Play::new(global.clone()).spec(counts(300)).ticks(25);
+        if global.name() != "bsp/1" && rng.chance(0.6) {
+            play.local =
+                if rng.chance(0.5) { Ssp { staleness: 1 }.into() } else { Eventual.into() };
+        }
+        play.wan = LinkProfile::hostile().latency(millis(5 + rng.below(60)));
+        play.wan.bytes_per_second = 40_000 + rng.below(2_000_000);
+        if rng.chance(0.3) {
+            play.lan = LinkProfile::hostile();
+        }
+        for site in &mut play.sites {
+            site.servers = 1 + rng.below(3) as u32;
+            site.costs = vec![millis(1 + rng.below(80)); 2];
+        }
+        if rng.chance(0.5) {
+            let at = millis(200 + rng.below(2000));
+            play = play.cut_off(rng.below(3) as usize, at, millis(rng.below(20_000)));
+        }
+        play.faults.push((30 * SECOND, Fault::Calm));
+        assert_eq!(copy(&play.run(seed)), alone(&play), "seed {seed}, {global}");
+    }
+}
+
+/// Once lost and back, a data centre may have been left out: the others' copies are its own again
+/// at the end, under every policy.
+#[test]
+fn who_was_lost_and_comes_back_ends_equal() {
+    for global in policies() {
+        let mut play = Play::new(global.clone()).spec(counts(300)).ticks(100);
+        play = play.cut_off(1, SECOND, 45 * SECOND);
+        play.sites.iter_mut().for_each(|site| site.costs = vec![SECOND; 2]);
+        let outcome = play.play(1);
+        assert!(outcome.is_good(), "{global}: {}", outcome.report());
+        let found = play.judge(&outcome);
+        assert!(found.is_empty(), "{global}: {}", shown(&found));
+        let end = copy(&outcome);
+        assert!(global.name() == "bsp/1" || end == alone(&play), "{global}");
+    }
+}
+
+#[test]
+fn two_worlds_that_cannot_hear_each_other_break_no_law_of_their_own() {
+    let play = Play::new(Bsp).ticks(60).cut_off(0, SECOND, 40 * SECOND);
+    let found = play.judge(&play.play(1));
+    assert!(found.iter().all(|violation| violation.law == Law(4)), "{}", shown(&found));
+}
