@@ -7,7 +7,13 @@
 mod equal;
 #[path = "geo_scenarios/faults.rs"]
 mod faults;
+#[path = "geo_scenarios/late.rs"]
+mod late;
 #[path = "geo_scenarios/play.rs"]
 mod play;
+#[path = "geo_scenarios/rules.rs"]
+mod rules;
 #[path = "geo_scenarios/shapes.rs"]
 mod shapes;
+#[path = "geo_scenarios/strangers.rs"]
+mod strangers;

@@ -34,8 +34,11 @@ impl Link {
             let took = now.since(sent_at);
             self.round_trip = Some(self.round_trip.map_or(took, |least| least.min(took)));
         }
-        let (since, bytes) = self.busy.unwrap_or((now, 0));
-        let bytes = bytes + told.bytes as u64;
+        // What comes first has left before anything was measured: it only begins the time.
+        let (since, bytes) = match self.busy {
+            Some((since, bytes)) => (since, bytes + told.bytes as u64),
+            None => (now, 0),
+        };
         let lasted = now.since(since);
         self.busy = Some((since, bytes));
         if lasted >= SAMPLE_MIN.max(self.round_trip.unwrap_or_default()) {
@@ -91,9 +94,9 @@ mod tests {
             (link.bytes_per_second.unwrap_or_default(), link.window_bytes())
         };
         confirm(1000, 100_000, 1);
-        assert_eq!(confirm(1100, 100_000, 1), (2_000_000.0, 400_000));
-        assert_eq!(confirm(1200, 100_000, 0).0, 2_000_000.0, "nothing more to send");
+        assert_eq!(confirm(1100, 100_000, 1), (1_000_000.0, 200_000));
+        assert_eq!(confirm(1200, 100_000, 0).0, 1_000_000.0, "nothing more to send");
         confirm(1300, 1000, 1);
-        assert_eq!(confirm(1400, 1000, 1).0, 1_800_000.0, "slower, bit by bit");
+        assert_eq!(confirm(1400, 1000, 1).0, 900_000.0, "slower, bit by bit");
     }
 }

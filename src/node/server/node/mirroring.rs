@@ -84,9 +84,8 @@ impl ServerNode {
 
     /// Ends waits for other data centres that have lasted too long; when to look again.
     pub(super) fn mirror_time(&mut self) -> Option<Instant> {
-        if self.links.is_empty() {
-            return None;
-        }
+        // Also when none of them was ever reached.
+        self.plan.abroad()?;
         if self.mirrors_looked_at.is_some_and(|at| self.now < at) {
             return self.mirrors_looked_at;
         }

@@ -1,0 +1,114 @@
+//! Who is slow, who comes late, and who goes on alone.
+
+use archipelago::history::Event;
+use archipelago::id::{DataCentre, GroupId, ServerId, TableId};
+use archipelago::node::mirror::Standing;
+use archipelago::rules::Add;
+use archipelago::sim::{Cluster, Outcome};
+use archipelago::time::Duration;
+use archipelago::{Asp, Bsp, Eventual, Extension, Hyper, Ssp, TablePolicy, TableSpec, Worker};
+
+use crate::play::{Play, Site, copy, millis};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn has<R>(outcome: &Outcome<R>, is_one: impl Fn(&Event) -> bool) -> bool {
+    outcome.history.records().iter().any(|record| is_one(&record.event))
+}
+
+/// Before its first tick has ended it says that it lives.
+#[test]
+fn a_data_centre_whose_ticks_last_longer_than_silence_is_not_lost() {
+    for global in [Extension::from(Bsp), Ssp { staleness: 0 }.into()] {
+        let mut play = Play::new(global).ticks(3);
+        play.sites[1].costs = vec![45 * SECOND; 2];
+        let outcome = play.run(1);
+        assert!(!has(&outcome, |event| matches!(event, Event::DataCentreLost { .. })));
+        copy(&outcome);
+    }
+}
+
+/// With nobody left to wait for, a read at tick t sees round t - 1 all the same.
+#[test]
+fn who_goes_on_alone_reads_what_one_data_centre_reads() {
+    let sites = [Site::new(2, 3), Site::new(1, 3)];
+    for global in [Extension::from(Bsp), Asp { staleness: 0, ..Asp::new(0.0) }.into()] {
+        let mut play = Play::new(global).sites(sites.clone()).ticks(20).stop(1, millis(1));
+        play.sites[0].costs = vec![millis(1), millis(5), millis(50)];
+        let mut one = Play::new(Extension::new("off/1")).sites([sites[0].clone()]).ticks(20);
+        one.sites[0].costs.clone_from(&play.sites[0].costs);
+        assert_eq!(play.run(1).results[..3], one.run(1).results[..]);
+    }
+}
+
+/// Whoever was away and is behind is shown as such: nobody waits for it until it has caught up.
+#[test]
+fn who_is_back_and_behind_is_seen() {
+    let mut play = Play::new(Asp { staleness: 1, ..Asp::new(0.0) }).ticks(150);
+    play = play.cut_off(1, SECOND, 60 * SECOND);
+    play.sites.iter_mut().for_each(|site| site.costs = vec![SECOND; 2]);
+    play.sites[1].costs = vec![millis(1500); 2];
+    let (first, mut seen) = (play.servers(0)[0], Vec::new());
+    let outcome = play.play_sampled(1, SECOND, |sample| {
+        let standing = sample.mirror_standing(first, TableId(0)).unwrap();
+        let stands = standing.others.iter().find(|(other, ..)| *other == DataCentre(1)).unwrap().2;
+        if seen.last() != Some(&stands) {
+            seen.push(stands);
+        }
+    });
+    assert!(outcome.is_good(), "{}", outcome.report());
+    copy(&outcome);
+    let expected = [Standing::Counts, Standing::Lost, Standing::Behind, Standing::Counts];
+    assert_eq!(seen, expected);
+}
+
+/// A group that only reads, runs ahead and leaves, before anybody has pushed; and workers who join
+/// after the others have left. Of both, each push is in every copy once.
+#[test]
+fn readers_that_leave_early_and_workers_that_join_late_lose_nothing() {
+    for (local, staleness) in [(Extension::from(Bsp), 1), (Bsp.into(), 0), (Eventual.into(), 1)] {
+        let spec = TableSpec::dense("n", 300).block_elements(64).slots(5).dtype::<i64>().rule(Add);
+        let global = Asp { staleness, ..Asp::new(0.5) };
+        let policy = TablePolicy::local(local.clone()).global(global);
+        let servers = [&[0, 1][..], &[2, 3, 4]].map(|it| it.iter().copied().map(ServerId));
+        let (mut last, servers) = (Vec::new(), servers.map(Iterator::collect::<Vec<_>>));
+        let mut cluster = Cluster::builder(1)
+            .table(spec, policy, Hyper::default())
+            .group(1)
+            .group(1)
+            .data_centre("a", 2)
+            .data_centre("b", 3)
+            .deadline(600 * SECOND)
+            .build()
+            .unwrap();
+        let w = cluster.table(0).unwrap();
+        let pushers = [(0, 1, 5), (1, 1, 5), (0, 100, 7)];
+        for (at, starts, count) in pushers {
+            let w = w.clone();
+            cluster.spawn_in(DataCentre(at), GroupId(1), starts * SECOND, async move |me| {
+                for _ in 0..count {
+                    me.push(&w, .., &[1_i64; 300]).await?;
+                    me.tick().await?;
+                    me.compute(millis(100)).await;
+                }
+                me.finish().await
+            });
+        }
+        for at in [0, 1] {
+            let w = w.clone();
+            cluster.spawn_in(DataCentre(at), GroupId(0), Duration::ZERO, async move |me| {
+                for _ in 0..20 {
+                    me.pull(&w, .., &mut [0_i64; 300]).await?;
+                    me.tick().await?;
+                }
+                me.finish().await
+            });
+        }
+        cluster.sample(SECOND, |mut sample| {
+            last = servers.each_ref().map(|it| sample.values::<i64>(it, TableId(0))).concat();
+        });
+        let outcome = cluster.run().unwrap();
+        assert!(outcome.is_good(), "{local}, DS {staleness}: {}", outcome.report());
+        assert_eq!(last, [17; 600], "{local}, DS {staleness}");
+    }
+}

@@ -1,0 +1,116 @@
+//! What a server of another data centre says is taken from the one who may say it, and where it
+//! fits; anything else changes nothing (SPEC law 14.11).
+
+use archipelago::id::{DataCentre, Mark, Sequence, ServerId, SlotIndex, TableId, Tick};
+use archipelago::key::{Key, KeyRange};
+use archipelago::node::server::{ServerNode, ServerOptions};
+use archipelago::node::{Input, Output, Peer, Plan, Registry};
+use archipelago::placement::{Site, Sites};
+use archipelago::rules::Add;
+use archipelago::time::Instant;
+use archipelago::wire::{Delta, Message, MirrorMessage, Payload, Positions, RowsNamed};
+use archipelago::{Bsp, Extension, Hyper, Ssp, TablePolicy, TableSpec};
+
+const TABLE: TableId = TableId(0);
+
+/// The only server of the first of two data centres; the other one has servers 1 and 2.
+fn server(global: impl Into<Extension>) -> (ServerNode, Plan) {
+    let spec = TableSpec::dense("w", 512).block_elements(64).slots(8).rule(Add);
+    let policy = TablePolicy::local(Bsp).global(global);
+    let tables = vec![(spec, policy, Hyper::default())];
+    let site = |name: &str, servers: &[u32]| Site {
+        name: name.into(),
+        servers: servers.iter().copied().map(ServerId).collect(),
+    };
+    let sites = Sites::new(vec![site("here", &[0]), site("there", &[1, 2])]).unwrap();
+    let plan = |servers: &[ServerId], here| {
+        let plan = Plan::new(servers, tables.clone(), &[1], &Registry::built_in()).unwrap();
+        plan.of_data_centre(&sites, DataCentre(here)).unwrap()
+    };
+    let there = plan(&[ServerId(1), ServerId(2)], 1);
+    let options = ServerOptions::default();
+    let node = ServerNode::new(plan(&[ServerId(0)], 0), ServerId(0), Instant::EPOCH, options);
+    (node.unwrap(), there)
+}
+
+fn hear(node: &mut ServerNode, from: Peer, message: MirrorMessage) {
+    let message = Message::Mirror { table: TABLE, message };
+    node.handle(Instant::EPOCH, Input::Message { from, message });
+    while !matches!(node.poll(), Output::Idle) {}
+}
+
+fn delta(first: u64, values: &[f32]) -> Delta {
+    let rows = KeyRange::from_count(Key(first), values.len() as u64).unwrap();
+    let values = Payload::from_slice(values);
+    Delta { rows: RowsNamed::Block(rows), positions: None, values }
+}
+
+fn update(slot: u32, sequence: u64, delta: Delta) -> MirrorMessage {
+    let (slot, sequence, mark) = (SlotIndex(slot), Sequence(sequence), Some(Mark(sequence)));
+    MirrorMessage::Update { slot, sequence, tick: Tick(1), mark, delta }
+}
+
+#[test]
+fn what_a_stranger_says_or_what_does_not_fit_changes_nothing() {
+    let (mut node, there) = server(Ssp { staleness: 2 });
+    let owner = there.owner(TABLE, SlotIndex(1)).unwrap();
+    let other = ServerId(3 - owner.0);
+    let (owner, other) = (Peer::Server(owner), Peer::Server(other));
+    let before = node.value_digests(TABLE);
+    let good = || update(1, 1, delta(64, &[1.0; 64]));
+    let wrong = |change: &dyn Fn(&mut Delta)| {
+        let mut wrong = delta(64, &[1.0; 64]);
+        change(&mut wrong);
+        update(1, 1, wrong)
+    };
+    let unknown = MirrorMessage::Open { terms_hash: 1 };
+    let assign = MirrorMessage::Assign { slot: SlotIndex(1), delta: delta(64, &[1.0; 64]) };
+    let differs = MirrorMessage::Differs { slot: SlotIndex(1), unit: Key(64) };
+    let digest = MirrorMessage::Digest { slot: SlotIndex(1), unit: Key(65), digest: 9 };
+    for (from, message) in [
+        (Peer::Worker(1), good()),
+        (Peer::Server(ServerId(9)), good()),
+        (other, good()),
+        (owner, update(1, 2, delta(64, &[1.0; 64]))),
+        (owner, update(1, u64::MAX, delta(64, &[1.0; 64]))),
+        (owner, update(99, 1, delta(64, &[1.0; 64]))),
+        (owner, update(1, 1, delta(0, &[1.0; 64]))),
+        (owner, update(1, 1, delta(96, &[1.0; 64]))),
+        (owner, update(1, 1, delta(64, &[1.0; 65]))),
+        (owner, update(1, 1, delta(100_000, &[1.0; 64]))),
+        (owner, wrong(&|it| it.values = Payload::from_slice(&[1_i64; 64]))),
+        (owner, wrong(&|it| it.values = Payload::from_slice(&[1.0_f32; 63]))),
+        (owner, wrong(&|it| it.rows = RowsNamed::Keys((64..128).map(Key).collect()))),
+        (owner, wrong(&|it| it.rows = RowsNamed::Block(KeyRange::ALL))),
+        (owner, wrong(&|it| it.positions = Some(Positions(vec![64])))),
+        (owner, assign),
+        (owner, differs),
+        (owner, digest),
+        (owner, unknown),
+    ] {
+        hear(&mut node, from, message.clone());
+        assert_eq!(node.value_digests(TABLE), before, "{from}: {message:?}");
+    }
+    assert_eq!(node.mirror_stats(TABLE).unwrap().updates_taken, 0);
+    hear(&mut node, owner, good());
+    assert_ne!(node.value_digests(TABLE), before);
+    let after = node.value_digests(TABLE);
+    hear(&mut node, owner, good());
+    assert_eq!(node.value_digests(TABLE), after, "taken once");
+}
+
+#[test]
+fn weights_that_cannot_be_are_not_taken() {
+    let (mut node, there) = server(Bsp);
+    let owner = Peer::Server(there.owner(TABLE, SlotIndex(1)).unwrap());
+    for weight in [0.0, -1.0, f64::NAN, f64::INFINITY, 1e-40] {
+        let (previous, tick, weight, marks) = (None, Tick(1), Some(weight), Vec::new());
+        hear(
+            &mut node,
+            owner,
+            MirrorMessage::Clock { previous, tick, weight, ended: false, marks },
+        );
+        let standing = node.mirror_standing(TABLE).unwrap();
+        assert_eq!(standing.others[0].1, Tick(0), "{weight:?}");
+    }
+}
