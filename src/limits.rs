@@ -140,7 +140,8 @@ pub const WAIT_MAX: Duration = Duration::from_secs(300);
 
 /// Data centres of one system.
 pub const DATA_CENTRES_MAX: usize = 64;
-/// How long a data centre may be silent, unless a policy says otherwise, before nobody waits for it.
+/// How long a data centre may be silent, unless a policy says otherwise, before nobody waits for
+/// it.
 pub const DATA_CENTRE_SILENCE_MAX: Duration = Duration::from_secs(30);
 /// How often a server tells another data centre that it lives, when it has nothing else to say.
 pub const MIRROR_HEARTBEAT_INTERVAL: Duration = Duration::from_secs(5);
@@ -152,8 +153,8 @@ pub const BARRIERS_MAX: usize = 4_096;
 pub const BARRIER_RANGES_MAX: usize = 1_024;
 /// How often a server looks at least whether waits for other data centres have to end.
 pub const MIRROR_LOOK_INTERVAL: Duration = Duration::from_millis(500);
-/// Bytes that one shard of copies in step holds of ticks that are not settled. Only somebody who does
-/// not wait for its data centre tells it more.
+/// Bytes that one shard of copies in step holds of ticks that are not settled. Only somebody who
+/// does not wait for its data centre tells it more.
 pub const MIRROR_STASH_BYTES_MAX: usize = 256 << 20;
 /// Blocks or sparse slots whose values one server asks for at a time, at the end of training.
 pub const ASSIGNS_MAX: usize = 8;

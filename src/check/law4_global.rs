@@ -6,8 +6,8 @@ use super::violation::{Found, Violation};
 use crate::history::{Event, History};
 use crate::id::{SlotIndex, TableId, Tick};
 
-/// Where two copies of a slot differ after the same tick (SPEC law 4.7). Once a data centre has been
-/// lost the others go on without it, and nothing more is judged.
+/// Where two copies of a slot differ after the same tick (SPEC law 4.7). Once a data centre has
+/// been lost the others go on without it, and nothing more is judged.
 pub fn check_global(history: &History) -> Vec<Violation> {
     let mut found = Found::new(4);
     let mut settled: BTreeMap<(TableId, SlotIndex, Tick), (u32, u128)> = BTreeMap::new();

@@ -10,7 +10,8 @@ use crate::spec::MemberEnd;
 use crate::time::Instant;
 
 /// Waits that no event has ended when the history ends (SPEC law 9.1 and 9.6). A wait also ends
-/// when the worker that waits is lost, when its server stops, and when its server learns that it has left.
+/// when the worker that waits is lost, when its server stops, and when its server learns that it
+/// has left.
 pub fn check_waits(history: &History) -> Vec<Violation> {
     let mut found = Found::new(9);
     let mut open: BTreeMap<(Origin, TableId, Sequence, u32), (Instant, WaitReason)> =

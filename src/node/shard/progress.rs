@@ -27,7 +27,7 @@ pub(super) struct Progress {
 /// The progress of one group at one shard.
 #[derive(Debug)]
 pub(super) struct GroupProgress {
-    record: GroupRecord,
+    pub(super) record: GroupRecord,
     clock: RangeClock,
     members: BTreeMap<Rank, MemberProgress>,
     /// The last round closed; stays behind while the table's policy does not gather.
@@ -226,11 +226,6 @@ impl Progress {
 }
 
 impl GroupProgress {
-    /// Which group it is.
-    pub(super) fn id(&self) -> GroupId {
-        self.record.group
-    }
-
     /// Whether all declared workers have joined. Stays true when members leave later.
     pub(super) fn formed(&self) -> bool {
         self.members.len() == self.record.size as usize

@@ -5,6 +5,7 @@ use super::super::ShardEngine;
 use crate::id::{ServerId, SlotIndex, Tick};
 use crate::key::Key;
 use crate::limits;
+use crate::node::mirror::Source;
 use crate::node::shard::mirroring::Mirroring;
 use crate::spec::Layout;
 use crate::vector::Element;
@@ -28,7 +29,7 @@ impl<T: Element> ShardEngine<T> {
     fn ending_begins(&mut self) -> bool {
         let Some(mirror) = &mut self.mirror else { return false };
         let counting = mirror.sources.values().filter(|source| source.counts());
-        let heard = counting.map(|source| source.counted_everywhere()).min();
+        let heard = counting.map(Source::counted_everywhere).min();
         let done = heard.is_none_or(|tick| tick == Tick(u64::MAX));
         let settled = !mirror.in_step
             || !mirror.stash.is_settling()

@@ -8,7 +8,7 @@ use crate::history::Event;
 use crate::id::{DataCentre, Mark, Sequence, ServerId, SlotIndex, Tick};
 use crate::key::Key;
 use crate::limits;
-use crate::node::mirror::{Taken, Told, check};
+use crate::node::mirror::{Stash, Taken, Told, check};
 use crate::node::sabotage::Sabotage;
 use crate::node::shard::mirroring::Mirroring;
 use crate::node::shard::rows::Update;
@@ -204,7 +204,7 @@ impl<T: Element> ShardEngine<T> {
 
     pub(super) fn settle_step(&mut self) -> bool {
         let stash = self.mirror.as_mut().map(|mirror| &mut mirror.stash);
-        let Some((tick, unit, told)) = stash.and_then(|stash| stash.next_step()) else {
+        let Some((tick, unit, told)) = stash.and_then(Stash::next_step) else {
             return self.close_settled();
         };
         self.settle_unit(tick, unit, &told);

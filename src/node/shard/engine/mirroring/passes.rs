@@ -27,7 +27,7 @@ impl<T: Element> ShardEngine<T> {
         };
         let watched = self.mirror_group().map(|(group, _)| {
             let gathers = self.gathers_now(group);
-            (group.id(), if gathers { group.closed } else { group.reached() })
+            (group.record.group, if gathers { group.closed } else { group.reached() })
         });
         let piece = self.course.at(tick);
         let first_rate = self.course.at(Tick::FIRST).rate(Tick::FIRST);
@@ -69,7 +69,7 @@ impl<T: Element> ShardEngine<T> {
             return Some((tick, ends && !mirror.in_step));
         }
         // Of a group whose ticks were not those that were told until it pushed here.
-        let other = mirror.watched.is_none_or(|(id, at)| id != group.id() || at < tick);
+        let other = mirror.watched.is_none_or(|(id, at)| id != group.record.group || at < tick);
         let late = (other && !mirror.dirty.is_empty()).then_some((passed, false));
         ends.then_some((passed.next(), true)).or(late)
     }

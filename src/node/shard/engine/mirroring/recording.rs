@@ -5,7 +5,7 @@ use crate::consistency::Exchange;
 use crate::history::Event;
 use crate::id::{DataCentre, Origin, ServerId, SlotIndex, Tick};
 use crate::key::Key;
-use crate::node::mirror::News;
+use crate::node::mirror::{News, Source};
 use crate::node::shard::RowsAsked;
 use crate::node::shard::mirroring::Pass;
 use crate::vector::{DType, Element};
@@ -92,7 +92,7 @@ impl<T: Element> ShardEngine<T> {
     pub(super) fn record_news(&mut self, data_centre: DataCentre) {
         let records = self.records();
         let source = self.mirror.as_mut().and_then(|mirror| mirror.sources.get_mut(&data_centre));
-        let news = source.map(|source| source.take_news()).unwrap_or_default();
+        let news = source.map(Source::take_news).unwrap_or_default();
         if !records {
             return;
         }
