@@ -219,15 +219,26 @@ impl<T: Element> SparseStore<T> {
         slot.order = Some(order);
     }
 
-    /// A digest of the slot's keys and values in order of key; `None` when it is not held.
+    /// A digest of the slot's keys and values in order of key, without rows that are at their init,
+    /// which read the same when they do not exist; `None` when it is not held.
     pub fn digest_values(&mut self, slot: SlotIndex) -> Option<u128> {
         self.held.place(slot)?;
         let mut digest = Digest::default();
+        let (spec, mut init) = (self.spec.clone(), vec![T::default(); self.spec.width as usize]);
         self.visit_all(slot, |key, run| {
-            digest.number(key.0);
-            digest.elements(run.values);
+            spec.fill_init(key, &mut init);
+            if *run.values != *init {
+                digest.number(key.0);
+                digest.elements(run.values);
+            }
         });
         Some(digest.finish())
+    }
+
+    /// Sets the values of all rows of a slot back to their init; nothing else of them changes.
+    pub fn reset_values(&mut self, slot: SlotIndex) {
+        let spec = self.spec.clone();
+        self.visit_all(slot, |key, run| spec.fill_init(key, run.values));
     }
 
     /// As [`update`](Self::update) for a rule without state lanes and steps: lends the values of

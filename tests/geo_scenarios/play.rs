@@ -45,6 +45,8 @@ pub(crate) struct Play {
     pub(crate) switch: Switch,
     pub(crate) deadline: Duration,
     pub(crate) record: bool,
+    /// Keys of a sparse table that each worker touches in a tick.
+    pub(crate) keys: u64,
 }
 
 pub(crate) fn millis(count: u64) -> Duration {
@@ -77,6 +79,7 @@ impl Play {
             switch: Switch::NONE,
             deadline: Duration::from_secs(3600),
             record: true,
+            keys: 40,
         }
     }
 
@@ -142,6 +145,10 @@ impl Play {
         self
     }
 
+    fn part(&self, who: u64, cost: Duration, site: &Site) -> Part {
+        Part { who, cost, site: site.clone(), keys: self.keys }
+    }
+
     fn builder(&self, seed: u64) -> Builder {
         let policy = TablePolicy::local(self.local.clone()).global(self.global.clone());
         let mut builder = Cluster::builder(seed)
@@ -190,7 +197,7 @@ impl Play {
         for (number, site) in (0..).map(DataCentre).zip(&self.sites) {
             let group = sizes.iter().position(|size| *size == site.costs.len() as u32).unwrap();
             for cost in &site.costs {
-                let (w, part) = (w.clone(), Part { who, cost: *cost, site: site.clone() });
+                let (w, part) = (w.clone(), self.part(who, *cost, site));
                 let group = GroupId(group as u32);
                 cluster.spawn_in(number, group, Duration::ZERO, async move |me| {
                     match w.spec().dtype {
@@ -241,6 +248,7 @@ struct Part {
     who: u64,
     cost: Duration,
     site: Site,
+    keys: u64,
 }
 
 /// Pulls, and pushes what depends on nothing but who and when, so that sums can be foretold.
@@ -254,7 +262,7 @@ async fn train<T: Element>(
     let dense_rows = if sparse { 0 } else { w.spec().domain.count() as usize };
     let mut x = vec![T::default(); dense_rows * width];
     for tick in 1..=part.site.ticks {
-        let keys = keys(&w, part.who, tick);
+        let keys = keys(&w, &part, tick);
         if sparse {
             x.resize(keys.len() * width, T::default());
             me.pull(&w, &keys, &mut x).await?;
@@ -282,9 +290,9 @@ fn contribution<T: Element>(who: u64, tick: u64, at: usize) -> T {
 }
 
 /// The sparse keys that a worker touches in a tick.
-fn keys(w: &Table, who: u64, tick: u64) -> KeyList {
-    let of = |i: u64| rng::mix((i * (who + 1) + tick) % 97);
-    let all = (0..40).map(of).chain([0, u64::MAX]).collect();
+fn keys(w: &Table, part: &Part, tick: u64) -> KeyList {
+    let of = |i: u64| rng::mix((i * (part.who + 1) + tick) % (part.keys * 2 + 17));
+    let all = (0..part.keys).map(of).chain([0, u64::MAX]).collect();
     let all = if w.spec().layout == Layout::Sparse { all } else { Vec::new() };
     KeyList::from_unsorted(all)
 }

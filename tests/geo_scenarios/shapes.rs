@@ -2,6 +2,7 @@
 
 use archipelago::id::TableId;
 use archipelago::rules::{Add, Sgd};
+use archipelago::spec::Init;
 use archipelago::{Asp, Bsp, Eventual, Extension, Ssp, TableSpec};
 
 use crate::equal::policies;
@@ -83,6 +84,23 @@ fn slots_that_nobody_pushes_to_hold_up_nobody() {
         assert!(outcome.tables.iter().all(|table| table.servers.len() == 2));
         play.sites[1].pushes = true;
         copy(&play.run(2));
+    }
+}
+
+/// Rows that one data centre alone has pushed nothing but zeros to, and slots of several frames.
+#[test]
+fn sparse_rows_of_zeros_and_slots_of_many_frames() {
+    let narrow = TableSpec::sparse("n", 1).slots(2).dtype::<i64>().rule(Add);
+    let begun = narrow.clone().init(Init::Constant(7.0));
+    for global in policies() {
+        for (spec, keys) in [(&narrow, 40), (&begun, 40), (&narrow, 15_000)] {
+            let mut play = Play::new(global.clone()).spec(spec.clone()).ticks(4);
+            play.keys = keys;
+            let mut one = Play::new(Extension::new("off/1")).spec(spec.clone()).ticks(4);
+            (one.sites, one.keys) = (vec![Site::new(2, 6)], keys);
+            one.sites[0].ticks = 4;
+            assert_eq!(copy(&play.run(1)), copy(&one.run(1)), "{global}");
+        }
     }
 }
 

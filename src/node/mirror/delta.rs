@@ -156,7 +156,16 @@ pub(in crate::node) fn split<T: Element>(delta: Delta, width: usize) -> Vec<Delt
         return vec![delta];
     };
     let parts = keys.chunks(rows_max).zip(values.chunks(rows_max * width));
-    parts.map(|(keys, values)| compact(RowsNamed::Keys(keys.to_vec()), values, width)).collect()
+    let whole = delta.positions.is_none();
+    let piece = |(keys, values): (&[Key], &[T])| {
+        let rows = RowsNamed::Keys(keys.to_vec());
+        // An aggregate names every row that was pushed to, also where the sum is 0.
+        match whole {
+            true => Delta { rows, positions: None, values: Payload::from_slice(values) },
+            false => compact(rows, values, width),
+        }
+    };
+    parts.map(piece).collect()
 }
 
 /// The ranges of keys that a delta names, ascending; no more than a barrier may name.

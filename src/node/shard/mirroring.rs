@@ -79,6 +79,8 @@ pub(super) struct Ending {
     pub(super) compare: BTreeSet<(SlotIndex, Key)>,
     /// Units whose values were asked for.
     pub(super) asked: BTreeSet<(SlotIndex, Key)>,
+    /// Those of them of which values have come.
+    pub(super) coming: BTreeSet<(SlotIndex, Key)>,
 }
 
 /// How long ticks last: the mean of the last ones.

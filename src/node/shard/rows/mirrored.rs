@@ -179,6 +179,13 @@ impl<T: Element> ShardRows<T> {
         Ok(())
     }
 
+    /// Before the rows of a sparse slot are replaced: those that are not named are at their init.
+    pub(in crate::node::shard) fn reset(&mut self, slot: SlotIndex) {
+        if let Rows::Sparse(store) = &mut self.layout {
+            store.reset_values(slot);
+        }
+    }
+
     /// The values of a block or sparse slot, in pieces that fit a frame.
     pub(in crate::node::shard) fn copies(&mut self, slot: SlotIndex, unit: KeyRange) -> Vec<Delta> {
         let width = self.width;

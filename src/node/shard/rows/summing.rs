@@ -4,6 +4,7 @@ use super::{Rows, ShardRows};
 use crate::id::SlotIndex;
 use crate::key::{Key, KeyRange};
 use crate::node::mirror::expanded;
+use crate::spec::TableSpec;
 use crate::vector::{Element, Marks, Significance};
 use crate::wire::{Delta, RowsNamed};
 
@@ -12,10 +13,13 @@ impl<T: Element> ShardRows<T> {
     /// of its own. They wrap; of i64 they are linear, and so exact.
     pub(in crate::node::shard) fn checksums(
         &mut self,
+        spec: &TableSpec,
         slot: SlotIndex,
         unit: KeyRange,
     ) -> (u64, u64) {
         let (width, mut sums) = (self.width, (0_u64, 0_u64));
+        // Sparse rows come to exist at their init: what they have gained counts.
+        let mut init = vec![T::default(); width];
         match &mut self.layout {
             Rows::Dense(store) => {
                 if let Some(run) = store.rows_mut(slot, unit) {
@@ -26,7 +30,9 @@ impl<T: Element> ShardRows<T> {
                 }
             },
             Rows::Sparse(store) => store.visit_all(slot, |key, run| {
-                sums.0 = sums.0.wrapping_add(sum_of(key, run.values, width));
+                spec.fill_init(key, &mut init);
+                let values = sum_of(key, run.values, width);
+                sums.0 = sums.0.wrapping_add(values.wrapping_sub(sum_of(key, &init, width)));
                 sums.1 = sums.1.wrapping_add(sum_of(key, run.residuals, width));
             }),
         }

@@ -55,10 +55,10 @@ impl<T: Element> ShardEngine<T> {
     /// Values have changed: by what a data centre that was lost, or somebody who has joined after
     /// the end, tells late. What was said of them is said again, or compared again.
     pub(super) fn ending_changed(&mut self, unit: Key) {
-        let slot = self.grid.slot_of(unit);
         let Some(mirror) = self.mirror.as_mut().filter(|mirror| mirror.ending.heard) else {
             return;
         };
+        let slot = self.grid.slot_of(unit);
         if mirror.is_first() && !mirror.ending.units.contains(&unit) {
             mirror.ending.units.push_back(unit);
         } else if mirror.ending.digests.contains_key(&(slot, unit)) {
@@ -133,6 +133,7 @@ impl<T: Element> ShardEngine<T> {
             lane.finished(slot, unit, digest);
         } else {
             mirror.ending.asked.remove(&(slot, unit));
+            mirror.ending.coming.remove(&(slot, unit));
             mirror.ending.digests.insert((slot, unit), (from, digest));
             mirror.ending.compare.insert((slot, unit));
         }
@@ -195,7 +196,7 @@ impl<T: Element> ShardEngine<T> {
         slot: SlotIndex,
         delta: &Delta,
     ) -> Result<(), Refusal> {
-        self.check_delta(slot, delta)?;
+        let unit = self.check_delta(slot, delta)?;
         let mirror = self.mirror.as_ref();
         let before = |mirror: &&Mirroring| {
             mirror.lanes.get(&from).is_some_and(|lane| lane.data_centre < mirror.here)
@@ -209,6 +210,10 @@ impl<T: Element> ShardEngine<T> {
         }
         self.changes.any = true;
         self.record_assigned(slot);
+        let mirror = self.mirror.as_mut();
+        if mirror.is_some_and(|mirror| mirror.ending.coming.insert((slot, unit))) {
+            self.rows.reset(slot);
+        }
         self.rows.assign(slot, delta)
     }
 }

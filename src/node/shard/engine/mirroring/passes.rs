@@ -69,7 +69,7 @@ impl<T: Element> ShardEngine<T> {
             return Some((tick, ends && !mirror.in_step));
         }
         // Of a group whose ticks were not those that were told until it pushed here.
-        let other = mirror.watched.is_none_or(|(id, at)| id != group.record.group || at < tick);
+        let other = mirror.watched.is_some_and(|(id, at)| id != group.record.group || at < tick);
         let late = (other && !mirror.dirty.is_empty()).then_some((passed, false));
         ends.then_some((passed.next(), true)).or(late)
     }

@@ -25,7 +25,8 @@ impl<T: Element> ShardEngine<T> {
         }
         let (mut values, mut residuals) = (0_u64, 0_u64);
         for unit in self.units() {
-            let sums = self.rows.checksums(self.grid.slot_of(unit), self.unit_range(unit));
+            let (slot, range) = (self.grid.slot_of(unit), self.unit_range(unit));
+            let sums = self.rows.checksums(self.table.spec(), slot, range);
             values = values.wrapping_add(sums.0);
             residuals = residuals.wrapping_add(sums.1);
         }
