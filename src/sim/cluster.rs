@@ -286,7 +286,23 @@ impl<'a, R: 'a> Cluster<'a, R> {
         F: FnOnce(RemoteWorker) -> Fut + 'a,
         Fut: Future<Output = Result<R>> + 'a,
     {
-        let token = self.spawn(group, after, train);
+        self.spawn_session_in(data_centre, after, async move |session: Session| {
+            train(session.join(group).await?).await
+        })
+    }
+
+    /// As [`spawn_session`](Self::spawn_session), in a data centre other than the first.
+    pub fn spawn_session_in<F, Fut>(
+        &mut self,
+        data_centre: DataCentre,
+        after: Duration,
+        run: F,
+    ) -> u64
+    where
+        F: FnOnce(Session) -> Fut + 'a,
+        Fut: Future<Output = Result<R>> + 'a,
+    {
+        let token = self.spawn_session(after, run);
         if let Some(worker) = self.workers.last_mut() {
             worker.data_centre = data_centre;
         }

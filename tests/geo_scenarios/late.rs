@@ -6,7 +6,9 @@ use archipelago::node::mirror::Standing;
 use archipelago::rules::Add;
 use archipelago::sim::{Cluster, Outcome};
 use archipelago::time::Duration;
-use archipelago::{Asp, Bsp, Eventual, Extension, Hyper, Ssp, TablePolicy, TableSpec, Worker};
+use archipelago::{
+    Asp, Bsp, Eventual, Extension, Hyper, Ssp, TableChange, TablePolicy, TableSpec, Tick, Worker,
+};
 
 use crate::play::{Play, Site, copy, millis};
 
@@ -110,5 +112,47 @@ fn readers_that_leave_early_and_workers_that_join_late_lose_nothing() {
         let outcome = cluster.run().unwrap();
         assert!(outcome.is_good(), "{local}, DS {staleness}: {}", outcome.report());
         assert_eq!(last, [17; 600], "{local}, DS {staleness}");
+    }
+}
+
+/// The local policy of a table changes in the middle, in every data centre: in step or not, each
+/// push is in every copy once.
+#[test]
+fn a_local_policy_changes_between_data_centres() {
+    for (staleness, locals) in [
+        (0, [Extension::from(Bsp), Eventual.into()]),
+        (0, [Eventual.into(), Bsp.into()]),
+        (2, [Bsp.into(), Ssp { staleness: 1 }.into()]),
+    ] {
+        let spec = TableSpec::dense("n", 300).block_elements(64).slots(5).dtype::<i64>().rule(Add);
+        let global = Extension::from(Asp { staleness, ..Asp::new(0.5) });
+        let policies = locals.map(|local| TablePolicy::local(local).global(global.clone()));
+        let servers = [&[0, 1][..], &[2, 3, 4]].map(|it| it.iter().copied().map(ServerId));
+        let (mut last, servers) = (Vec::new(), servers.map(Iterator::collect::<Vec<_>>));
+        let builder = Cluster::builder(1).table(spec, policies[0].clone(), Hyper::default());
+        let builder = builder.group(2).data_centre("a", 2).data_centre("b", 3);
+        let mut cluster = builder.deadline(600 * SECOND).build().unwrap();
+        let w = cluster.table(0).unwrap();
+        for (at, rank) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+            let (w, policy) = (w.clone(), policies[1].clone());
+            cluster.spawn_session_in(DataCentre(at), Duration::ZERO, async move |session| {
+                let change = TableChange::default().policy(policy).from(Tick(9));
+                session.change_table("n", change).await?;
+                let me = session.join(GroupId(0)).await?;
+                for tick in 1..=20 {
+                    me.pull(&w, .., &mut [0_i64; 300]).await?;
+                    me.push(&w, .., &[1_i64; 300]).await?;
+                    me.compute(millis(10 + 7 * (tick * (rank + 1) % 5))).await;
+                    me.tick().await?;
+                }
+                me.finish().await
+            });
+        }
+        cluster.sample(SECOND, |mut sample| {
+            last = servers.each_ref().map(|it| sample.values::<i64>(it, TableId(0))).concat();
+        });
+        let outcome = cluster.run().unwrap();
+        assert!(outcome.is_good(), "DS {staleness}: {}", outcome.report());
+        assert_eq!(last, [80; 600], "DS {staleness}, {}", policies[1].local);
     }
 }

@@ -14,7 +14,10 @@
 //! Invariants: I1 updates of a slot from one sender are numbered without gaps, confirmed, repeated
 //! after a break, and taken once, in order (law 7); I2 marks of a slot are told in order, and with
 //! the last update of a mark everything up to it has been told (law 8); I3 a lane holds at most one
-//! entry for each block or sparse slot, or, in step, for two ticks of each (law 12).
+//! entry for each block or sparse slot and, in step with somebody who is waited for, for two ticks
+//! of each (law 12); I4 a clock names the marks that it covers and no others, so that one that was
+//! lost is noticed by the next (law 8); I5 what is told of a tick that is being settled, or was, is
+//! late: it is not held (law 7).
 
 mod delta;
 mod lane;
