@@ -1,0 +1,96 @@
+//! What plans hold, and what they refuse.
+
+use super::*;
+use crate::consistency::Eventual;
+use crate::error::Error;
+use crate::extension::Extension;
+use crate::id::Tick;
+
+fn planned(servers: u32, tables: usize, slots: u32, group: u32) -> Result<Plan> {
+    let servers: Vec<_> = (0..servers).map(ServerId).collect();
+    let table = |at| {
+        let spec = TableSpec::sparse(format!("table {at}"), 1).slots(slots);
+        (spec, TablePolicy::local(Eventual), Hyper::default())
+    };
+    Plan::new(&servers, (0..tables).map(table).collect(), &[group], &Registry::built_in())
+}
+
+#[test]
+fn what_a_frame_may_not_hold_is_refused() {
+    let slots = limits::SLOTS_MAX;
+    assert!(planned(1, 1, slots, 1).is_ok());
+    let refused = planned(1, 2, slots, 1).unwrap_err().to_string();
+    assert!(refused.starts_with("bytes of a tick"), "{refused}");
+    assert!(planned(2, 2, slots, 1).is_ok(), "each server owns half");
+    assert!(planned(1, 14, 1, limits::GROUP_SIZE_MAX).is_ok());
+    let refused = planned(2, 14, 1, limits::GROUP_SIZE_MAX).unwrap_err().to_string();
+    assert!(refused.starts_with("bytes of a group's record"), "{refused}");
+    assert!(planned(1, limits::TABLES_MAX + 1, 1, 1).is_err());
+}
+
+#[test]
+fn changes_and_ends_are_entries_and_bounded() {
+    let plan = planned(2, 2, 4, 1).unwrap();
+    let (table, hyper) = (TableId(0), Hyper::default());
+    let change = |plan: &Plan, from, policy| {
+        let terms = Box::new(Terms { from: Tick(from), policy, hyper });
+        plan.with(&CatalogEntry::Change(ChangeEntry { table, terms }))
+    };
+    let changed = change(&plan, 9, TablePolicy::local(Eventual).allow_non_finite()).unwrap();
+    let changed = change(&changed, 4, TablePolicy::local(Eventual)).unwrap();
+    let held = &changed.table(table).unwrap().table;
+    let from: Vec<_> = held.changes().iter().map(|terms| terms.from.0).collect();
+    assert_eq!((from, held.terms_at(Tick(8)).policy.non_finite), (vec![4, 9], false));
+    assert!(held.terms_at(Tick(9)).policy.non_finite);
+    let unknown = change(&plan, 4, TablePolicy::local(Extension::new("mine/1")));
+    assert!(matches!(unknown, Err(Error::Spec(SpecError::UnknownExtension { .. }))));
+    let dropped = changed.with(&CatalogEntry::Drop(table)).unwrap();
+    assert!(dropped.table(table).is_none() && dropped.dropped_named("table 0").is_some());
+    assert!(!dropped.is_next(&CatalogEntry::Drop(table)), "once");
+    // Who replays the entries holds the same.
+    let servers = [ServerId(0), ServerId(1)];
+    let empty = Plan::new(&servers, Vec::new(), &[], &Registry::built_in()).unwrap();
+    let entries = dropped.created().map(|(version, _)| dropped.entry(version).unwrap());
+    let replayed = entries.fold(empty, |plan, entry| plan.with(&entry).unwrap());
+    assert_eq!(replayed.version(), dropped.version());
+    assert_eq!(replayed.tables().count(), 1);
+    // A description with large parameters and many changes fits no answer.
+    let names = (0..60).map(|at| (format!("{at:0>200}"), 0.5));
+    let large = names.fold(Extension::new("large/1"), |it, (name, value)| it.with(name, value));
+    let registry = Registry::built_in().policy("large/1", |_| Ok(Arc::new(Eventual)));
+    let spec = TableSpec::dense("w", 9);
+    let tables = vec![(spec, TablePolicy::local(Eventual), hyper)];
+    let mut plan = Plan::new(&servers, tables, &[], &registry).unwrap();
+    let refused = (1..100).find_map(|from| {
+        match change(&plan, from, TablePolicy::local(large.clone())) {
+            Ok(more) => plan = more,
+            Err(error) => return Some((from, error.to_string())),
+        }
+        None
+    });
+    let (at, refused) = refused.unwrap();
+    assert!(at > 20 && refused.starts_with("bytes of a table's description"), "{refused}");
+}
+
+#[test]
+fn what_is_appended_has_its_number_and_leaves_the_plan_before_as_it_was() {
+    let servers = [ServerId(3), ServerId(1)];
+    let empty = Plan::new(&servers, Vec::new(), &[], &Registry::built_in()).unwrap();
+    assert_eq!((empty.keeper(), empty.version()), (ServerId(1), CatalogVersion(0)));
+    let train = GroupSpec { name: "train".into(), size: 2 };
+    let refused = empty.with_group(train.clone()).unwrap_err().to_string();
+    assert!(refused.contains("create a table before the group"), "{refused}");
+    let table = |plan: &Plan, name: &str| {
+        let spec = TableSpec::dense(name, 9);
+        plan.with_table(spec, TablePolicy::local(Eventual), Hyper::default()).unwrap()
+    };
+    let grown = table(&table(&empty, "a").with_group(train).unwrap(), "b");
+    assert_eq!((grown.tables().count(), empty.tables().count()), (2, 0));
+    assert_eq!(grown.table(TableId(1)).unwrap().table.name(), "b");
+    assert_eq!(grown.digest(), empty.digest());
+    // Who replays the entries holds the same.
+    let entries = (1..=3).map(|version| grown.entry(CatalogVersion(version)).unwrap());
+    let replayed = entries.fold(empty, |plan, entry| plan.with(&entry).unwrap());
+    assert_eq!(replayed.entry(CatalogVersion(3)), grown.entry(CatalogVersion(3)));
+    assert_eq!(grown.entry(CatalogVersion(4)).or(grown.entry(CatalogVersion(0))), None);
+}
