@@ -52,12 +52,13 @@ pub enum Goal {
 }
 
 impl Default for Asp {
-    /// A hard threshold of 1 %, constant, and no soft one: those of the paper's evaluation; DS 8.
+    /// A hard threshold of 1 %, constant, and no soft one: those of the paper's evaluation. DS 64: a
+    /// last resort, which ticks of some milliseconds should not meet within a round trip.
     fn default() -> Self {
         Self {
             hard: Threshold::new(0.01),
             soft_share: 1.0,
-            staleness: 8,
+            staleness: 64,
             barrier_ticks: 2.0,
             barrier_max: crate::limits::BARRIER_MAX,
             silence_max: crate::limits::DATA_CENTRE_SILENCE_MAX,
@@ -207,9 +208,9 @@ mod tests {
             let slowest = Some((Tick(slowest), DataCentre(2)));
             asp.admit(&MirrorRead { tick: Tick(tick), slowest, now: Instant::EPOCH })
         };
-        assert_eq!(read(10, 1), MirrorAdmit::Serve);
+        assert_eq!(read(66, 1), MirrorAdmit::Serve);
         let wait = MirrorAdmit::Wait { who: DataCentre(2), tick: Tick(2) };
-        assert_eq!(read(11, 1), wait);
+        assert_eq!(read(67, 1), wait);
     }
 
     #[test]

@@ -61,6 +61,15 @@ impl Kind {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Mf, Self::Lda, Self::Image];
 
+    /// The files that it is trained on, in the folder of [`Task::open`].
+    pub fn train_files(self) -> &'static [&'static str] {
+        match self {
+            Self::Mf => &["jester1.ratings.csv.gz"],
+            Self::Lda => &["docword.kos.txt.gz"],
+            Self::Image => &["train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"],
+        }
+    }
+
     /// The name that reports and the command line have for it.
     pub fn name(self) -> &'static str {
         match self {

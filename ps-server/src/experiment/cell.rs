@@ -38,10 +38,6 @@ pub enum Ablation {
     Barrier,
     /// No mirror clock.
     MirrorClock,
-    /// No groups and hubs: everybody sends to everybody.
-    Hubs,
-    /// A threshold that stays what it was at the start.
-    Decay,
 }
 
 impl Policy {
@@ -50,7 +46,7 @@ impl Policy {
     pub const USUAL: [Self; 3] = [Self::Lan, Self::Baseline, Self::Asp];
 
     /// All of them, in the order of a run.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 10] = [
         Self::Lan,
         Self::Baseline,
         Self::Asp,
@@ -61,8 +57,6 @@ impl Policy {
         Self::Ablation(Ablation::Async),
         Self::Ablation(Ablation::Barrier),
         Self::Ablation(Ablation::MirrorClock),
-        Self::Ablation(Ablation::Hubs),
-        Self::Ablation(Ablation::Decay),
     ];
 
     /// The name that reports have for it.
@@ -78,14 +72,7 @@ impl Policy {
             Self::Ablation(Ablation::Async) => "ablation-async",
             Self::Ablation(Ablation::Barrier) => "ablation-no-barrier",
             Self::Ablation(Ablation::MirrorClock) => "ablation-no-mirror-clock",
-            Self::Ablation(Ablation::Hubs) => "ablation-no-hubs",
-            Self::Ablation(Ablation::Decay) => "ablation-no-decay",
         }
-    }
-
-    /// Whether it says something about these sites: hubs can only be left out where there are any.
-    pub fn applies_to(self, profile: &Profile) -> bool {
-        self != Self::Ablation(Ablation::Hubs) || !profile.groups.is_empty()
     }
 }
 
@@ -161,12 +148,5 @@ mod tests {
         cell.policy = Policy::Lan;
         assert_eq!(cell.links().get(0, 1), profile.local);
         assert_eq!(cell.figures().map(|figures| figures.baseline_slowdown), Some(24.0));
-    }
-
-    #[test]
-    fn hubs_are_left_out_only_where_there_are_some() {
-        let hubs = Policy::Ablation(Ablation::Hubs);
-        let applies = |name| hubs.applies_to(&Profile::ready(name).expect("ready"));
-        assert_eq!(["ec2-11", "vc"].map(applies), [true, false]);
     }
 }

@@ -294,7 +294,8 @@ fn overlay(profile: &Profile) -> String {
         true => "Between groups their hubs speak.".into(),
         false => format!("Between groups speak {}.", pairs.join("; ")),
     };
-    element("p", &format!("Groups: {}. {pairs}", groups.join("; ")))
+    let unused = "The runs do not use them yet: every site sends to every other one.";
+    element("p", &format!("Groups: {}. {pairs} {unused}", groups.join("; ")))
 }
 
 fn prices(profile: &Profile) -> String {

@@ -71,12 +71,10 @@ impl Plan {
     pub fn cells(&self) -> Vec<Vec<Cell<'_>>> {
         let mut cells = Vec::new();
         for profile in &self.profiles {
-            let policies: Vec<_> =
-                self.policies.iter().filter(|policy| policy.applies_to(profile)).collect();
             for &workload in &self.workloads {
                 for &seed in &self.seeds {
-                    let cell = |&&policy: &&Policy| Cell { profile, workload, policy, seed };
-                    cells.push(policies.iter().map(cell).collect());
+                    let cell = |&policy: &Policy| Cell { profile, workload, policy, seed };
+                    cells.push(self.policies.iter().map(cell).collect());
                 }
             }
         }

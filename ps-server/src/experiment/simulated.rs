@@ -5,6 +5,7 @@
 //! ticks. Everything else is trained over its own links.
 
 mod layout;
+mod moving;
 mod timing;
 mod training;
 mod workload;
@@ -30,7 +31,7 @@ pub struct Simulated {
     /// By profile, workload and seed.
     calibrated: BTreeMap<String, Calibrated>,
     /// LAN-BSP, by sites, workload and seed.
-    lan: BTreeMap<(usize, &'static str, u64), Measured>,
+    lan: BTreeMap<(usize, &'static str, u64), (Calibrated, Measured)>,
 }
 
 impl Simulated {
@@ -76,20 +77,20 @@ impl Runs for Simulated {
         let workload = workload.computing(calibrated.flop_nanoseconds);
         let sites = cell.profile.sites.len();
         let key = (sites, cell.workload.name(), cell.seed);
-        match cell.policy {
-            Policy::Lan => {
-                if let Some(held) = self.lan.get(&key) {
-                    let tick = held.samples.last().map_or(0.0, |it| it.seconds) / held.ticks as f64;
-                    return Ok(timing::stretched(held, calibrated.lan, tick, &calibrated, sites));
-                }
+        match (cell.policy, self.lan.get(&key)) {
+            (Policy::Lan, Some((held, lan))) => Ok(timing::computing(lan, held, &calibrated)),
+            (Policy::Baseline, Some((held, lan))) => {
+                let lan = timing::computing(lan, held, &calibrated);
+                Ok(timing::stretched(&lan, &calibrated, sites))
+            },
+            (Policy::Lan, None) => {
                 let measured = training::train(cell, &workload, &calibrated, progress)?;
-                self.lan.insert(key, measured.clone());
+                self.lan.insert(key, (calibrated, measured.clone()));
                 Ok(measured)
             },
-            Policy::Baseline if self.lan.contains_key(&key) => {
-                let held = &self.lan[&key];
-                let tick = held.samples.last().map_or(0.0, |it| it.seconds) / held.ticks as f64;
-                Ok(timing::stretched(held, calibrated.baseline, tick, &calibrated, sites))
+            (Policy::Centralised, _) => {
+                let trained = training::train(cell, &workload, &calibrated, progress)?;
+                moving::moved(cell, &self.data, trained)
             },
             _ => training::train(cell, &workload, &calibrated, progress),
         }

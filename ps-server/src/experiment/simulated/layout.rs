@@ -1,6 +1,6 @@
 //! Where servers and workers are.
 
-use archipelago::consistency::{Asp, Off, Threshold};
+use archipelago::consistency::{Asp, Off};
 use archipelago::id::{DataCentre, ServerId};
 use archipelago::node::Peer;
 use archipelago::sim::{Builder, Cluster, Site, Topology, Wan};
@@ -64,8 +64,6 @@ fn ablated(asp: Asp, ablation: Ablation) -> Asp {
         Ablation::Async => Asp { staleness: 1 << 53, ..free },
         Ablation::Barrier => free,
         Ablation::MirrorClock => Asp { staleness: 1 << 53, ..asp },
-        Ablation::Hubs => asp,
-        Ablation::Decay => Asp { hard: Threshold::new(asp.hard.initial), ..asp },
     }
 }
 

@@ -24,6 +24,9 @@ pub(super) struct Tick {
     pub(super) data_bytes: f64,
 }
 
+/// Nanoseconds an operation that take much longer than messages do, so that their jitter is nothing.
+const SLOW_NANOSECONDS: f64 = 1e6;
+
 /// Ticks that are timed, behind as many that are not: connections and groups have to form.
 const TIMED: u64 = 8;
 
@@ -46,18 +49,19 @@ pub(super) fn calibrate(cell: &Cell<'_>, work: &Workload) -> anyhow::Result<Cali
         let (lan, baseline) = (of(Policy::Lan)?, of(Policy::Baseline)?);
         Ok(Calibrated { flop_nanoseconds: nanoseconds, compute_seconds: 0.0, lan, baseline })
     };
-    let (free, one) = (timed(0.0)?, timed(1.0)?);
-    let per_nanosecond = one.lan.seconds - free.lan.seconds;
-    let nanoseconds = match cell.figures() {
-        None => 1.0,
-        Some(figures) => {
-            let slowdown = figures.baseline_slowdown;
-            // (baseline + c) = slowdown (lan + c), where c is the time to compute.
-            let compute = (free.baseline.seconds - slowdown * free.lan.seconds) / (slowdown - 1.0);
-            (compute / per_nanosecond).max(0.0)
-        },
+    let (free, slow) = (timed(0.0)?, timed(SLOW_NANOSECONDS)?);
+    let per_nanosecond = (slow.lan.seconds - free.lan.seconds) / SLOW_NANOSECONDS;
+    let Some(figures) = cell.figures() else {
+        return Ok(Calibrated { compute_seconds: per_nanosecond, ..timed(1.0)? });
     };
-    let found = timed(nanoseconds)?;
+    // (baseline + more) = slowdown (lan + more), once more where the first step has led.
+    let (mut found, mut nanoseconds) = (free, 0.0_f64);
+    for _ in 0..2 {
+        let slowdown = figures.baseline_slowdown;
+        let more = (found.baseline.seconds - slowdown * found.lan.seconds) / (slowdown - 1.0);
+        nanoseconds = (nanoseconds + more / per_nanosecond).max(0.0);
+        found = timed(nanoseconds)?;
+    }
     Ok(Calibrated { compute_seconds: nanoseconds * per_nanosecond, ..found })
 }
 
@@ -82,32 +86,36 @@ fn tick(cell: &Cell<'_>, work: &Workload) -> anyhow::Result<Tick> {
     })
 }
 
-/// A run of LAN-BSP whose ticks lasted `held` seconds, with ticks like these instead.
-pub(super) fn stretched(
-    lan: &Measured,
-    tick: Tick,
-    held: f64,
-    calibrated: &Calibrated,
-    sites: usize,
-) -> Measured {
-    let ratio = tick.seconds / held;
-    let bytes = |seconds: f64, per_tick: f64| (seconds / tick.seconds * per_tick) as u64;
+/// A run of LAN-BSP with ticks of the baseline: the same ticks of both were timed.
+pub(super) fn stretched(lan: &Measured, calibrated: &Calibrated, sites: usize) -> Measured {
+    let tick = calibrated.baseline;
+    let ratio = tick.seconds / calibrated.lan.seconds;
+    let end = lan.samples.last().map_or(0.0, |sample| sample.seconds * ratio);
+    let ticks = |seconds: f64| if end > 0.0 { seconds / end * lan.ticks as f64 } else { 0.0 };
+    // All sites send alike: each has as many servers and workers.
+    let of_site = |per_tick: f64| (per_tick * lan.ticks as f64 / sites as f64) as u64;
+    let traffic = Traffic {
+        control_bytes: of_site(tick.control_bytes),
+        data_bytes: of_site(tick.data_bytes),
+    };
+    let all = traffic.bytes() * sites as u64;
     let samples = lan.samples.iter().map(|sample| {
         let seconds = sample.seconds * ratio;
-        let wan_bytes = bytes(seconds, tick.control_bytes + tick.data_bytes);
-        Sample { seconds, wan_bytes, ..*sample }
+        let sent = ticks(seconds) * (tick.control_bytes + tick.data_bytes);
+        Sample { seconds, wan_bytes: (sent as u64).min(all), ..*sample }
     });
-    let samples: Vec<_> = samples.collect();
-    let end = samples.last().map_or(0.0, |sample| sample.seconds);
-    // All sites send alike: each has as many servers and workers.
-    let of_site = Traffic {
-        control_bytes: bytes(end, tick.control_bytes) / sites as u64,
-        data_bytes: bytes(end, tick.data_bytes) / sites as u64,
-    };
-    Measured {
-        samples,
-        traffic: vec![of_site; sites],
-        compute_seconds: calibrated.compute_seconds,
-        ..lan.clone()
+    let mut samples: Vec<_> = samples.collect();
+    if let Some(last) = samples.last_mut() {
+        last.wan_bytes = all;
     }
+    Measured { samples, traffic: vec![traffic; sites], ..lan.clone() }
+}
+
+/// A run of LAN-BSP with another time to compute: the links of another profile.
+pub(super) fn computing(lan: &Measured, held: &Calibrated, calibrated: &Calibrated) -> Measured {
+    let ratio = calibrated.lan.seconds / held.lan.seconds;
+    let samples = lan.samples.iter();
+    let samples = samples.map(|sample| Sample { seconds: sample.seconds * ratio, ..*sample });
+    let (samples, compute_seconds) = (samples.collect(), calibrated.compute_seconds);
+    Measured { samples, compute_seconds, ..lan.clone() }
 }

@@ -15,7 +15,7 @@ use super::timing::Calibrated;
 use super::workload::Workload;
 
 /// Looks that a run is cut into.
-const SAMPLES: u32 = 40;
+const SAMPLES: u32 = 100;
 
 /// Runs a cell to its end.
 pub(super) fn train(
@@ -29,14 +29,19 @@ pub(super) fn train(
     let every = Duration::from_secs_f64(tick * work.ticks as f64 / f64::from(SAMPLES));
     let samples = RefCell::new(Vec::new());
     let outcome = run(cell, &layout, work, Some((every, &samples, progress)))?;
-    let samples = samples.into_inner();
+    let ended = outcome.ended.since(Instant::EPOCH).as_secs_f64();
+    // Looks go on while the end is told.
+    let mut samples: Vec<Sample> = samples.into_inner();
+    let behind = samples.iter().position(|sample| sample.seconds >= ended);
+    if let Some(last) = behind {
+        samples.truncate(last + 1);
+        samples[last].seconds = ended;
+    }
     anyhow::ensure!(!samples.is_empty(), "no sample was taken");
     let kept: u64 = mirror(&outcome, |stats| stats.elements_kept);
     let told: u64 = mirror(&outcome, |stats| stats.elements_told);
     let filters = matches!(cell.policy, Policy::Asp | Policy::Ablation(_));
     let share = kept as f64 / (kept + told).max(1) as f64;
-    let first = samples.first().copied();
-    let _ = first;
     Ok(Measured {
         objective: objective(work)?,
         samples,
