@@ -90,3 +90,37 @@ fn links_of_ready_profiles_are_those_of_the_file() {
     }
     assert_eq!(pairs, 110);
 }
+
+/// The matrix factorization of Virginia with California, over simulated links.
+fn experiment() -> Vec<u8> {
+    let output = Command::new(env!("CARGO_BIN_EXE_ps-server"))
+        .args(["experiment", "gaia", "--profile", "vc", "--workload", "mf", "--seed", "3"])
+        .arg("--json")
+        .output()
+        .expect("the command runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    output.stdout
+}
+
+#[test]
+#[ignore = "needs the data folder"]
+fn asp_is_as_fast_as_a_local_network_and_a_run_can_be_repeated_to_the_byte() {
+    let found = experiment();
+    assert_eq!(found, experiment());
+    let text = String::from_utf8(found).expect("text");
+    let lines = text.lines().map(|line| serde_json::from_str(line).expect("JSON"));
+    let lines: Vec<serde_json::Value> = lines.collect();
+    let ratio = |policy: &str| {
+        let line = lines.iter().find(|line| line["policy"] == policy).expect("a run");
+        line["ratio_to_lan"].as_f64().expect("a ratio")
+    };
+    // The baseline is calibrated to the paper's; ASP's own aim is in the report.
+    assert!((ratio("baseline") - 3.5).abs() < 0.1, "{}", ratio("baseline"));
+    assert!(ratio("asp") < 1.25, "{}", ratio("asp"));
+    let objective = |policy: &str| {
+        let line = lines.iter().find(|line| line["policy"] == policy).expect("a run");
+        line["objective"].as_f64().expect("an objective")
+    };
+    let (lan, asp) = (objective("lan"), objective("asp"));
+    assert!((asp / lan - 1.0).abs() < 0.01, "{lan} and {asp}");
+}

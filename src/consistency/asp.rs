@@ -52,8 +52,8 @@ pub enum Goal {
 }
 
 impl Default for Asp {
-    /// A hard threshold of 1 %, constant, and no soft one: those of the paper's evaluation. DS 64: a
-    /// last resort, which ticks of some milliseconds should not meet within a round trip.
+    /// A hard threshold of 1 %, constant, and no soft one: those of the paper's evaluation. DS 64:
+    /// a last resort, which ticks of some milliseconds should not meet within a round trip.
     fn default() -> Self {
         Self {
             hard: Threshold::new(0.01),

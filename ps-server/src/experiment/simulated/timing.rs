@@ -24,7 +24,8 @@ pub(super) struct Tick {
     pub(super) data_bytes: f64,
 }
 
-/// Nanoseconds an operation that take much longer than messages do, so that their jitter is nothing.
+/// Nanoseconds of an operation by which ticks take much longer than messages, whose jitter then
+/// is nothing.
 const SLOW_NANOSECONDS: f64 = 1e6;
 
 /// Ticks that are timed, behind as many that are not: connections and groups have to form.
