@@ -13,6 +13,7 @@ mod workload;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use anyhow::Context;
 use archipelago_workloads::task::Kind;
 
 use super::cell::{Cell, Policy};
@@ -50,7 +51,8 @@ impl Simulated {
                 Ok(workload.clone())
             },
             _ => {
-                let workload = Workload::open(cell.workload, &self.data, workers, cell.seed)?;
+                let opened = Workload::open(cell.workload, &self.data, workers, cell.seed);
+                let workload = opened.context("the data (--data names its folder)")?;
                 let place = (cell.workload, workers, cell.seed, workload.clone());
                 self.workload = Some(place);
                 Ok(workload)
@@ -92,7 +94,7 @@ impl Runs for Simulated {
                 let trained = training::train(cell, &workload, &calibrated, progress)?;
                 moving::moved(cell, &self.data, trained)
             },
-            _ => training::train(cell, &workload, &calibrated, progress),
+            _ => training::train(cell, &workload.longer(), &calibrated, progress),
         }
     }
 }

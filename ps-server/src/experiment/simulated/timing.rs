@@ -70,7 +70,7 @@ pub(super) fn calibrate(cell: &Cell<'_>, work: &Workload) -> anyhow::Result<Cali
 fn tick(cell: &Cell<'_>, work: &Workload) -> anyhow::Result<Tick> {
     let layout = Layout::of(cell);
     let ended = |ticks: u64| -> anyhow::Result<(f64, Traffic)> {
-        let outcome = run(cell, &layout, &work.short(ticks), None)?;
+        let outcome = run(cell, &layout, &work.iterations(ticks), None)?;
         let abroad = outcome.site_traffic.iter().filter(|((from, to), _)| from != to);
         let sent = abroad.fold(Traffic::default(), |sum, (_, more)| Traffic {
             control_bytes: sum.control_bytes + more.control_bytes,

@@ -22,7 +22,7 @@ pub(super) struct Workload {
 }
 
 /// Rows of all workers' batches together, and passes over the data. Small batches make many ticks:
-/// in the paper's trainings, too, a message takes a small part of the time that converging takes.
+/// in the paper's trainings, too, a message takes a small part of the time to converge.
 fn pace(kind: Kind) -> (usize, u32) {
     match kind {
         Kind::Mf => (88, 6),
@@ -48,8 +48,8 @@ impl Workload {
         match &mut task {
             Task::Mf { config, .. } => config.rate = Schedule::inverse_sqrt(0.15),
             Task::Cnn { config, .. } => {
-                // Momentum, the default, amplifies what comes late: over Virginia with California it
-                // never came to 99 % of what LAN-BSP learns.
+                // Momentum, the default, amplifies what comes late: over Virginia with California
+                // it never came to 99 % of what LAN-BSP learns.
                 (config.rule, config.rate) = (Sgd.into(), Schedule::Constant(0.05));
             },
             _ => {},
@@ -70,8 +70,14 @@ impl Workload {
         Self { task: task.into(), ..self.clone() }
     }
 
+    /// The same with a quarter more iterations, for policies that may need more than Bsp to learn
+    /// as much.
+    pub(super) fn longer(&self) -> Self {
+        self.iterations(self.ticks + self.ticks / 4)
+    }
+
     /// The same with so many iterations.
-    pub(super) fn short(&self, ticks: u64) -> Self {
+    pub(super) fn iterations(&self, ticks: u64) -> Self {
         let mut task = (*self.task).clone();
         task.pace_mut().iterations = Some(ticks);
         Self { task: task.into(), ticks, ..self.clone() }
