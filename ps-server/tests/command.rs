@@ -22,7 +22,11 @@ fn the_demo_prints_a_json_line_per_policy() {
     let lines: Vec<serde_json::Value> =
         text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     let policies: Vec<_> = lines.iter().map(|line| line["policy"].clone()).collect();
-    assert_eq!(policies, ["bsp", "ssp:2", "eventual", "bsp"]);
+    assert_eq!(policies, ["bsp", "ssp:2", "eventual", "bsp", "bsp", "asp"]);
+    let (lines, islands) = lines.split_at(4);
+    let sent = |line: &serde_json::Value| line["wan_bytes"].as_u64().expect("bytes");
+    assert!(sent(&islands[1]) < sent(&islands[0]), "{islands:?}");
+    assert!(islands.iter().all(|line| line["copies_equal"] == true), "{islands:?}");
     let servers: Vec<_> = lines.iter().map(|line| line["servers"].as_u64()).collect();
     assert_eq!(servers, [Some(2), Some(2), Some(2), Some(0)]);
     assert_eq!(lines[0]["digest"], lines[3]["digest"]);

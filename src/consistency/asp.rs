@@ -12,6 +12,7 @@ use super::{
     Decay, Exchange, GlobalPolicy, LinkView, MirrorAdmit, MirrorRead, PassView, Threshold,
 };
 use crate::extension::Extension;
+use crate::schedule::Schedule;
 use crate::time::Duration;
 
 /// Approximate Synchronous Parallel.
@@ -86,6 +87,10 @@ impl Asp {
     /// # Errors
     /// What was expected of the first parameter out of range.
     pub fn from_extension(named: &Extension) -> Result<Self, String> {
+        let known = |name: &str| PARAMETERS.contains(&name);
+        if let Some((name, _)) = named.parameters().iter().find(|(name, _)| !known(name)) {
+            return Err(format!("no parameter {name:?}: {}", PARAMETERS.join(", ")));
+        }
         let default = Self::default();
         let hard = Threshold::from_extension(named, default.hard.initial)?;
         let soft_share = share(named, "soft_share", default.soft_share)?;
@@ -103,17 +108,6 @@ impl Asp {
             barrier_max: seconds(named, "barrier_seconds", default.barrier_max)?,
             silence_max: seconds(named, "silence_seconds", default.silence_max)?,
         })
-    }
-
-    /// Which of the conditions of the theorem does not hold, by name; its regret is O(sqrt T) when
-    /// all do (gaia section 3.4). The learning rate is its table's.
-    pub fn conditions_broken(&self, rate_vanishes: bool) -> Vec<&'static str> {
-        let conditions = [
-            (rate_vanishes, "the learning rate decays as 1 / sqrt(tick)"),
-            (self.hard.vanishes(), "the threshold decays as 1 / sqrt(tick)"),
-            (self.staleness != u64::MAX, "mirror clocks differ by a bounded number of ticks"),
-        ];
-        conditions.into_iter().filter(|(holds, _)| !holds).map(|(_, name)| name).collect()
     }
 }
 
@@ -150,17 +144,54 @@ impl GlobalPolicy for Asp {
         self.silence_max
     }
 
+    /// Those of the paper's theorem (section 3.4), by which the regret of convex problems is
+    /// O(sqrt T).
+    fn conditions_broken(&self, rate: &Schedule) -> Vec<&'static str> {
+        let vanishes = matches!(rate, Schedule::InverseSqrt { .. });
+        let conditions = [
+            (vanishes, "the learning rate decays as 1 / sqrt(tick)"),
+            (self.hard.vanishes(), "the threshold decays as 1 / sqrt(tick)"),
+            (self.staleness < STALENESS_FREE, "mirror clocks differ by a bounded number of ticks"),
+        ];
+        conditions.into_iter().filter(|(holds, _)| !holds).map(|(_, name)| name).collect()
+    }
+
     fn barrier_max(&self) -> Duration {
         self.barrier_max
     }
 }
 
+/// The parameters of its description.
+const PARAMETERS: [&str; 19] = [
+    "barrier_seconds",
+    "barrier_ticks",
+    "flush_every",
+    "from_1",
+    "from_2",
+    "from_3",
+    "from_4",
+    "inverse_sqrt",
+    "linear_ticks",
+    "linear_to",
+    "silence_seconds",
+    "soft_share",
+    "staleness",
+    "threshold",
+    "to_1",
+    "to_2",
+    "to_3",
+    "to_4",
+    "with_rate",
+];
+
+/// No bound: beyond it no training gets, and it is exact in the f64 of a parameter.
+const STALENESS_FREE: u64 = 1 << 53;
+
 impl From<Asp> for Extension {
     fn from(asp: Asp) -> Self {
         let named = asp.hard.describe(Self::new("asp/1"));
         let named = named.with("soft_share", asp.soft_share);
-        // Beyond 2^53 no training gets; the parameter is an f64.
-        let named = named.with("staleness", asp.staleness.min(1 << 53) as f64);
+        let named = named.with("staleness", asp.staleness.min(STALENESS_FREE) as f64);
         let named = named.with("barrier_ticks", asp.barrier_ticks);
         let named = named.with("barrier_seconds", asp.barrier_max.as_secs_f64());
         named.with("silence_seconds", asp.silence_max.as_secs_f64())
@@ -225,16 +256,20 @@ mod tests {
             ("staleness", 0.5),
             ("barrier_seconds", 0.0),
             ("silence_seconds", f64::NAN),
+            ("no parameter \"treshold\"", 0.1),
             ("barrier_ticks", -1.0),
         ] {
-            let error = Asp::from_extension(&Extension::new("asp/1").with(name, value));
+            let parameter = if name.contains(' ') { "treshold" } else { name };
+            let error = Asp::from_extension(&Extension::new("asp/1").with(parameter, value));
             assert!(error.as_ref().is_err_and(|error| error.starts_with(name)), "{error:?}");
         }
     }
 
     #[test]
     fn the_conditions_of_the_theorem_are_named() {
-        assert_eq!(Asp::auto(Goal::Speed).conditions_broken(true), Vec::<&str>::new());
-        assert_eq!(Asp { staleness: u64::MAX, ..Asp::new(0.1) }.conditions_broken(false).len(), 3);
+        let (good, other) = (Schedule::inverse_sqrt(0.1), Schedule::Constant(0.1));
+        assert_eq!(Asp::auto(Goal::Speed).conditions_broken(&good), Vec::<&str>::new());
+        let free = Asp { staleness: STALENESS_FREE, ..Asp::new(0.1) };
+        assert_eq!(free.conditions_broken(&other).len(), 3);
     }
 }

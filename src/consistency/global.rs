@@ -4,6 +4,7 @@ use std::fmt::Debug;
 
 use crate::extension::Extension;
 use crate::id::{DataCentre, Tick};
+use crate::schedule::Schedule;
 use crate::time::{Duration, Instant};
 
 /// What the copies of a table in several data centres tell each other.
@@ -138,6 +139,12 @@ pub trait GlobalPolicy: Debug + Send + Sync {
     /// here, and no later round closes before.
     fn in_step(&self) -> bool {
         false
+    }
+
+    /// Which conditions of its convergence theorem do not hold under a learning rate, by name; none
+    /// where it has no theorem. Users are warned of them.
+    fn conditions_broken(&self, _rate: &Schedule) -> Vec<&'static str> {
+        Vec::new()
     }
 
     /// How long a data centre may be silent before nobody waits for it any more.

@@ -2,7 +2,7 @@
 //!
 //! A policy answers questions; `node` carries the answers out. A [`LocalPolicy`] holds between the
 //! workers of one data centre, a [`GlobalPolicy`] between data centres; a model that makes sense
-//! for both is one type. The meaning of each is in SPEC section 3.
+//! for both is one type. Meanings are in SPEC sections 3 and 8.
 
 mod asp;
 mod bsp;

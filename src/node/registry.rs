@@ -215,7 +215,7 @@ impl Registry {
     }
 }
 
-/// Whether rule, local and global policy go together (the table of SPEC section 3).
+/// Whether rule, local and global policy go together (the table of SPEC section 8).
 fn check_together(spec: &TableSpec, policy: &TablePolicy, code: &Code) -> Result<(), SpecError> {
     let field = |expected: &str, found: String| {
         let (table, field) = (spec.name.clone(), "global policy".into());

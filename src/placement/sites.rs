@@ -5,7 +5,7 @@ use crate::error::SpecError;
 use crate::id::{DataCentre, ServerId};
 use crate::limits;
 
-/// The data centres of a system, each with servers of its own, and which of them this one is.
+/// The data centres of a system, each with servers of its own.
 ///
 /// ```
 /// use archipelago::id::{DataCentre, ServerId};

@@ -90,6 +90,7 @@ impl Runs for Simulated {
                 self.lan.insert(key, (calibrated, measured.clone()));
                 Ok(measured)
             },
+            (Policy::Baseline, None) => training::train(cell, &workload, &calibrated, progress),
             (Policy::Centralised, _) => {
                 let trained = training::train(cell, &workload, &calibrated, progress)?;
                 moving::moved(cell, &self.data, trained)

@@ -1,4 +1,5 @@
-//! `demo`: one classifier, three consistency policies, servers in processes of their own.
+//! `demo`: one classifier, three consistency policies, servers in processes of their own; and once
+//! more in data centres of the simulator.
 
 use std::io::Write;
 
@@ -10,6 +11,7 @@ use archipelago_workloads::mlp;
 
 use super::arguments::{DemoArguments, ServedArguments};
 use super::embedded::Embedded;
+use super::islands;
 use super::job::{Job, Outcome};
 use super::loopback::Loopback;
 use super::model::Model;
@@ -39,7 +41,8 @@ pub(crate) fn run(
         demo.tell(outcome)?;
     }
     drop(cluster);
-    demo.end()
+    demo.end()?;
+    islands::show(arguments.json, out)
 }
 
 struct Demo<'a> {

@@ -5,6 +5,7 @@ mod bar;
 mod data;
 mod demo;
 mod embedded;
+mod islands;
 mod job;
 mod loopback;
 mod model;

@@ -6,7 +6,7 @@ use super::delta::{merged, ranges, split};
 use crate::id::{DataCentre, Mark, Sequence, SlotIndex, Tick};
 use crate::key::{Key, KeyRange};
 use crate::limits;
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use crate::vector::Element;
 use crate::wire::{Delta, MirrorMessage};
 
@@ -135,15 +135,9 @@ impl Lane {
 
     /// A connection is up, for the first time or again: nothing is known of what was under way.
     pub(in crate::node) fn connected(&mut self, terms_hash: u128) {
-        self.open = false;
+        self.refused();
         self.control.clear();
         self.control.push_back(MirrorMessage::Open { terms_hash });
-        for (slot, mut sent) in std::mem::take(&mut self.sent) {
-            let again = self.again.entry(slot).or_default();
-            sent.append(again);
-            *again = sent;
-        }
-        self.again_bytes += std::mem::take(&mut self.sent_bytes);
         self.told = None;
         self.due = self.due_after(Due::Both);
         self.unnamed.clone_from(&self.covered);
@@ -182,7 +176,10 @@ impl Lane {
     ) {
         if let Some(held) = self.waiting.get_mut(&place) {
             self.waiting_bytes -= held.delta.bytes();
-            held.delta = merged::<T>(&held.delta, &delta, width);
+            let sum = merged::<T>(&held.delta, &delta, width);
+            // Rows that were not announced have to be.
+            held.barred &= ranges(&sum, width) == ranges(&held.delta, width);
+            held.delta = sum;
             self.waiting_bytes += held.delta.bytes();
             return;
         }
@@ -307,14 +304,32 @@ impl Lane {
     }
 
     /// Says again how far the clock is, when nothing was said for long; when to ask again.
-    pub(in crate::node) fn heartbeat(&mut self, now: Instant) -> Option<Instant> {
+    /// Often enough for somebody who waits for `silence_max` at most.
+    pub(in crate::node) fn heartbeat(
+        &mut self,
+        now: Instant,
+        silence_max: Duration,
+    ) -> Option<Instant> {
         let (_, at) = self.told.filter(|_| self.open)?;
-        let due = at.after(limits::MIRROR_HEARTBEAT_INTERVAL);
+        let every = limits::MIRROR_HEARTBEAT_INTERVAL.min(silence_max / 4);
+        let due = at.after(every);
         if due > now {
             return Some(due);
         }
         self.due = self.due.max(Due::Last);
-        Some(now.after(limits::MIRROR_HEARTBEAT_INTERVAL))
+        Some(now.after(every))
+    }
+
+    /// The other side does not take what it is told: nothing more goes there until it says again
+    /// that its terms are the same.
+    pub(in crate::node) fn refused(&mut self) {
+        self.open = false;
+        for (slot, mut sent) in std::mem::take(&mut self.sent) {
+            let again = self.again.entry(slot).or_default();
+            sent.append(again);
+            *again = sent;
+        }
+        self.again_bytes += std::mem::take(&mut self.sent_bytes);
     }
 
     /// The other side has taken a slot's updates up to this one.

@@ -1,10 +1,10 @@
 //! Mirrors: how the copies of one table's shard in several data centres keep each other up to date
 //! (Gaia, NSDI'17, section 4; the laws are SPEC 4, 6, 7, 8 and 9).
 //!
-//! What a pass over the residuals, or the close of a round, has for others goes into a [`Lane`] for
+//! What a pass over the residuals, or the close of a round, has for others goes into a lane for
 //! each server elsewhere that owns the same slot. Deltas are additive: what waits for a busy or
 //! broken link adds up in its lane, so that a backlog takes at most one table's size, and a data
-//! centre that comes back catches up from there. Everything that waits has a [`Mark`]; the mirror
+//! centre that comes back catches up from there. Everything that waits has a mark; the mirror
 //! clock names the last mark of each slot, and so may travel ahead of the data that it covers. So
 //! may a barrier.
 //!

@@ -14,6 +14,8 @@ use crate::time::{Duration, Instant};
 pub(in crate::node) struct Source {
     heard: Instant,
     standing: Standing,
+    /// What it says makes no sense, until it says again that its terms are the same.
+    refused: bool,
     clocks: BTreeMap<ServerId, Tick>,
     slots: BTreeMap<SlotIndex, Incoming>,
     barriers: Vec<Barrier>,
@@ -88,6 +90,7 @@ impl Source {
         Self {
             heard: now,
             standing: Standing::Counts,
+            refused: false,
             clocks: place.owners.values().map(|server| (*server, Tick(0))).collect(),
             slots: place.owners.iter().map(|(slot, from)| (*slot, incoming(from))).collect(),
             barriers: Vec::new(),
@@ -212,7 +215,7 @@ impl Source {
         covers: impl Fn(&KeyRange) -> bool,
     ) -> bool {
         let mut of_slot = self.barriers.iter().filter(|barrier| barrier.slot == slot);
-        self.standing == Standing::Counts && of_slot.any(|held| held.ranges.iter().any(&covers))
+        self.counts() && of_slot.any(|held| held.ranges.iter().any(&covers))
     }
 
     /// The clock that counts for a slot.
@@ -228,7 +231,7 @@ impl Source {
 
     /// Whether others wait for it.
     pub(in crate::node) fn counts(&self) -> bool {
-        self.standing == Standing::Counts
+        self.standing == Standing::Counts && !self.refused
     }
 
     /// How long it has been silent.
@@ -276,6 +279,11 @@ impl Source {
         let heard = self.standing != Standing::Lost;
         let silence = heard.then(|| self.heard.after(silence_max));
         silence.into_iter().chain(self.barriers.iter().map(|barrier| barrier.until)).min()
+    }
+
+    /// Begins or ends to take nothing of it.
+    pub(in crate::node) fn refuse(&mut self, refused: bool) {
+        self.refused = refused;
     }
 
     /// Its standing.

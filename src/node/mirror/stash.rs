@@ -27,11 +27,14 @@ impl Stash {
         self.held.entry((tick, unit)).or_default().entry(from).or_default().push(delta);
     }
 
-    /// Whether what others tell of a tick is still to be held: its steps have not begun, and there
-    /// is room. Only somebody who does not wait for this data centre can be that far ahead of it.
+    /// Whether what others tell of a tick is still to be held: its steps have not begun, and it is
+    /// one of the next two, or there is room. Only somebody who does not wait for this data centre
+    /// can be further ahead of it.
     pub(in crate::node) fn takes(&self, tick: Tick, delta: &Delta) -> bool {
-        let most = limits::MIRROR_STASH_BYTES_MAX;
-        tick > self.settled.max(self.begun) && self.bytes + delta.bytes() <= most
+        let last = self.settled.max(self.begun);
+        let near = tick.0 <= last.0.saturating_add(2);
+        let room = self.bytes + delta.bytes() <= limits::MIRROR_STASH_BYTES_MAX;
+        tick > last && (near || room)
     }
 
     /// Keeps the weight of a data centre's contributions to a round.

@@ -25,6 +25,7 @@ impl Link {
     /// A connection is up: what was counted of the one before says nothing any more.
     pub(super) fn connected(&mut self) {
         self.up = true;
+        self.round_trip = None;
         self.busy = None;
     }
 

@@ -11,6 +11,7 @@ mod retrying;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use held::{Held, placed};
+use mirroring::warn_of_conditions;
 
 use super::catalog::Catalog;
 use super::groups::{KeptGroup, Letters};
@@ -108,6 +109,9 @@ impl ServerNode {
             .collect();
         let others = plan.servers().iter().copied().filter(|other| *other != server);
         let catalog = keeps.then(|| Catalog::new(others, plan.version()));
+        if keeps && plan.abroad().is_some() {
+            plan.tables().for_each(warn_of_conditions);
+        }
         let (workers, waiting_max) = (BTreeMap::new(), waiting_max(&plan));
         Ok(Self {
             server,

@@ -212,9 +212,11 @@ impl Mirroring {
         }
     }
 
-    /// The way that what is queued takes longest on.
+    /// The way that what is queued takes longest on, of those to data centres that count.
     pub(super) fn slowest_link(&self) -> LinkView {
-        let views = self.lanes.iter().map(|(server, lane)| self.view(*server, lane));
+        let counts = |lane: &Lane| self.sources.get(&lane.data_centre).is_some_and(Source::counts);
+        let lanes = self.lanes.iter().filter(|(_, lane)| counts(lane));
+        let views = lanes.map(|(server, lane)| self.view(*server, lane));
         views
             .max_by(|a, b| {
                 let key = |view: &LinkView| (view.queued_ticks(), view.queued_bytes as f64);

@@ -3,10 +3,19 @@
 use super::{ServerNode, stream_of};
 use crate::id::{ServerId, TableId};
 use crate::limits;
+use crate::node::plan::Planned;
 use crate::node::shard::{MirrorStanding, MirrorStats};
 use crate::node::{Output, Peer, Stream};
 use crate::time::Instant;
 use crate::wire::{Message, MirrorMessage};
+
+/// Says which conditions of a theorem a table's terms do not keep.
+pub(super) fn warn_of_conditions(planned: &Planned) {
+    let (table, terms) = (planned.table.name(), planned.table.last_terms());
+    for condition in planned.code.global.conditions_broken(&terms.hyper.rate) {
+        tracing::warn!(table, condition, "convergence is not proved: a condition does not hold");
+    }
+}
 
 impl ServerNode {
     /// What has crossed to and from other data centres, of a table that is mirrored.

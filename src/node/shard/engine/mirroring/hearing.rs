@@ -8,7 +8,7 @@ use crate::history::Event;
 use crate::id::{DataCentre, Mark, Sequence, ServerId, SlotIndex, Tick};
 use crate::key::Key;
 use crate::limits;
-use crate::node::mirror::{Stash, Taken, Told, check};
+use crate::node::mirror::{Lane, Stash, Taken, Told, check};
 use crate::node::sabotage::Sabotage;
 use crate::node::shard::mirroring::Mirroring;
 use crate::node::shard::rows::Update;
@@ -56,11 +56,20 @@ impl<T: Element> ShardEngine<T> {
         };
         match message {
             MirrorMessage::Update { slot, sequence, tick, mark, delta } => {
-                self.on_update(data_centre, from, (slot, sequence), (tick, mark), delta)?;
+                let taken =
+                    self.on_update(data_centre, from, (slot, sequence), (tick, mark), delta);
+                if let Err(refusal) = taken {
+                    self.refuse(data_centre, from, (slot, sequence), refusal);
+                    return Err(refusal);
+                }
             },
             MirrorMessage::Confirm { slot, sequence, result } => {
-                result?;
                 let lane = mirror.lanes.get_mut(&from);
+                if let Err(refusal) = result {
+                    mirror.differ.insert(from);
+                    lane.into_iter().for_each(Lane::refused);
+                    return Err(refusal);
+                }
                 return Ok(lane.map_or(Told::default(), |lane| lane.confirmed(slot, sequence)));
             },
             MirrorMessage::Clock { previous, tick, weight, ended, marks } => {
@@ -84,6 +93,7 @@ impl<T: Element> ShardEngine<T> {
                     return Err(Refusal::SpecMismatch { expected, found: terms_hash });
                 }
                 mirror.differ.remove(&from);
+                source.refuse(false);
                 if let Some(lane) = mirror.lanes.get_mut(&from) {
                     lane.opened(width);
                 }
@@ -152,6 +162,24 @@ impl<T: Element> ShardEngine<T> {
         }
         self.confirm(from, slot, sequence);
         Ok(())
+    }
+
+    /// An update makes no sense: its sender is told, and nobody waits for it any more.
+    fn refuse(
+        &mut self,
+        data_centre: DataCentre,
+        from: ServerId,
+        (slot, sequence): (SlotIndex, Sequence),
+        refusal: Refusal,
+    ) {
+        let Some(mirror) = &mut self.mirror else { return };
+        let Some(lane) = mirror.lanes.get_mut(&from) else { return };
+        lane.reply(MirrorMessage::Confirm { slot, sequence, result: Err(refusal) });
+        mirror.differ.insert(from);
+        if let Some(source) = mirror.sources.get_mut(&data_centre) {
+            source.refuse(true);
+        }
+        self.changes.any = true;
     }
 
     fn confirm(&mut self, to: ServerId, slot: SlotIndex, sequence: Sequence) {

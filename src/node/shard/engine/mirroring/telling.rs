@@ -46,7 +46,7 @@ impl<T: Element> ShardEngine<T> {
         let mirror = self.mirror.as_mut()?;
         let silences = mirror.sources.values().filter_map(|it| it.deadline(silence_max));
         let next = silences.min();
-        let beats = mirror.lanes.values_mut().filter_map(|lane| lane.heartbeat(now));
+        let beats = mirror.lanes.values_mut().filter_map(|lane| lane.heartbeat(now, silence_max));
         let next = beats.chain(next).min();
         if changed {
             self.changes.any = true;
