@@ -9,6 +9,8 @@
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the real clock")]
 
 mod apply;
+#[path = "../limits/options.rs"]
+mod options;
 mod pass;
 #[path = "../limits/race.rs"]
 mod race;
@@ -18,6 +20,7 @@ mod report;
 
 use archipelago::rng::Rng;
 use archipelago::vector::Element;
+use options::Options;
 use race::Outcome;
 use report::Report;
 
@@ -25,31 +28,6 @@ use report::Report;
 const BLOCK: usize = 65_536;
 /// Elements that are worth sending, of a hundred: Gaia reports 3 to 5 at a threshold of 0.01.
 const SIGNIFICANT_PERCENT: u64 = 5;
-
-/// What was asked for on the command line.
-#[derive(Debug)]
-struct Options {
-    json: bool,
-    /// Tiny sizes: shows that everything runs, not how fast.
-    smoke: bool,
-    filter: Option<String>,
-}
-
-impl Options {
-    fn parse(words: impl Iterator<Item = String>) -> Self {
-        let mut options = Self { json: false, smoke: false, filter: None };
-        for word in words {
-            match word.as_str() {
-                "--json" => options.json = true,
-                "--smoke" => options.smoke = true,
-                // Cargo's own.
-                "--bench" => {},
-                _ => options.filter = Some(word),
-            }
-        }
-        options
-    }
-}
 
 fn main() -> Outcome {
     let options = Options::parse(std::env::args().skip(1));

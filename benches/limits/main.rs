@@ -10,39 +10,16 @@
 
 mod dense;
 mod gathered;
+mod options;
 mod race;
 mod report;
 mod resident;
 mod simulated;
 mod sparse;
 
+use options::Options;
 use race::Outcome;
 use report::Report;
-
-/// What was asked for on the command line.
-#[derive(Debug)]
-struct Options {
-    json: bool,
-    /// Tiny sizes: shows that everything runs, not how fast.
-    smoke: bool,
-    filter: Option<String>,
-}
-
-impl Options {
-    fn parse(words: impl Iterator<Item = String>) -> Self {
-        let mut options = Self { json: false, smoke: false, filter: None };
-        for word in words {
-            match word.as_str() {
-                "--json" => options.json = true,
-                "--smoke" => options.smoke = true,
-                // Cargo's own.
-                "--bench" => {},
-                _ => options.filter = Some(word),
-            }
-        }
-        options
-    }
-}
 
 fn main() -> Outcome {
     let mut words = std::env::args().skip(1);

@@ -1,6 +1,6 @@
 //! Rows: what was measured, against which limit, with which aim.
 
-use crate::Options;
+use crate::options::Options;
 
 /// What a row's ratio should be.
 #[derive(Clone, Copy, Debug)]

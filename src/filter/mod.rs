@@ -10,8 +10,10 @@
 //! the residual from before and 0, in one order or the other.
 
 mod pass;
+mod rows;
 mod sparse;
 
 pub use crate::vector::Passed;
 pub use pass::{take_all, take_significant};
+pub use rows::merge_rows;
 pub use sparse::{POSITION_BYTES, ScatterError, density_pays, gather_positions, scatter_add};

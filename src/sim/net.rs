@@ -1,6 +1,7 @@
 //! All connections of a cluster. Every message passes encode, bytes and decode here.
 
 use std::collections::BTreeMap;
+use std::iter::Sum;
 
 use super::connection::{Connection, Fate, InFlight};
 use super::pipes::Pipes;
@@ -31,6 +32,11 @@ pub struct Traffic {
 }
 
 impl Traffic {
+    /// All bytes.
+    pub fn bytes(&self) -> u64 {
+        self.control_bytes + self.data_bytes
+    }
+
     pub(super) fn count(&mut self, stream: Stream, bytes: u64) {
         match stream {
             Stream::Control => {
@@ -42,6 +48,17 @@ impl Traffic {
                 self.data_bytes += bytes;
             },
         }
+    }
+}
+
+impl<'a> Sum<&'a Self> for Traffic {
+    fn sum<I: Iterator<Item = &'a Self>>(all: I) -> Self {
+        all.fold(Self::default(), |sum, more| Self {
+            control_messages: sum.control_messages + more.control_messages,
+            control_bytes: sum.control_bytes + more.control_bytes,
+            data_messages: sum.data_messages + more.data_messages,
+            data_bytes: sum.data_bytes + more.data_bytes,
+        })
     }
 }
 

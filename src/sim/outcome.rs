@@ -86,7 +86,14 @@ pub struct TableAtServer {
 impl<R> Outcome<R> {
     /// The bytes of all messages.
     pub fn bytes(&self) -> u64 {
-        self.traffic.values().map(|traffic| traffic.control_bytes + traffic.data_bytes).sum()
+        self.traffic.values().map(Traffic::bytes).sum()
+    }
+
+    /// What a site has sent to others, or all sites where none is named.
+    pub fn sent_abroad(&self, site: Option<&str>) -> Traffic {
+        let counted = |from: &str, to: &str| from != to && site.is_none_or(|site| site == from);
+        let ways = self.site_traffic.iter();
+        ways.filter(|((from, to), _)| counted(from, to)).map(|(_, traffic)| traffic).sum()
     }
 
     /// The errors of the workers that returned one, by token.

@@ -29,7 +29,7 @@ impl Sample<'_> {
     pub fn wan_bytes(&self) -> u64 {
         let pipes = self.net.pipes.iter().flat_map(Pipes::site_traffic);
         let abroad = pipes.filter(|((from, to), _)| from != to);
-        abroad.map(|(_, traffic)| traffic.control_bytes + traffic.data_bytes).sum()
+        abroad.map(|(_, traffic)| traffic.bytes()).sum()
     }
 
     /// How a table's shard at a server stands to other data centres; `None` where the table is not

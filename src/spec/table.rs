@@ -49,6 +49,17 @@ pub enum Combine {
     },
 }
 
+impl Combine {
+    /// What a sum of contributions is divided by, whose weights add up to `weight` where all of
+    /// them are known; `None` for a sum.
+    pub(crate) fn denominator(&self, weight: Option<f64>) -> Option<f64> {
+        match self {
+            Self::Sum => None,
+            Self::WeightedMean { round_weight } => Some(weight.unwrap_or(*round_weight)),
+        }
+    }
+}
+
 /// The value of a row that nobody has pushed to: a pure function of (seed, table, key).
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]

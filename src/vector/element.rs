@@ -51,7 +51,7 @@ pub trait Element:
 
     /// The difference; wraps for integers.
     #[must_use]
-    fn less(self, other: Self) -> Self;
+    fn minus(self, other: Self) -> Self;
 
     /// Neither NaN nor infinite; always true for integers.
     fn is_finite(self) -> bool;
@@ -106,9 +106,6 @@ pub trait Real: Element {
     /// The quotient.
     #[must_use]
     fn over(self, other: Self) -> Self;
-    /// The difference.
-    #[must_use]
-    fn minus(self, other: Self) -> Self;
 }
 
 mod sealed {
@@ -129,7 +126,7 @@ macro_rules! float_element {
             }
 
             #[inline]
-            fn less(self, other: Self) -> Self {
+            fn minus(self, other: Self) -> Self {
                 self - other
             }
 
@@ -196,11 +193,6 @@ macro_rules! float_element {
             fn over(self, other: Self) -> Self {
                 self / other
             }
-
-            #[inline]
-            fn minus(self, other: Self) -> Self {
-                self - other
-            }
         }
     };
 }
@@ -217,7 +209,7 @@ impl Element for i64 {
     }
 
     #[inline]
-    fn less(self, other: Self) -> Self {
+    fn minus(self, other: Self) -> Self {
         self.wrapping_sub(other)
     }
 

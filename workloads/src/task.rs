@@ -144,6 +144,19 @@ pub enum TaskError {
     },
 }
 
+impl TaskError {
+    /// The error in the store's words, for who runs tasks as workers.
+    pub fn into_store_error(self) -> Error {
+        match self {
+            Self::Store(error) => error,
+            other => {
+                let (name, what) = ("task".into(), other.to_string());
+                archipelago::error::SpecError::Planned { name, what }.into()
+            },
+        }
+    }
+}
+
 /// How good a model is.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Judgement {

@@ -68,6 +68,12 @@ pub struct Traffic {
     pub data_bytes: u64,
 }
 
+impl From<archipelago::sim::Traffic> for Traffic {
+    fn from(sent: archipelago::sim::Traffic) -> Self {
+        Self { control_bytes: sent.control_bytes, data_bytes: sent.data_bytes }
+    }
+}
+
 impl Traffic {
     /// Both.
     pub fn bytes(self) -> u64 {

@@ -100,30 +100,21 @@ fn run(task: &Task, policy: &'static str, global: &Extension) -> anyhow::Result<
         let (tables, site) = (tables.clone(), DataCentre(worker / WORKERS));
         let train = async move |me| {
             let place = (worker, workers);
-            task.train_as(&me, &tables, &Cut::Even, place, &|_| {}).await.map_err(store)
+            task.train_as(&me, &tables, &Cut::Even, place, &|_| {})
+                .await
+                .map_err(TaskError::into_store_error)
         };
         cluster.spawn_in(site, GroupId(0), Duration::ZERO, train);
     }
     let outcome = cluster.run()?;
     ensure!(outcome.is_good(), "{}", outcome.report());
-    let abroad = outcome.site_traffic.iter().filter(|((from, to), _)| from != to);
     Ok(Run {
         policy,
         seconds: outcome.ended.0 as f64 / 1e9,
-        wan_bytes: abroad.map(|(_, sent)| sent.control_bytes + sent.data_bytes).sum(),
+        wan_bytes: outcome.sent_abroad(None).bytes(),
         accuracy: accuracy(task, &outcome)?,
         equal: copies_equal(&outcome),
     })
-}
-
-fn store(error: TaskError) -> archipelago::Error {
-    match error {
-        TaskError::Store(error) => error,
-        other => {
-            let (name, what) = ("digits".into(), other.to_string());
-            archipelago::error::SpecError::Planned { name, what }.into()
-        },
-    }
 }
 
 /// Of the model that the first worker has read at the end.

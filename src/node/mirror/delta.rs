@@ -1,6 +1,6 @@
 //! What one copy tells another: rows with all their elements, or with those that are not zero.
 
-use crate::filter::{density_pays, gather_positions, scatter_add};
+use crate::filter::{density_pays, gather_positions, merge_rows, scatter_add};
 use crate::key::{Key, KeyRange};
 use crate::limits;
 use crate::vector::Element;
@@ -104,7 +104,8 @@ pub(super) fn merged<T: Element>(held: &Delta, later: &Delta, width: usize) -> D
             compact(RowsNamed::Block(hull), &sum, width)
         },
         (RowsNamed::Keys(a), RowsNamed::Keys(b)) => {
-            let (keys, sum) = merge_keys((a, &first), (b, &second), width);
+            let (mut keys, mut sum) = (a.clone(), first);
+            merge_rows((&mut keys, &mut sum), (b, &second), width);
             compact(RowsNamed::Keys(keys), &sum, width)
         },
         // One table has one layout.
@@ -112,35 +113,6 @@ pub(super) fn merged<T: Element>(held: &Delta, later: &Delta, width: usize) -> D
             held.clone()
         },
     }
-}
-
-fn merge_keys<T: Element>(
-    (a, a_values): (&[Key], &[T]),
-    (b, b_values): (&[Key], &[T]),
-    width: usize,
-) -> (Vec<Key>, Vec<T>) {
-    let (mut keys, mut values) = (Vec::new(), Vec::new());
-    let row = |at: usize| at * width..(at + 1) * width;
-    let (mut i, mut j) = (0, 0);
-    while i < a.len() || j < b.len() {
-        let first = i < a.len() && (j == b.len() || a[i] <= b[j]);
-        let second = j < b.len() && (i == a.len() || b[j] <= a[i]);
-        keys.push(if first { a[i] } else { b[j] });
-        let start = values.len();
-        if first {
-            values.extend_from_slice(&a_values[row(i)]);
-            i += 1;
-        } else {
-            values.extend_from_slice(&b_values[row(j)]);
-            j += 1;
-            continue;
-        }
-        if second {
-            add_assign(&mut values[start..], &b_values[row(j)]);
-            j += 1;
-        }
-    }
-    (keys, values)
 }
 
 /// The delta in pieces that fit a frame each; at least one.

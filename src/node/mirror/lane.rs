@@ -135,7 +135,7 @@ impl Lane {
 
     /// A connection is up, for the first time or again: nothing is known of what was under way.
     pub(in crate::node) fn connected(&mut self, terms_hash: u128) {
-        self.refused();
+        self.close();
         self.control.clear();
         self.control.push_back(MirrorMessage::Open { terms_hash });
         self.told = None;
@@ -228,7 +228,7 @@ impl Lane {
         barriers
     }
 
-    /// Says something at once; nothing while the connection is down.
+    /// Says something ahead of clocks and updates; a new connection forgets it.
     pub(in crate::node) fn reply(&mut self, message: MirrorMessage) {
         self.control.push_back(message);
     }
@@ -320,9 +320,9 @@ impl Lane {
         Some(now.after(every))
     }
 
-    /// The other side does not take what it is told: nothing more goes there until it says again
-    /// that its terms are the same.
-    pub(in crate::node) fn refused(&mut self) {
+    /// Nothing more goes there until the other side says that its terms are the same; what was
+    /// under way then goes again.
+    pub(in crate::node) fn close(&mut self) {
         self.open = false;
         for (slot, mut sent) in std::mem::take(&mut self.sent) {
             let again = self.again.entry(slot).or_default();

@@ -28,7 +28,7 @@ use crate::node::registry::Code;
 use crate::node::sabotage::Sabotage;
 use crate::node::worker::Seen;
 use crate::placement::SlotGrid;
-use crate::spec::{Combine, Table};
+use crate::spec::Table;
 use crate::sync::Arc;
 use crate::time::Instant;
 use crate::vector::{ApplyContext, Element, UpdateRule};
@@ -230,10 +230,7 @@ impl<T: Element> ShardEngine<T> {
 
     fn apply_now(&mut self, request: &PushRequest, chunk: Chunk<'_, T>) -> Answer {
         let tick = request.header.tick;
-        let denominator = match self.table.spec().combine {
-            Combine::Sum => None,
-            Combine::WeightedMean { round_weight } => Some(round_weight),
-        };
+        let denominator = self.table.spec().combine.denominator(None);
         if self.gathered.is_working() {
             // What this block still holds of rounds under an earlier policy goes first.
             self.force(self.unit(request.slot, &chunk));

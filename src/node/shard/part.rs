@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use crate::filter::merge_rows;
 use crate::key::{Key, KeyRange};
 use crate::vector::Element;
 use crate::vector::kernels::add_assign;
@@ -83,7 +84,7 @@ impl<T: Element> Part<T> {
                 free
             },
             (Self::Keys(keys, values), Self::Keys(more_keys, more_values)) => {
-                merge_keys(keys, values, &more_keys, &more_values, width);
+                merge_rows((keys, values), (&more_keys, &more_values), width);
                 Some(more_values)
             },
             // One shard holds one layout, and makes all its parts itself.
@@ -132,47 +133,6 @@ impl<T: Element> Segments<T> {
         self.held.splice(places.start..places.start, merged);
         Some(later.values)
     }
-}
-
-fn merge_keys<T: Element>(
-    keys: &mut Vec<Key>,
-    values: &mut Vec<T>,
-    more_keys: &[Key],
-    more_values: &[T],
-    width: usize,
-) {
-    if keys.last() < more_keys.first() {
-        keys.extend_from_slice(more_keys);
-        values.extend_from_slice(more_values);
-        return;
-    }
-    let mut merged_keys = Vec::with_capacity(keys.len() + more_keys.len());
-    let mut merged = Vec::with_capacity(values.len() + more_values.len());
-    let (mut i, mut j) = (0, 0);
-    while i < keys.len() || j < more_keys.len() {
-        let here = keys.get(i).copied();
-        let there = more_keys.get(j).copied();
-        let take_held = there.is_none_or(|key| here.is_some_and(|held| held <= key));
-        let take_more = here.is_none_or(|key| there.is_some_and(|more| more <= key));
-        let start = merged.len();
-        if take_held {
-            merged_keys.extend(here);
-            merged.extend_from_slice(&values[i * width..(i + 1) * width]);
-            i += 1;
-        }
-        if take_more {
-            let row = &more_values[j * width..(j + 1) * width];
-            if take_held {
-                add_assign(&mut merged[start..], row);
-            } else {
-                merged_keys.extend(there);
-                merged.extend_from_slice(row);
-            }
-            j += 1;
-        }
-    }
-    *keys = merged_keys;
-    *values = merged;
 }
 
 /// Rows of a range that lies within one block, so that they fit memory.

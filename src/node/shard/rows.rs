@@ -285,7 +285,7 @@ fn apply_run<T: Element>(
         if mirrored {
             let (residuals, after) = (&mut run.residuals[start..end], &run.values[start..end]);
             update_1(residuals, before, after, |residual, before, after| {
-                *residual = residual.plus(after.less(*before));
+                *residual = residual.plus(after.minus(*before));
             });
         }
         start = end;

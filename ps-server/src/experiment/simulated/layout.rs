@@ -61,9 +61,9 @@ impl Layout {
 fn ablated(asp: Asp, ablation: Ablation) -> Asp {
     let free = Asp { barrier_ticks: f64::INFINITY, ..asp };
     match ablation {
-        Ablation::Async => Asp { staleness: 1 << 53, ..free },
+        Ablation::Async => Asp { staleness: u64::MAX, ..free },
         Ablation::Barrier => free,
-        Ablation::MirrorClock => Asp { staleness: 1 << 53, ..asp },
+        Ablation::MirrorClock => Asp { staleness: u64::MAX, ..asp },
     }
 }
 

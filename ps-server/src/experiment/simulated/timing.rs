@@ -71,12 +71,7 @@ fn tick(cell: &Cell<'_>, work: &Workload) -> anyhow::Result<Tick> {
     let layout = Layout::of(cell);
     let ended = |ticks: u64| -> anyhow::Result<(f64, Traffic)> {
         let outcome = run(cell, &layout, &work.iterations(ticks), None)?;
-        let abroad = outcome.site_traffic.iter().filter(|((from, to), _)| from != to);
-        let sent = abroad.fold(Traffic::default(), |sum, (_, more)| Traffic {
-            control_bytes: sum.control_bytes + more.control_bytes,
-            data_bytes: sum.data_bytes + more.data_bytes,
-        });
-        Ok((outcome.ended.0 as f64 / 1e9, sent))
+        Ok((outcome.ended.0 as f64 / 1e9, outcome.sent_abroad(None).into()))
     };
     let ((early, before), (late, after)) = (ended(TIMED)?, ended(2 * TIMED)?);
     let mean = |early: u64, late: u64| (late as f64 - early as f64) / TIMED as f64;

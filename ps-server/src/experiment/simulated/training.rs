@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use archipelago::id::{DataCentre, GroupId, ServerId, TableId};
 use archipelago::sim::{Cluster, Outcome, Sample as Look};
 use archipelago::time::{Duration, Instant};
+use archipelago_workloads::task::TaskError;
 use archipelago_workloads::train::{TrainReport, Values};
 
 use super::super::cell::{Cell, Policy};
@@ -89,14 +90,7 @@ pub(super) fn run(
         let train = async move |me| {
             let (task, cut) = (&work.task, &work.cut);
             let done = task.train_as(&me, &tables, cut, (worker, workers), &|_| {}).await;
-            done.map_err(|error| match error {
-                archipelago_workloads::task::TaskError::Store(error) => error,
-                other => archipelago::error::SpecError::Planned {
-                    name: "task".into(),
-                    what: other.to_string(),
-                }
-                .into(),
-            })
+            done.map_err(TaskError::into_store_error)
         };
         let site = if layout.copies { worker / WORKERS_PER_SITE } else { 0 };
         cluster.spawn_in(DataCentre(site), GroupId(0), Duration::ZERO, train);
@@ -182,14 +176,7 @@ fn staleness(look: &Look<'_>, servers: &[Vec<ServerId>]) -> f64 {
 
 /// What each site has sent to others, in the order of the profile.
 fn traffic(cell: &Cell<'_>, layout: &Layout, outcome: &Outcome<TrainReport>) -> Vec<Traffic> {
-    let of = |name: &str| {
-        let abroad = outcome.site_traffic.iter();
-        let abroad = abroad.filter(|((from, to), _)| from == name && to != name);
-        abroad.fold(Traffic::default(), |sum, (_, more)| Traffic {
-            control_bytes: sum.control_bytes + more.control_bytes,
-            data_bytes: sum.data_bytes + more.data_bytes,
-        })
-    };
+    let of = |name: &str| outcome.sent_abroad(Some(name)).into();
     let sites = cell.profile.sites.iter();
     sites.map(|site| if layout.one_site { Traffic::default() } else { of(&site.name) }).collect()
 }

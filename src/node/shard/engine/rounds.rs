@@ -9,7 +9,6 @@ use crate::node::shard::gather::{Closing, Unit};
 use crate::node::shard::part::Part;
 use crate::node::shard::progress::Counted;
 use crate::node::shard::rows::Update;
-use crate::spec::Combine;
 use crate::time::Instant;
 use crate::vector::Element;
 
@@ -39,12 +38,9 @@ impl<T: Element> ShardEngine<T> {
 
     /// What the sums of a closed round are divided by.
     pub(super) fn denominator(&self, closing: &Closing) -> Option<f64> {
-        match self.table.spec().combine {
-            Combine::Sum => None,
-            // Of a round here only the own data centre's part is known.
-            Combine::WeightedMean { round_weight } if self.mirror.is_some() => Some(round_weight),
-            Combine::WeightedMean { .. } => Some(closing.denominator),
-        }
+        // Of a round among mirrors only the own data centre's part is known.
+        let known = self.mirror.is_none().then_some(closing.denominator);
+        self.table.spec().combine.denominator(known)
     }
 
     pub(super) fn after_counting(&mut self, now: Instant, origin: Origin, counted: Counted) {

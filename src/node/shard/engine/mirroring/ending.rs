@@ -46,9 +46,11 @@ impl<T: Element> ShardEngine<T> {
 
     /// Where the values are those that count, says what all of them are.
     fn tell_all_digests(&mut self) {
-        let units = self.units().into();
-        if let Some(mirror) = self.mirror.as_mut().filter(|mirror| mirror.is_first()) {
-            mirror.ending.units = units;
+        if self.mirror.as_ref().is_some_and(Mirroring::is_first) {
+            let units = self.units().into();
+            if let Some(mirror) = &mut self.mirror {
+                mirror.ending.units = units;
+            }
         }
     }
 

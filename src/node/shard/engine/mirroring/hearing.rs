@@ -12,7 +12,6 @@ use crate::node::mirror::{Lane, Stash, Taken, Told, check};
 use crate::node::sabotage::Sabotage;
 use crate::node::shard::mirroring::Mirroring;
 use crate::node::shard::rows::Update;
-use crate::spec::Combine;
 use crate::time::{Duration, Instant};
 use crate::vector::Element;
 use crate::wire::{Delta, MirrorMessage, Refusal, RowsNamed};
@@ -67,7 +66,7 @@ impl<T: Element> ShardEngine<T> {
                 let lane = mirror.lanes.get_mut(&from);
                 if let Err(refusal) = result {
                     mirror.differ.insert(from);
-                    lane.into_iter().for_each(Lane::refused);
+                    lane.into_iter().for_each(Lane::close);
                     return Err(refusal);
                 }
                 return Ok(lane.map_or(Told::default(), |lane| lane.confirmed(slot, sequence)));
@@ -274,10 +273,7 @@ impl<T: Element> ShardEngine<T> {
         }
         let parts = order.into_iter().filter_map(|(_, deltas)| self.rows.part(deltas)).collect();
         let weight = self.mirror.as_ref().map_or(0.0, |mirror| mirror.stash.weight(tick));
-        let denominator = match self.table.spec().combine {
-            Combine::Sum => None,
-            Combine::WeightedMean { .. } => Some(weight),
-        };
+        let denominator = self.table.spec().combine.denominator(Some(weight));
         let rate = self.course.at(tick).rate(tick);
         let update = Update { rule: &*self.rule, rate, denominator };
         let gathered = &mut self.gathered;

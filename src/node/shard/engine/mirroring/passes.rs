@@ -10,6 +10,7 @@ use crate::node::mirror::{Clock, Place, Source};
 use crate::node::sabotage::Sabotage;
 use crate::node::shard::mirroring::{Mirroring, Pass};
 use crate::node::shard::part::Part;
+use crate::node::shard::progress::GroupProgress;
 use crate::node::shard::rows::Takes;
 use crate::vector::Element;
 use crate::wire::Delta;
@@ -25,10 +26,8 @@ impl<T: Element> ShardEngine<T> {
         let Some((tick, ends)) = self.pass_due() else {
             return false;
         };
-        let watched = self.mirror_group().map(|(group, _)| {
-            let gathers = self.gathers_now(group);
-            (group.record.group, if gathers { group.closed } else { group.reached() })
-        });
+        let watched =
+            self.mirror_group().map(|(group, _)| (group.record.group, self.ended_tick(group)));
         let piece = self.course.at(tick);
         let first_rate = self.course.at(Tick::FIRST).rate(Tick::FIRST);
         let rate_share = if first_rate == 0.0 { 1.0 } else { piece.rate(tick) / first_rate };
@@ -60,9 +59,8 @@ impl<T: Element> ShardEngine<T> {
             return (!mirror.dirty.is_empty()).then_some((passed.next(), true));
         }
         let (group, ended) = self.mirror_group()?;
-        let gathers = self.gathers_now(group);
-        let tick = if gathers { group.closed } else { group.reached() };
-        let ends = ended && (!gathers || group.closed == group.last_round());
+        let tick = self.ended_tick(group);
+        let ends = ended && (!self.gathers_now(group) || tick == group.last_round());
         if tick > passed {
             // In step what ends is a tick of its own: whether somebody has left by the end of the
             // last one depends on messages.
@@ -72,6 +70,11 @@ impl<T: Element> ShardEngine<T> {
         let other = mirror.watched.is_some_and(|(id, at)| id != group.record.group || at < tick);
         let late = (other && !mirror.dirty.is_empty()).then_some((passed, false));
         ends.then_some((passed.next(), true)).or(late)
+    }
+
+    /// The last tick of a group of which everything is in the values.
+    fn ended_tick(&self, group: &GroupProgress) -> Tick {
+        if self.gathers_now(group) { group.closed } else { group.reached() }
     }
 
     fn pass_step(&mut self) -> bool {
