@@ -156,6 +156,8 @@ pub const MIRROR_LOOK_INTERVAL: Duration = Duration::from_millis(500);
 /// Bytes that one shard of copies in step holds of ticks that are not settled. Only somebody who
 /// does not wait for its data centre tells it more.
 pub const MIRROR_STASH_BYTES_MAX: usize = 256 << 20;
+/// Weights of rounds that one shard of copies in step holds of ticks that are not settled.
+pub const MIRROR_WEIGHTS_MAX: usize = 65_536;
 /// Blocks or sparse slots whose values one server asks for at a time, at the end of training.
 pub const ASSIGNS_MAX: usize = 8;
 /// Bytes of updates sent to a server of another data centre and not confirmed: at least, before

@@ -1,6 +1,6 @@
 //! What one server has to tell one server of another data centre about a table.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::delta::{merged, ranges, split};
 use crate::id::{DataCentre, Mark, Sequence, SlotIndex, Tick};
@@ -8,7 +8,7 @@ use crate::key::{Key, KeyRange};
 use crate::limits;
 use crate::time::{Duration, Instant};
 use crate::vector::Element;
-use crate::wire::{Delta, MirrorMessage};
+use crate::wire::{Delta, MirrorMessage, Refusal};
 
 /// The way to one server elsewhere. See the room for its invariants.
 #[derive(Debug)]
@@ -39,8 +39,15 @@ pub(in crate::node) struct Lane {
     /// The clock last told on this connection, and when.
     told: Option<(Tick, Instant)>,
     due: Due,
-    /// What goes ahead of everything else, in order.
+    /// What goes ahead of everything else, in order: terms, barriers, digests, refusals.
     control: VecDeque<MirrorMessage>,
+    /// What is to be confirmed, by slot, and answered to digests: each counts for what it was asked
+    /// before, so that nobody can make it many.
+    confirms: BTreeMap<SlotIndex, Sequence>,
+    answers: BTreeMap<(SlotIndex, Key), Option<u128>>,
+    /// Units whose values the other side has asked for, and those of the first of them.
+    asked: BTreeSet<(SlotIndex, Key)>,
+    values: VecDeque<(SlotIndex, MirrorMessage)>,
     /// Units whose digest the other side has not confirmed, at the end.
     digests: BTreeMap<(SlotIndex, Key), u128>,
 }
@@ -94,8 +101,8 @@ pub(in crate::node) struct Clock {
 pub struct Letter {
     /// What.
     pub message: MirrorMessage,
-    /// The slot whose stream it takes, and about how many bytes it has; `None` for control.
-    pub data: Option<(SlotIndex, usize)>,
+    /// The slot whose stream it takes; `None` for control.
+    pub data: Option<SlotIndex>,
 }
 
 /// What a confirmation has freed.
@@ -129,6 +136,10 @@ impl Lane {
             told: None,
             due: Due::Nothing,
             control: VecDeque::new(),
+            confirms: BTreeMap::new(),
+            answers: BTreeMap::new(),
+            asked: BTreeSet::new(),
+            values: VecDeque::new(),
             digests: BTreeMap::new(),
         }
     }
@@ -137,6 +148,10 @@ impl Lane {
     pub(in crate::node) fn connected(&mut self, terms_hash: u128) {
         self.close();
         self.control.clear();
+        self.confirms.clear();
+        self.answers.clear();
+        self.asked.clear();
+        self.values.clear();
         self.control.push_back(MirrorMessage::Open { terms_hash });
         self.told = None;
         self.due = self.due_after(Due::Both);
@@ -146,7 +161,9 @@ impl Lane {
     /// The other side has said that it has the same terms. It hears again of what is barred: the
     /// announcement may have been lost, and goes ahead of the clock that covers it.
     pub(in crate::node) fn opened(&mut self, width: usize) {
-        self.open = true;
+        if std::mem::replace(&mut self.open, true) {
+            return;
+        }
         for (slot, again) in &self.again {
             let barred = again.iter().filter(|sent| !sent.barred.is_empty());
             self.control.extend(barred.filter_map(|sent| sent.barrier(*slot)));
@@ -228,9 +245,44 @@ impl Lane {
         barriers
     }
 
-    /// Says something ahead of clocks and updates; a new connection forgets it.
-    pub(in crate::node) fn reply(&mut self, message: MirrorMessage) {
-        self.control.push_back(message);
+    /// Confirms a slot's updates up to this one; a new connection forgets it.
+    pub(in crate::node) fn confirm(&mut self, slot: SlotIndex, sequence: Sequence) {
+        self.confirms.insert(slot, sequence);
+    }
+
+    /// Says why an update is not taken, once on a connection: the other side sends nothing more.
+    pub(in crate::node) fn refuse(&mut self, slot: SlotIndex, sequence: Sequence, why: Refusal) {
+        let confirms = |it: &MirrorMessage| matches!(it, MirrorMessage::Confirm { .. });
+        if !self.control.iter().any(confirms) {
+            self.control.push_back(MirrorMessage::Confirm { slot, sequence, result: Err(why) });
+        }
+    }
+
+    /// Answers a digest: the values here have it, or differ.
+    pub(in crate::node) fn answer(&mut self, slot: SlotIndex, unit: Key, digest: Option<u128>) {
+        self.answers.insert((slot, unit), digest);
+    }
+
+    /// The other side asks for a unit's values.
+    pub(in crate::node) fn ask(&mut self, slot: SlotIndex, unit: Key) {
+        self.asked.insert((slot, unit));
+    }
+
+    /// The unit whose values are to be told next, once those before have left.
+    pub(in crate::node) fn next_asked(&mut self) -> Option<(SlotIndex, Key)> {
+        if self.open && self.values.is_empty() { self.asked.pop_first() } else { None }
+    }
+
+    /// Tells a unit's values, and then their digest.
+    pub(in crate::node) fn assign(
+        &mut self,
+        (slot, unit): (SlotIndex, Key),
+        copies: Vec<Delta>,
+        digest: u128,
+    ) {
+        let assign = |delta| (slot, MirrorMessage::Assign { slot, delta });
+        self.values.extend(copies.into_iter().map(assign));
+        self.values.push_back((slot, MirrorMessage::Digest { slot, unit, digest }));
     }
 
     /// At the end: what the other side's values have to be.
@@ -274,7 +326,7 @@ impl Lane {
         room: bool,
         width: usize,
     ) -> Option<Letter> {
-        if let Some(message) = self.control.pop_front() {
+        if let Some(message) = self.control.pop_front().or_else(|| self.reply()) {
             return Some(Letter { message, data: None });
         }
         if !self.open {
@@ -282,6 +334,9 @@ impl Lane {
         }
         if self.due != Due::Nothing {
             return Some(Letter { message: self.clock_message(now), data: None });
+        }
+        if let Some((slot, message)) = self.values.pop_front() {
+            return Some(Letter { message, data: Some(slot) });
         }
         if !room {
             return None;
@@ -300,7 +355,18 @@ impl Lane {
         self.again_bytes -= bytes;
         self.sent_bytes += bytes;
         self.sent.entry(slot).or_default().push_back(sent);
-        Some(Letter { message, data: Some((slot, bytes)) })
+        Some(Letter { message, data: Some(slot) })
+    }
+
+    fn reply(&mut self) -> Option<MirrorMessage> {
+        if let Some((slot, sequence)) = self.confirms.pop_first() {
+            return Some(MirrorMessage::Confirm { slot, sequence, result: Ok(()) });
+        }
+        let ((slot, unit), digest) = self.answers.pop_first()?;
+        Some(match digest {
+            Some(digest) => MirrorMessage::Digest { slot, unit, digest },
+            None => MirrorMessage::Differs { slot, unit },
+        })
     }
 
     /// Says again how far the clock is, when nothing was said for long; when to ask again.

@@ -19,6 +19,7 @@
 //! lost is noticed by the next (law 8); I5 what is told of a tick that is being settled, or was, is
 //! late: it is not held (law 7).
 
+mod barriers;
 mod delta;
 mod lane;
 mod place;

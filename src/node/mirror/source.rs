@@ -3,23 +3,33 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::MirrorPlace;
+use super::barriers::Barriers;
 use crate::history::BarrierEnd;
 use crate::id::{Mark, Sequence, ServerId, SlotIndex, Tick};
 use crate::key::KeyRange;
-use crate::limits;
 use crate::time::{Duration, Instant};
 
 /// Another data centre, as a shard hears of it.
 #[derive(Debug)]
 pub(in crate::node) struct Source {
-    heard: Instant,
     standing: Standing,
     /// What it says makes no sense, until it says again that its terms are the same.
     refused: bool,
-    clocks: BTreeMap<ServerId, Tick>,
+    speakers: BTreeMap<ServerId, Speaker>,
     slots: BTreeMap<SlotIndex, Incoming>,
-    barriers: Vec<Barrier>,
-    news: Vec<News>,
+    /// For how many slots each clock is the one that counts.
+    counted: BTreeMap<Tick, usize>,
+    barriers: Barriers,
+    /// What has happened; `None` where no history is recorded.
+    news: Option<Vec<News>>,
+}
+
+/// One of its servers.
+#[derive(Clone, Copy, Debug, Default)]
+struct Speaker {
+    clock: Tick,
+    /// When anything was heard of it last; at first, when somebody looked first.
+    heard: Option<Instant>,
 }
 
 /// Something that a history tells of a source.
@@ -57,14 +67,6 @@ struct Incoming {
     due: VecDeque<(Mark, Tick)>,
 }
 
-#[derive(Debug)]
-struct Barrier {
-    slot: SlotIndex,
-    mark: Mark,
-    ranges: Vec<KeyRange>,
-    until: Instant,
-}
-
 /// What to do with an update.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::node) enum Taken {
@@ -79,7 +81,8 @@ pub(in crate::node) enum Taken {
 }
 
 impl Source {
-    pub(in crate::node) fn new(now: Instant, place: &MirrorPlace) -> Self {
+    /// A data centre of which nothing was heard yet.
+    pub(in crate::node) fn new(place: &MirrorPlace, records: bool) -> Self {
         let incoming = |from: &ServerId| Incoming {
             from: *from,
             taken: Sequence::default(),
@@ -87,20 +90,24 @@ impl Source {
             counted: Tick(0),
             due: VecDeque::new(),
         };
+        let slots = place.owners.len();
+        let counted = if slots > 0 { BTreeMap::from([(Tick(0), slots)]) } else { BTreeMap::new() };
         Self {
-            heard: now,
             standing: Standing::Counts,
             refused: false,
-            clocks: place.owners.values().map(|server| (*server, Tick(0))).collect(),
+            speakers: place.owners.values().map(|it| (*it, Speaker::default())).collect(),
             slots: place.owners.iter().map(|(slot, from)| (*slot, incoming(from))).collect(),
-            barriers: Vec::new(),
-            news: Vec::new(),
+            counted,
+            barriers: Barriers::default(),
+            news: records.then(Vec::new),
         }
     }
 
-    /// Anything was heard of it.
-    pub(in crate::node) fn heard(&mut self, now: Instant) {
-        self.heard = self.heard.max(now);
+    /// Anything was heard of one of its servers.
+    pub(in crate::node) fn heard(&mut self, from: ServerId, now: Instant) {
+        if let Some(speaker) = self.speakers.get_mut(&from) {
+            speaker.heard = speaker.heard.max(Some(now));
+        }
     }
 
     /// Whether an update is the next one of its slot.
@@ -127,17 +134,14 @@ impl Source {
         incoming.taken.0 += 1;
         let Some(mark) = mark else { return false };
         incoming.marked = incoming.marked.max(mark);
-        let (before, barriers) = (incoming.counted, self.barriers.len());
-        let clock = self.clocks.get(&incoming.from).copied().unwrap_or_default();
-        incoming.count(clock);
-        let counted = incoming.counted;
-        let marked = incoming.marked;
-        if counted != before {
-            self.news.push(News::Counted(incoming.from, slot, counted));
-        }
-        let came = |barrier: &Barrier| barrier.slot == slot && barrier.mark <= marked;
-        self.end_barriers(BarrierEnd::Came, came);
-        counted != before || self.barriers.len() != barriers
+        let (from, marked) = (incoming.from, incoming.marked);
+        let clock = self.speakers.get(&from).map_or(Tick(0), |speaker| speaker.clock);
+        let counts = incoming.countable(clock);
+        let news = &mut self.news;
+        let ended = self.barriers.come(slot, marked, |mark| {
+            tell(news, || News::Ended(slot, mark, BarrierEnd::Came));
+        });
+        self.count(slot, counts) || ended
     }
 
     /// A clock has come; false when one before it is missing, which will come again.
@@ -148,45 +152,61 @@ impl Source {
         tick: Tick,
         marks: &[(SlotIndex, Mark)],
     ) -> bool {
-        let Some(held) = self.clocks.get_mut(&from) else {
+        let Some(Speaker { clock, .. }) = self.speakers.get_mut(&from) else {
             return false;
         };
-        if tick < *held || previous.is_some_and(|previous| previous != *held && tick != *held) {
+        if tick < *clock || previous.is_some_and(|previous| previous != *clock && tick != *clock) {
             return false;
         }
-        *held = tick;
+        *clock = tick;
         for (slot, mark) in marks {
             if let Some(incoming) = self.slots.get_mut(slot).filter(|it| it.from == from) {
                 incoming.due(*mark, tick);
             }
         }
+        let mut counts = Vec::new();
         for (slot, incoming) in self.slots.iter_mut().filter(|(_, it)| it.from == from) {
             // Without a new mark nothing of the slot is newer than what the clock before named.
             if let Some((_, due)) = incoming.due.back_mut() {
                 *due = tick;
             }
-            let before = incoming.counted;
-            incoming.count(tick);
-            if incoming.counted != before {
-                self.news.push(News::Counted(from, *slot, incoming.counted));
-            }
+            counts.push((*slot, incoming.countable(tick)));
+        }
+        for (slot, tick) in counts {
+            self.count(slot, tick);
         }
         true
     }
 
     /// Sabotage of law 8: the clock counts for every slot at once.
     pub(in crate::node) fn overtake(&mut self, from: ServerId, tick: Tick) {
-        for (slot, incoming) in self.slots.iter_mut().filter(|(_, it)| it.from == from) {
-            if incoming.counted < tick {
-                incoming.counted = tick;
-                self.news.push(News::Counted(from, *slot, tick));
+        let of_server = self.slots.iter().filter(|(_, it)| it.from == from);
+        for slot in of_server.map(|(slot, _)| *slot).collect::<Vec<_>>() {
+            self.count(slot, tick);
+        }
+    }
+
+    /// A clock counts for a slot; whether it did not before.
+    fn count(&mut self, slot: SlotIndex, tick: Tick) -> bool {
+        let Some(incoming) = self.slots.get_mut(&slot).filter(|it| it.counted < tick) else {
+            return false;
+        };
+        let before = std::mem::replace(&mut incoming.counted, tick);
+        let from = incoming.from;
+        *self.counted.entry(tick).or_default() += 1;
+        if let Some(slots) = self.counted.get_mut(&before) {
+            *slots -= 1;
+            if *slots == 0 {
+                self.counted.remove(&before);
             }
         }
+        tell(&mut self.news, || News::Counted(from, slot, tick));
+        true
     }
 
     /// What has happened since this was asked last, for a history.
     pub(in crate::node) fn take_news(&mut self) -> Vec<News> {
-        std::mem::take(&mut self.news)
+        self.news.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// Readers of these keys have to wait for a mark; false when it has come already.
@@ -198,14 +218,12 @@ impl Source {
         until: Instant,
     ) -> bool {
         let fits = |incoming: &&Incoming| incoming.from == from && incoming.marked < mark;
-        let known = self.slots.get(&slot).filter(fits).is_some();
-        let fresh = known && self.barriers.len() < limits::BARRIERS_MAX;
-        if fresh {
-            self.barriers.retain(|held| (held.slot, held.mark) != (slot, mark));
-            self.news.push(News::Set(slot, mark, ranges.clone(), until));
-            self.barriers.push(Barrier { slot, mark, ranges, until });
+        if self.slots.get(&slot).filter(fits).is_none() || !self.barriers.has_room(slot, mark) {
+            return false;
         }
-        fresh
+        tell(&mut self.news, || News::Set(slot, mark, ranges.clone(), until));
+        self.barriers.set(slot, mark, ranges, until);
+        true
     }
 
     /// Whether a barrier covers any of these keys.
@@ -214,8 +232,7 @@ impl Source {
         slot: SlotIndex,
         covers: impl Fn(&KeyRange) -> bool,
     ) -> bool {
-        let mut of_slot = self.barriers.iter().filter(|barrier| barrier.slot == slot);
-        self.counts() && of_slot.any(|held| held.ranges.iter().any(&covers))
+        self.counts() && self.barriers.cover(slot, covers)
     }
 
     /// The clock that counts for a slot.
@@ -225,8 +242,7 @@ impl Source {
 
     /// The clock that counts for every slot.
     pub(in crate::node) fn counted_everywhere(&self) -> Tick {
-        let counted = self.slots.values().map(|incoming| incoming.counted);
-        counted.min().unwrap_or(Tick(u64::MAX))
+        self.counted.first_key_value().map_or(Tick(u64::MAX), |(tick, _)| *tick)
     }
 
     /// Whether others wait for it.
@@ -234,51 +250,46 @@ impl Source {
         self.standing == Standing::Counts && !self.refused
     }
 
-    /// How long it has been silent.
+    /// How long the one of its servers that was not heard for longest has been silent: without it
+    /// the clock does not count for its slots.
     pub(in crate::node) fn silent(&self, now: Instant) -> Duration {
-        now.since(self.heard)
+        let heard = self.speakers.values().filter_map(|speaker| speaker.heard);
+        heard.min().map_or(Duration::ZERO, |heard| now.since(heard))
     }
 
-    /// Looks whether it has been silent for too long, or has caught up with `tick` again, and ends
-    /// barriers whose time is over. Whether anything has changed.
+    /// Looks whether one of its servers has been silent for too long, or it is `near` again, and
+    /// ends barriers whose time is over. Whether anything has changed.
     pub(in crate::node) fn on_time(
         &mut self,
         now: Instant,
         silence_max: Duration,
-        tick: Tick,
+        near: bool,
     ) -> bool {
-        let barriers = self.barriers.len();
-        self.end_barriers(BarrierEnd::Time, |barrier| barrier.until <= now);
+        for speaker in self.speakers.values_mut() {
+            speaker.heard.get_or_insert(now);
+        }
+        let news = &mut self.news;
+        let ended = self.barriers.time(now, |slot, mark| {
+            tell(news, || News::Ended(slot, mark, BarrierEnd::Time));
+        });
         let silent = self.silent(now) >= silence_max;
         let standing = match self.standing {
             _ if silent => Standing::Lost,
             Standing::Counts => Standing::Counts,
-            Standing::Lost | Standing::Behind if self.counted_everywhere() >= tick => {
-                Standing::Counts
-            },
+            Standing::Lost | Standing::Behind if near => Standing::Counts,
             Standing::Lost | Standing::Behind => Standing::Behind,
         };
         let before = self.counts();
         self.standing = standing;
-        before != self.counts() || self.barriers.len() != barriers
-    }
-
-    fn end_barriers(&mut self, why: BarrierEnd, ends: impl Fn(&Barrier) -> bool) {
-        let news = &mut self.news;
-        self.barriers.retain(|barrier| {
-            let over = ends(barrier);
-            if over {
-                news.push(News::Ended(barrier.slot, barrier.mark, why));
-            }
-            !over
-        });
+        before != self.counts() || ended
     }
 
     /// When to look again.
     pub(in crate::node) fn deadline(&self, silence_max: Duration) -> Option<Instant> {
-        let heard = self.standing != Standing::Lost;
-        let silence = heard.then(|| self.heard.after(silence_max));
-        silence.into_iter().chain(self.barriers.iter().map(|barrier| barrier.until)).min()
+        let speaks = self.standing != Standing::Lost;
+        let heard = self.speakers.values().filter_map(|speaker| speaker.heard).min();
+        let silence = heard.filter(|_| speaks).map(|heard| heard.after(silence_max));
+        silence.into_iter().chain(self.barriers.until()).min()
     }
 
     /// Begins or ends to take nothing of it.
@@ -302,16 +313,18 @@ impl Incoming {
         }
     }
 
-    /// Counts the clocks whose marks have come; all, when none waits.
-    fn count(&mut self, clock: Tick) {
-        while let Some((mark, tick)) = self.due.front().copied()
-            && mark <= self.marked
-        {
-            self.counted = self.counted.max(tick);
-            self.due.pop_front();
+    /// The clock that counts when those whose marks have come do; all, when none waits.
+    fn countable(&mut self, clock: Tick) -> Tick {
+        let mut counts = self.counted;
+        while let Some((_, tick)) = self.due.pop_front_if(|(mark, _)| *mark <= self.marked) {
+            counts = counts.max(tick);
         }
-        if self.due.is_empty() {
-            self.counted = self.counted.max(clock);
-        }
+        if self.due.is_empty() { counts.max(clock) } else { counts }
+    }
+}
+
+fn tell(news: &mut Option<Vec<News>>, what: impl FnOnce() -> News) {
+    if let Some(news) = news {
+        news.push(what());
     }
 }

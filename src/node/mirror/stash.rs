@@ -37,16 +37,52 @@ impl Stash {
         tick > last && (near || room)
     }
 
-    /// Keeps the weight of a data centre's contributions to a round.
+    /// Keeps the weight of a data centre's contributions to a round; only somebody who does not wait
+    /// for this data centre can tell so many.
     pub(in crate::node) fn weigh(&mut self, tick: Tick, from: DataCentre, weight: f64) {
-        self.weights.insert((tick, from), weight);
+        if tick > self.settled && self.weights.len() < limits::MIRROR_WEIGHTS_MAX {
+            self.weights.insert((tick, from), weight);
+        }
     }
 
-    /// All data centres have told of the tick: its steps.
+    /// The first tick after those that are settled of which anything was told.
+    pub(in crate::node) fn next_told(&self) -> Option<Tick> {
+        let after = self.settled.next();
+        let held = self.held.range((after, Key(0))..).next().map(|((tick, _), _)| *tick);
+        let weighed = self.weights.range((after, DataCentre(0))..).next();
+        held.into_iter().chain(weighed.map(|((tick, _), _)| *tick)).min()
+    }
+
+    /// The tick's steps begin.
     pub(in crate::node) fn settle(&mut self, tick: Tick) {
         let units = self.held.range((tick, Key(0))..=(tick, Key(u64::MAX)));
         self.begun = tick;
         self.settling.extend(units.map(|(place, _)| *place));
+    }
+
+    /// Leaves out what some data centres have told of a tick, weights included; how many deltas.
+    pub(in crate::node) fn leave_out(
+        &mut self,
+        tick: Tick,
+        out: impl Fn(DataCentre) -> bool,
+    ) -> usize {
+        let mut left = 0;
+        for (_, told) in self.held.range_mut((tick, Key(0))..=(tick, Key(u64::MAX))) {
+            told.retain(|from, deltas| {
+                let stays = !out(*from);
+                if !stays {
+                    left += deltas.len();
+                    self.bytes -= deltas.iter().map(Delta::bytes).sum::<usize>();
+                }
+                stays
+            });
+        }
+        let of_tick = (tick, DataCentre(0))..=(tick, DataCentre(u32::MAX));
+        let weighed: Vec<_> = self.weights.range(of_tick).map(|(place, _)| *place).collect();
+        for place in weighed.into_iter().filter(|(_, from)| out(*from)) {
+            self.weights.remove(&place);
+        }
+        left
     }
 
     /// The next step: what was told of a unit, in order of the data centres.

@@ -74,7 +74,8 @@ impl<T: Element> ShardEngine<T> {
             keys.insert(*range);
         }
         let mirrors = place.mirrors.as_ref();
-        let mirror = mirrors.and_then(|(here, to)| Mirroring::new(&table, &code, *here, to));
+        let mirror = mirrors
+            .and_then(|(here, to)| Mirroring::new(&table, &code, *here, to, place.record_history));
         let mirrored = mirror.as_ref().is_some_and(Mirroring::keeps_residuals);
         let rows = ShardRows::new(table.spec(), &*code.rule, &slots, mirrored)?;
         let mut engine = Self {

@@ -73,7 +73,7 @@ pub(super) struct Ending {
     /// Everything has been heard too.
     pub(super) heard: bool,
     /// Where the values are those that count: units whose digest is to be told.
-    pub(super) units: VecDeque<Key>,
+    pub(super) units: BTreeSet<Key>,
     /// Elsewhere: the digests that were heard, and those to be compared with what is here.
     pub(super) digests: BTreeMap<(SlotIndex, Key), (ServerId, u128)>,
     pub(super) compare: BTreeSet<(SlotIndex, Key)>,
@@ -131,6 +131,7 @@ impl Mirroring {
         code: &Code,
         here: DataCentre,
         places: &[MirrorPlace],
+        records: bool,
     ) -> Option<Self> {
         let exchange = code.global.exchange();
         if exchange == Exchange::Nothing || places.is_empty() {
@@ -143,7 +144,7 @@ impl Mirroring {
                 lanes.entry(*server).or_insert_with(|| Lane::new(place.data_centre));
             }
         }
-        let source = |place: &MirrorPlace| (place.data_centre, Source::new(Instant::EPOCH, place));
+        let source = |place: &MirrorPlace| (place.data_centre, Source::new(place, records));
         Some(Self {
             here,
             policy: Arc::clone(&code.global),

@@ -81,7 +81,7 @@ impl ServerNode {
                 let Some(letter) = held.shard.mirror_next(self.now, *server, room) else {
                     continue;
                 };
-                let stream = letter.data.map_or(Stream::Control, |(slot, _)| stream_of(slot));
+                let stream = letter.data.map_or(Stream::Control, stream_of);
                 let message = Message::Mirror { table: *table, message: letter.message };
                 let to = Peer::Server(*server);
                 self.outputs.push_back(Output::Send { to, stream, message });

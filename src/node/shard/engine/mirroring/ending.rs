@@ -5,11 +5,11 @@ use super::super::ShardEngine;
 use crate::id::{ServerId, SlotIndex, Tick};
 use crate::key::Key;
 use crate::limits;
-use crate::node::mirror::Source;
+use crate::node::mirror::{Lane, Source};
 use crate::node::shard::mirroring::Mirroring;
 use crate::spec::Layout;
 use crate::vector::Element;
-use crate::wire::{Delta, MirrorMessage, Refusal, RowsNamed};
+use crate::wire::{Delta, Refusal};
 
 impl<T: Element> ShardEngine<T> {
     /// Does one step of the end, if there is one.
@@ -17,7 +17,7 @@ impl<T: Element> ShardEngine<T> {
         if self.ending_begins() {
             return true;
         }
-        let unit = self.mirror.as_mut().and_then(|mirror| mirror.ending.units.pop_front());
+        let unit = self.mirror.as_mut().and_then(|mirror| mirror.ending.units.pop_first());
         if let Some(unit) = unit {
             self.tell_digest(unit);
             return true;
@@ -47,7 +47,7 @@ impl<T: Element> ShardEngine<T> {
     /// Where the values are those that count, says what all of them are.
     fn tell_all_digests(&mut self) {
         if self.mirror.as_ref().is_some_and(Mirroring::is_first) {
-            let units = self.units().into();
+            let units = self.units().into_iter().collect();
             if let Some(mirror) = &mut self.mirror {
                 mirror.ending.units = units;
             }
@@ -61,8 +61,8 @@ impl<T: Element> ShardEngine<T> {
             return;
         };
         let slot = self.grid.slot_of(unit);
-        if mirror.is_first() && !mirror.ending.units.contains(&unit) {
-            mirror.ending.units.push_back(unit);
+        if mirror.is_first() {
+            mirror.ending.units.insert(unit);
         } else if mirror.ending.digests.contains_key(&(slot, unit)) {
             mirror.ending.compare.insert((slot, unit));
         }
@@ -155,10 +155,7 @@ impl<T: Element> ShardEngine<T> {
             mirror.ending.asked.insert((slot, unit));
         }
         if let Some(lane) = mirror.lanes.get_mut(&from) {
-            lane.reply(match same {
-                true => MirrorMessage::Digest { slot, unit, digest },
-                false => MirrorMessage::Differs { slot, unit },
-            });
+            lane.answer(slot, unit, same.then_some(digest));
         }
     }
 
@@ -171,17 +168,24 @@ impl<T: Element> ShardEngine<T> {
         if !self.is_unit(slot, unit) || !self.is_asked_rightly(from) {
             return Err(Refusal::OutsideDomain { key: unit });
         }
-        let range = self.unit_range(unit);
-        let (copies, digest) =
-            (self.rows.copies(slot, range), self.rows.digest_values(slot, range));
         let lane = self.mirror.as_mut().and_then(|mirror| mirror.lanes.get_mut(&from));
         if let Some(lane) = lane {
-            for delta in copies {
-                lane.reply(MirrorMessage::Assign { slot, delta });
-            }
-            lane.reply(MirrorMessage::Digest { slot, unit, digest });
+            lane.ask(slot, unit);
         }
         Ok(())
+    }
+
+    /// Makes the values that a server elsewhere has asked for, of one unit at a time.
+    pub(super) fn tell_values(&mut self, to: ServerId) {
+        let lane = self.mirror.as_mut().and_then(|mirror| mirror.lanes.get_mut(&to));
+        let Some((slot, unit)) = lane.and_then(Lane::next_asked) else { return };
+        let range = self.unit_range(unit);
+        let copies = self.rows.copies(slot, range);
+        let digest = self.rows.digest_values(slot, range);
+        let lane = self.mirror.as_mut().and_then(|mirror| mirror.lanes.get_mut(&to));
+        if let Some(lane) = lane {
+            lane.assign((slot, unit), copies, digest);
+        }
     }
 
     /// Whether a data centre behind this one asks, after the end.
@@ -199,16 +203,16 @@ impl<T: Element> ShardEngine<T> {
         delta: &Delta,
     ) -> Result<(), Refusal> {
         let unit = self.check_delta(slot, delta)?;
-        let mirror = self.mirror.as_ref();
-        let before = |mirror: &&Mirroring| {
-            mirror.lanes.get(&from).is_some_and(|lane| lane.data_centre < mirror.here)
+        let Some(ending) = self.mirror.as_ref().map(|mirror| &mirror.ending) else {
+            return Ok(());
         };
-        if !mirror.filter(before).is_some_and(|mirror| mirror.ending.heard) {
-            let key = match &delta.rows {
-                RowsNamed::Block(rows) => rows.first(),
-                RowsNamed::Keys(keys) => keys.first().copied().unwrap_or_default(),
-            };
-            return Err(Refusal::OutsideDomain { key });
+        // Whose digest counts here was asked, if anybody.
+        if ending.digests.get(&(slot, unit)).is_none_or(|(who, _)| *who != from) {
+            return Err(Refusal::OutsideDomain { key: unit });
+        }
+        if !ending.asked.contains(&(slot, unit)) {
+            // A newer digest has come meanwhile: after it has been compared they come again.
+            return Ok(());
         }
         self.changes.any = true;
         self.record_assigned(slot);

@@ -8,7 +8,7 @@ use crate::history::Event;
 use crate::id::{DataCentre, Mark, Sequence, ServerId, SlotIndex, Tick};
 use crate::key::Key;
 use crate::limits;
-use crate::node::mirror::{Lane, Stash, Taken, Told, check};
+use crate::node::mirror::{Lane, Source, Stash, Taken, Told, check};
 use crate::node::sabotage::Sabotage;
 use crate::node::shard::mirroring::Mirroring;
 use crate::node::shard::rows::Update;
@@ -34,7 +34,7 @@ impl<T: Element> ShardEngine<T> {
         let Some(source) = mirror.sources.get_mut(&data_centre) else {
             return Err(Refusal::UnknownWorker);
         };
-        source.heard(now);
+        source.heard(from, now);
         self.changes.any |= self.watch(data_centre, now);
         let told = self.take_message(now, (data_centre, from), message);
         self.record_news(data_centre);
@@ -173,7 +173,7 @@ impl<T: Element> ShardEngine<T> {
     ) {
         let Some(mirror) = &mut self.mirror else { return };
         let Some(lane) = mirror.lanes.get_mut(&from) else { return };
-        lane.reply(MirrorMessage::Confirm { slot, sequence, result: Err(refusal) });
+        lane.refuse(slot, sequence, refusal);
         mirror.differ.insert(from);
         if let Some(source) = mirror.sources.get_mut(&data_centre) {
             source.refuse(true);
@@ -184,7 +184,7 @@ impl<T: Element> ShardEngine<T> {
     fn confirm(&mut self, to: ServerId, slot: SlotIndex, sequence: Sequence) {
         let lane = self.mirror.as_mut().and_then(|mirror| mirror.lanes.get_mut(&to));
         if let Some(lane) = lane {
-            lane.reply(MirrorMessage::Confirm { slot, sequence, result: Ok(()) });
+            lane.confirm(slot, sequence);
         }
     }
 
@@ -204,28 +204,26 @@ impl<T: Element> ShardEngine<T> {
         }
     }
 
-    /// In step: begins to settle the next tick, when all data centres have told of it.
+    /// In step: begins to settle the next tick that anything was told of, when all data centres
+    /// that count have told of it. Cost: nothing for each tick in between.
     pub(super) fn mirror_settle(&mut self) {
-        let in_step = |mirror: &Mirroring| mirror.in_step && !mirror.stash.is_settling();
-        if !self.mirror.as_ref().is_some_and(in_step) {
-            return;
-        }
-        loop {
-            let Some(mirror) = &mut self.mirror else { return };
-            let tick = mirror.stash.settled.next();
-            let own = mirror.passed >= tick || mirror.ending.told;
-            let last = mirror.passed.max(mirror.stash.last_tick());
-            let mut counting = mirror.sources.values().filter(|source| source.counts());
-            if !own || tick > last || counting.any(|source| source.counted_everywhere() < tick) {
+        let in_step = |mirror: &&mut Mirroring| mirror.in_step && !mirror.stash.is_settling();
+        while let Some(mirror) = self.mirror.as_mut().filter(in_step) {
+            let settled = mirror.stash.settled;
+            let told = mirror.told_by_all();
+            let tick = mirror.stash.next_told().map_or(told, |next| next.min(told));
+            if tick <= settled {
                 return;
+            }
+            if mirror.exchange == Exchange::Aggregates {
+                mirror.leave_out_parts(tick);
             }
             mirror.stash.settle(tick);
-            if mirror.stash.is_settling() {
-                return;
+            if !mirror.stash.is_settling() {
+                mirror.stash.settled(tick);
+                self.changes.any = true;
+                self.record_settled(tick);
             }
-            mirror.stash.settled(tick);
-            self.changes.any = true;
-            self.record_settled(tick);
         }
     }
 
@@ -266,18 +264,46 @@ impl<T: Element> ShardEngine<T> {
             }
             return;
         }
+        let combine = self.table.spec().combine;
+        let weight = self.mirror.as_ref().map_or(0.0, |mirror| mirror.stash.weight(tick));
+        let denominator = combine.denominator(Some(weight));
+        if denominator == Some(0.0) {
+            // Nobody who counts has told what to divide by: nothing of the round is whole.
+            return tracing::warn!(%tick, "a round without any weight is left out");
+        }
         let here = self.mirror.as_ref().map(|mirror| mirror.here);
         let mut order: Vec<_> = told.iter().collect();
         if self.place.switch.breaks(Sabotage::AggregatesByArrival) {
             order.sort_by_key(|(data_centre, _)| Some(**data_centre) != here);
         }
         let parts = order.into_iter().filter_map(|(_, deltas)| self.rows.part(deltas)).collect();
-        let weight = self.mirror.as_ref().map_or(0.0, |mirror| mirror.stash.weight(tick));
-        let denominator = self.table.spec().combine.denominator(Some(weight));
         let rate = self.course.at(tick).rate(tick);
         let update = Update { rule: &*self.rule, rate, denominator };
         let gathered = &mut self.gathered;
         self.rows.fold(update, slot, parts, |buffer| gathered.recycle(buffer));
+    }
+}
+
+impl Mirroring {
+    /// The last tick that everybody who counts has told of, and no later than anything was told.
+    fn told_by_all(&self) -> Tick {
+        let own = if self.ending.told { Tick(u64::MAX) } else { self.passed };
+        let last = self.passed.max(self.stash.last_tick());
+        let counting = self.sources.values().filter(|source| source.counts());
+        let heard = counting.map(Source::counted_everywhere).min();
+        heard.into_iter().fold(own.min(last), Tick::min)
+    }
+
+    /// Leaves out aggregates of which only parts have come: their senders are not waited for.
+    fn leave_out_parts(&mut self, tick: Tick) {
+        let (here, sources) = (self.here, &self.sources);
+        let whole = |from: DataCentre| {
+            from == here || sources.get(&from).is_some_and(|it| it.counted_everywhere() >= tick)
+        };
+        let left = self.stash.leave_out(tick, |from| !whole(from));
+        if left > 0 {
+            tracing::warn!(%tick, left, "parts of aggregates of lost data centres are left out");
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! What is sent, and when to look again.
 
 use super::super::ShardEngine;
+use crate::consistency::{MirrorAdmit, MirrorRead};
 use crate::id::{DataCentre, ServerId};
 use crate::node::mirror::Letter;
 use crate::node::sabotage::Sabotage;
@@ -26,6 +27,7 @@ impl<T: Element> ShardEngine<T> {
         room: bool,
     ) -> Option<Letter> {
         let width = self.width();
+        self.tell_values(to);
         let mirror = self.mirror.as_mut()?;
         mirror.now = mirror.now.max(now);
         let letter = mirror.lanes.get_mut(&to)?.next::<T>(now, room, width)?;
@@ -63,7 +65,11 @@ impl<T: Element> ShardEngine<T> {
         let silence_max = if endless { Duration::MAX } else { mirror.policy.silence_max() };
         let Some(source) = mirror.sources.get_mut(&data_centre) else { return false };
         let counted = source.counts();
-        let changed = source.on_time(now, silence_max, mirror.passed);
+        // Whoever comes back is waited for once that holds up nobody who reads next.
+        let slowest = Some((source.counted_everywhere(), data_centre));
+        let next = MirrorRead { tick: mirror.passed.next(), slowest, now };
+        let near = mirror.policy.admit(&next) == MirrorAdmit::Serve;
+        let changed = source.on_time(now, silence_max, near);
         let (counts, silent) = (source.counts(), source.silent(now).as_secs());
         match (counted, counts) {
             (true, false) => tracing::warn!(
