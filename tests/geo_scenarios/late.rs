@@ -2,9 +2,10 @@
 
 use archipelago::history::Event;
 use archipelago::id::{DataCentre, GroupId, ServerId, TableId};
+use archipelago::node::Peer;
 use archipelago::node::mirror::Standing;
 use archipelago::rules::Add;
-use archipelago::sim::{Cluster, Outcome};
+use archipelago::sim::{Cluster, Fault, Outcome};
 use archipelago::time::Duration;
 use archipelago::{
     Asp, Bsp, Eventual, Extension, Hyper, Ssp, TableChange, TablePolicy, TableSpec, Tick, Worker,
@@ -62,6 +63,42 @@ fn who_is_back_and_behind_is_seen() {
     copy(&outcome);
     let expected = [Standing::Counts, Standing::Lost, Standing::Behind, Standing::Counts];
     assert_eq!(seen, expected);
+}
+
+/// One path between two servers is enough to be lost: without it the clock counts for none of the
+/// slots behind it.
+#[test]
+fn a_data_centre_is_lost_with_the_path_to_one_of_its_servers() {
+    let mut play = Play::new(Asp { staleness: 1, ..Asp::new(0.0) }).ticks(150);
+    play = play.sites([Site::new(1, 2), Site::new(2, 2)]).ticks(150);
+    play.sites.iter_mut().for_each(|site| site.costs = vec![SECOND; 2]);
+    let path = |server: u32| vec![Peer::Server(ServerId(server))];
+    let (a, b) = (path(0), path(2));
+    let outcome = play.fault(SECOND, Fault::Partition { a, b, lasts: 60 * SECOND }).run(1);
+    assert!(has(&outcome, |event| matches!(event, Event::DataCentreLost { .. })));
+    assert!(has(&outcome, |event| matches!(event, Event::DataCentreBack { .. })));
+    copy(&outcome);
+}
+
+/// Clocks that are always some ticks old, for ticks are shorter than the way, are near enough for
+/// a bound of more ticks.
+#[test]
+fn who_is_back_counts_although_ticks_are_shorter_than_the_way() {
+    let asp = Asp { staleness: 64, silence_max: 2 * SECOND, ..Asp::new(0.0) };
+    let mut play = Play::new(asp).ticks(700).wan(millis(100), 10_000_000);
+    play.sites.iter_mut().for_each(|site| site.costs = vec![millis(10); 2]);
+    play = play.cut_off(1, SECOND, 4 * SECOND);
+    let (first, mut seen) = (play.servers(0)[0], Vec::new());
+    let outcome = play.play_sampled(1, millis(50), |sample| {
+        let standing = sample.mirror_standing(first, TableId(0)).unwrap();
+        let stands = standing.others.iter().find(|(other, ..)| *other == DataCentre(1)).unwrap().2;
+        if standing.passed < Tick(650) && seen.last() != Some(&stands) {
+            seen.push(stands);
+        }
+    });
+    assert!(outcome.is_good(), "{}", outcome.report());
+    let back = seen.iter().rposition(|stands| *stands == Standing::Lost);
+    assert!(back.is_some_and(|at| seen[at..].contains(&Standing::Counts)), "{seen:?}");
 }
 
 /// A group that only reads, runs ahead and leaves, before anybody has pushed; and workers who join

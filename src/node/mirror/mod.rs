@@ -25,6 +25,8 @@ mod lane;
 mod place;
 mod source;
 mod stash;
+#[cfg(test)]
+mod tests;
 
 pub(in crate::node) use delta::{check, compact, expanded};
 pub(in crate::node) use lane::{Clock, Lane, Place};

@@ -1,0 +1,162 @@
+//! Lanes, sources and stashes by themselves: what scenarios do not reach.
+
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::id::{DataCentre, Mark, Sequence, ServerId, SlotIndex, Tick};
+use crate::key::{Key, KeyRange};
+use crate::limits;
+use crate::time::{Duration, Instant};
+use crate::wire::{Delta, MirrorMessage, Payload, Refusal, RowsNamed};
+
+const SLOT: SlotIndex = SlotIndex(0);
+
+fn delta(first: u64, values: &[f32]) -> Delta {
+    let rows = KeyRange::from_count(Key(first), values.len() as u64).unwrap();
+    compact(RowsNamed::Block(rows), values, 1)
+}
+
+fn place(tick: u64, unit: u64) -> Place {
+    Place { tick: Tick(tick), unit: Key(unit), piece: 0 }
+}
+
+/// A lane on a connection whose other side has the same terms.
+fn open_lane() -> Lane {
+    let mut lane = Lane::new(DataCentre(1));
+    lane.connected(7);
+    assert_eq!(said(&mut lane).len(), 1, "its terms");
+    lane.opened(1);
+    lane
+}
+
+fn said(lane: &mut Lane) -> Vec<MirrorMessage> {
+    let next = || lane.next::<f32>(Instant(1), true, 1).map(|letter| letter.message);
+    std::iter::from_fn(next).take(1000).collect()
+}
+
+/// A barrier goes ahead of the clock that covers its data: whoever may read at a tick knows of it.
+#[test]
+fn barriers_leave_before_the_clock_and_both_before_data() {
+    let mut lane = open_lane();
+    lane.queue::<f32>((SLOT, place(0, 0)), Tick(1), delta(0, &[1.0; 8]), 1);
+    assert_eq!(lane.bar(1), 1);
+    lane.clock(Clock { tick: Tick(1), ..Clock::default() });
+    let said = said(&mut lane);
+    let at = |is: &dyn Fn(&MirrorMessage) -> bool| said.iter().position(is).unwrap();
+    let barrier = at(&|it| matches!(it, MirrorMessage::Barrier { .. }));
+    let clock = at(&|it| matches!(it, MirrorMessage::Clock { .. }));
+    let update = at(&|it| matches!(it, MirrorMessage::Update { .. }));
+    assert!(barrier < clock && clock < update, "{said:?}");
+}
+
+/// What somebody repeats is answered once: a lane cannot be made to hold much.
+#[test]
+fn replies_do_not_pile_up() {
+    let mut lane = open_lane();
+    assert_eq!(said(&mut lane).len(), 1, "its clock");
+    for sequence in 1..=1000 {
+        lane.opened(1);
+        lane.confirm(SLOT, Sequence(sequence));
+        lane.answer(SLOT, Key(0), Some(3));
+        lane.ask(SLOT, Key(0));
+        lane.refuse(SLOT, Sequence(1), Refusal::Limit);
+    }
+    assert_eq!(said(&mut lane).len(), 3);
+    assert_eq!(lane.next_asked(), Some((SLOT, Key(0))));
+    lane.assign((SLOT, Key(0)), vec![delta(0, &[1.0; 4])], 5);
+    lane.ask(SLOT, Key(8));
+    assert_eq!(lane.next_asked(), None, "one unit at a time");
+    assert_eq!(said(&mut lane).len(), 2, "its values, their digest");
+    assert_eq!(lane.next_asked(), Some((SLOT, Key(8))));
+}
+
+/// Somebody who does not wait tells more than the next two ticks only while there is room.
+#[test]
+fn a_stash_has_an_end() {
+    let mut stash = Stash::default();
+    let large = delta(0, &vec![1.0; 1 << 20]);
+    let mut held = 0_usize;
+    for tick in 1..=1000 {
+        if stash.takes(Tick(tick), &large) {
+            stash.hold(Tick(tick), Key(0), DataCentre(1), large.clone());
+            held += large.bytes();
+        }
+    }
+    assert!(held > limits::MIRROR_STASH_BYTES_MAX / 2);
+    assert!(held <= limits::MIRROR_STASH_BYTES_MAX + 2 * large.bytes(), "{held}");
+    for tick in 1..=2 * limits::MIRROR_WEIGHTS_MAX as u64 {
+        stash.weigh(Tick(tick), DataCentre(1), 1.0);
+    }
+    assert_eq!(stash.last_tick(), Tick(limits::MIRROR_WEIGHTS_MAX as u64));
+}
+
+/// Ticks of which nothing was told cost nothing, however many they are.
+#[test]
+fn a_stash_jumps_to_the_next_tick_that_was_told_of() {
+    let mut stash = Stash::default();
+    assert_eq!(stash.next_told(), None);
+    stash.hold(Tick(1 << 62), Key(0), DataCentre(1), delta(0, &[1.0]));
+    stash.weigh(Tick(1 << 40), DataCentre(1), 1.0);
+    assert_eq!(stash.next_told(), Some(Tick(1 << 40)));
+    stash.settled(Tick(1 << 40));
+    assert_eq!(stash.next_told(), Some(Tick(1 << 62)));
+}
+
+/// Of a round in parts nothing is left: neither values nor the weight that they are divided by.
+#[test]
+fn parts_of_an_aggregate_are_left_out_with_their_weight() {
+    let mut stash = Stash::default();
+    for from in [DataCentre(0), DataCentre(1)] {
+        stash.hold(Tick(1), Key(0), from, delta(0, &[1.0; 8]));
+        stash.hold(Tick(2), Key(0), from, delta(0, &[1.0; 8]));
+        stash.weigh(Tick(1), from, 2.0);
+    }
+    assert_eq!(stash.leave_out(Tick(1), |from| from == DataCentre(1)), 1);
+    assert_eq!(stash.weight(Tick(1)), 2.0);
+    stash.settle(Tick(1));
+    let (tick, unit, told) = stash.next_step().unwrap();
+    assert_eq!((tick, unit), (Tick(1), Key(0)));
+    assert_eq!(told.keys().copied().collect::<Vec<_>>(), [DataCentre(0)]);
+    stash.settled(Tick(1));
+    assert_eq!(stash.leave_out(Tick(2), |_| false), 0);
+}
+
+fn source() -> Source {
+    let owners = BTreeMap::from([(SlotIndex(0), ServerId(4)), (SlotIndex(1), ServerId(5))]);
+    Source::new(&MirrorPlace { data_centre: DataCentre(1), owners }, false)
+}
+
+/// Each server of a data centre has to be heard: without one its slots do not count.
+#[test]
+fn one_silent_server_loses_a_data_centre_and_time_begins_when_somebody_looks() {
+    let (mut source, most) = (source(), Duration::from_secs(30));
+    let at = |second: u64| Instant(second * 1_000_000_000);
+    source.on_time(at(1000), most, false);
+    assert!(source.counts(), "nothing was heard yet, and nobody has waited");
+    for second in 1001..=1031 {
+        source.heard(ServerId(4), at(second));
+        source.on_time(at(second), most, false);
+        assert_eq!(source.counts(), second < 1030, "{second}");
+    }
+    source.heard(ServerId(5), at(1032));
+    source.heard(ServerId(4), at(1032));
+    source.on_time(at(1032), most, false);
+    assert_eq!(source.standing(), Standing::Behind);
+    source.on_time(at(1033), most, true);
+    assert_eq!(source.standing(), Standing::Counts);
+}
+
+/// What counts everywhere is what counts for the slot furthest behind.
+#[test]
+fn the_clock_that_counts_everywhere_is_the_least() {
+    let mut source = source();
+    assert_eq!(source.counted_everywhere(), Tick(0));
+    assert!(source.clock(ServerId(4), None, Tick(3), &[]));
+    assert_eq!((source.counted(SLOT), source.counted_everywhere()), (Tick(3), Tick(0)));
+    assert!(source.clock(ServerId(5), None, Tick(2), &[(SlotIndex(1), Mark(1))]));
+    assert_eq!(source.counted_everywhere(), Tick(0));
+    assert!(source.take(SlotIndex(1), Some(Mark(1))));
+    assert_eq!(source.counted_everywhere(), Tick(2));
+    assert!(source.clock(ServerId(5), Some(Tick(2)), Tick(9), &[]));
+    assert_eq!(source.counted_everywhere(), Tick(3));
+}
