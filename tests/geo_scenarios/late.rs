@@ -51,15 +51,7 @@ fn who_is_back_and_behind_is_seen() {
     play = play.cut_off(1, SECOND, 60 * SECOND);
     play.sites.iter_mut().for_each(|site| site.costs = vec![SECOND; 2]);
     play.sites[1].costs = vec![millis(1500); 2];
-    let (first, mut seen) = (play.servers(0)[0], Vec::new());
-    let outcome = play.play_sampled(1, SECOND, |sample| {
-        let standing = sample.mirror_standing(first, TableId(0)).unwrap();
-        let stands = standing.others.iter().find(|(other, ..)| *other == DataCentre(1)).unwrap().2;
-        if seen.last() != Some(&stands) {
-            seen.push(stands);
-        }
-    });
-    assert!(outcome.is_good(), "{}", outcome.report());
+    let (outcome, seen) = standings(&play, SECOND, Tick(u64::MAX));
     copy(&outcome);
     let expected = [Standing::Counts, Standing::Lost, Standing::Behind, Standing::Counts];
     assert_eq!(seen, expected);
@@ -69,15 +61,30 @@ fn who_is_back_and_behind_is_seen() {
 /// slots behind it.
 #[test]
 fn a_data_centre_is_lost_with_the_path_to_one_of_its_servers() {
-    let mut play = Play::new(Asp { staleness: 1, ..Asp::new(0.0) }).ticks(150);
+    let mut play = Play::new(Asp { staleness: 1, ..Asp::new(0.0) });
     play = play.sites([Site::new(1, 2), Site::new(2, 2)]).ticks(150);
     play.sites.iter_mut().for_each(|site| site.costs = vec![SECOND; 2]);
     let path = |server: u32| vec![Peer::Server(ServerId(server))];
     let (a, b) = (path(0), path(2));
-    let outcome = play.fault(SECOND, Fault::Partition { a, b, lasts: 60 * SECOND }).run(1);
-    assert!(has(&outcome, |event| matches!(event, Event::DataCentreLost { .. })));
-    assert!(has(&outcome, |event| matches!(event, Event::DataCentreBack { .. })));
+    play = play.fault(SECOND, Fault::Partition { a, b, lasts: 60 * SECOND });
+    let (outcome, seen) = standings(&play, SECOND, Tick(u64::MAX));
+    assert_eq!(seen[..2], [Standing::Counts, Standing::Lost]);
+    assert_eq!(seen.last(), Some(&Standing::Counts));
     copy(&outcome);
+}
+
+/// How the second data centre stands at the first server, before some tick.
+fn standings(play: &Play, every: Duration, before: Tick) -> (Outcome<Vec<f64>>, Vec<Standing>) {
+    let (first, mut seen) = (play.servers(0)[0], Vec::new());
+    let outcome = play.play_sampled(1, every, |sample| {
+        let standing = sample.mirror_standing(first, TableId(0)).unwrap();
+        let stands = standing.others.iter().find(|(other, ..)| *other == DataCentre(1)).unwrap().2;
+        if standing.passed < before && seen.last() != Some(&stands) {
+            seen.push(stands);
+        }
+    });
+    assert!(outcome.is_good(), "{}", outcome.report());
+    (outcome, seen)
 }
 
 /// Clocks that are always some ticks old, for ticks are shorter than the way, are near enough for
@@ -88,15 +95,7 @@ fn who_is_back_counts_although_ticks_are_shorter_than_the_way() {
     let mut play = Play::new(asp).ticks(700).wan(millis(100), 10_000_000);
     play.sites.iter_mut().for_each(|site| site.costs = vec![millis(10); 2]);
     play = play.cut_off(1, SECOND, 4 * SECOND);
-    let (first, mut seen) = (play.servers(0)[0], Vec::new());
-    let outcome = play.play_sampled(1, millis(50), |sample| {
-        let standing = sample.mirror_standing(first, TableId(0)).unwrap();
-        let stands = standing.others.iter().find(|(other, ..)| *other == DataCentre(1)).unwrap().2;
-        if standing.passed < Tick(650) && seen.last() != Some(&stands) {
-            seen.push(stands);
-        }
-    });
-    assert!(outcome.is_good(), "{}", outcome.report());
+    let (_, seen) = standings(&play, millis(50), Tick(650));
     let back = seen.iter().rposition(|stands| *stands == Standing::Lost);
     assert!(back.is_some_and(|at| seen[at..].contains(&Standing::Counts)), "{seen:?}");
 }
