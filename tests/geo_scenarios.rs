@@ -7,6 +7,8 @@
 mod equal;
 #[path = "geo_scenarios/faults.rs"]
 mod faults;
+#[path = "geo_scenarios/hubs.rs"]
+mod hubs;
 #[path = "geo_scenarios/late.rs"]
 mod late;
 #[path = "geo_scenarios/play.rs"]

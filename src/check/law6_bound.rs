@@ -6,14 +6,17 @@ use super::violation::{Found, Violation};
 use crate::history::{Event, History, Record};
 use crate::id::{DataCentre, Mark, SlotIndex, TableId, Tick};
 use crate::key::KeyRange;
+use crate::placement::Overlay;
 
 /// Where a pass has kept what scores more than its threshold (SPEC law 6.1), and where a read was
 /// served although the mirror clock of a data centre that counts was too far behind for the
 /// table's `staleness`, or a barrier covered its rows (6.2). `data_centres` are those of the
-/// nodes; tables without a staleness are not judged for 6.2.
+/// nodes, which in an `overlay` hear of other groups by their first ones; tables without a
+/// staleness are not judged for 6.2.
 pub fn check_bound(
     history: &History,
     data_centres: &[DataCentre],
+    overlay: Option<&Overlay>,
     staleness: &[Option<u64>],
 ) -> Vec<Violation> {
     let mut found = Found::new(6);
@@ -31,7 +34,10 @@ pub fn check_bound(
             },
             Event::MirrorServed { table, .. } => {
                 let bound = staleness.get(table.0 as usize).copied().flatten();
-                let wrong = bound.and_then(|bound| readers.misread(record, data_centres, bound));
+                let wrong = bound.and_then(|bound| {
+                    let here = data_centres.get(record.node as usize)?;
+                    readers.misread(record, &heard_at(*here, data_centres, overlay), bound)
+                });
                 if let Some(what) = wrong {
                     found.add(record, what);
                 }
@@ -40,6 +46,18 @@ pub fn check_bound(
         }
     }
     found.done()
+}
+
+/// Whom a data centre hears of.
+fn heard_at(
+    here: DataCentre,
+    data_centres: &[DataCentre],
+    overlay: Option<&Overlay>,
+) -> BTreeSet<DataCentre> {
+    match overlay {
+        Some(overlay) => overlay.hearings(here).iter().map(|hearing| hearing.of).collect(),
+        None => data_centres.iter().copied().filter(|other| *other != here).collect(),
+    }
 }
 
 /// A shard, and a data centre that it hears of.
@@ -77,13 +95,16 @@ impl Readers {
         }
     }
 
-    fn misread(&self, record: &Record, all: &[DataCentre], bound: u64) -> Option<String> {
+    fn misread(
+        &self,
+        record: &Record,
+        others: &BTreeSet<DataCentre>,
+        bound: u64,
+    ) -> Option<String> {
         let Event::MirrorServed { origin, table, slot, at_tick, rows } = &record.event else {
             return None;
         };
-        let here = all.get(record.node as usize)?;
-        let others: BTreeSet<_> = all.iter().filter(|other| *other != here).collect();
-        let heard = others.into_iter().map(|other| (record.node, *table, *other));
+        let heard = others.iter().map(|other| (record.node, *table, *other));
         let needed = at_tick.back(bound.saturating_add(1));
         heard.filter(|heard| !self.lost.contains(heard)).find_map(|heard| {
             let counted = self.counted.get(&(heard, *slot)).copied().unwrap_or_default();
@@ -118,7 +139,7 @@ mod tests {
     fn found(events: &[Event]) -> usize {
         let mut history = History::new();
         events.iter().for_each(|event| history.push(Instant(0), 0, event.clone()));
-        check_bound(&history, &[DataCentre(0), DataCentre(1)], &[Some(2)]).len()
+        check_bound(&history, &[DataCentre(0), DataCentre(1)], None, &[Some(2)]).len()
     }
 
     fn served(at: u64, first: u64) -> Event {

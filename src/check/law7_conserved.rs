@@ -7,14 +7,15 @@ use crate::history::{Event, History, Record};
 use crate::id::{DataCentre, Sequence, ServerId, SlotIndex, TableId};
 use crate::time::Instant;
 
-/// One line of updates: sender, receiver, table, slot.
-type Line = (u32, u32, TableId, SlotIndex);
+/// One line of updates: sender, receiver, for whom, table, slot.
+type Line = (u32, u32, DataCentre, TableId, SlotIndex);
 
 /// Where an update was taken out of order, twice or other than it was told; where a shard's
 /// values are not what was there first, gained here and taken from elsewhere, or what was
 /// gained is not what was queued and what is left (SPEC law 7.1, exact on i64); and where at the
-/// end a data centre was not told what was queued, or has not taken it. Nodes that are
-/// servers have their servers' numbers. `data_centres` are those of the nodes.
+/// end an update was told and not taken, or what all data centres have queued of a slot is not what
+/// one of them has queued and taken, by whatever hubs. Nodes that are servers have their servers'
+/// numbers. `data_centres` are those of the nodes.
 pub fn check_conserved(history: &History, data_centres: &[DataCentre]) -> Vec<Violation> {
     let mut found = Found::new(7);
     let mut lines = Lines::default();
@@ -30,7 +31,7 @@ pub fn check_conserved(history: &History, data_centres: &[DataCentre]) -> Vec<Vi
     }
     if !lost {
         let at = history.records().last().map_or(Instant::EPOCH, |record| record.at);
-        for what in lines.unfinished().into_iter().chain(lines.untold(&shards, data_centres)) {
+        for what in lines.unfinished().into_iter().chain(untold(&shards, data_centres)) {
             found.add_at(at, what);
         }
     }
@@ -47,13 +48,13 @@ struct Lines {
 impl Lines {
     fn note(&mut self, record: &Record) -> Option<String> {
         match &record.event {
-            Event::UpdateTold { table, to: ServerId(to), slot, sequence, sum, .. } => {
-                let line = (record.node, *to, *table, *slot);
+            Event::UpdateTold { table, to: ServerId(to), of, slot, sequence, sum, .. } => {
+                let line = (record.node, *to, *of, *table, *slot);
                 let first = *self.told.entry((line, *sequence)).or_insert(*sum);
                 (first != *sum).then(|| format!("{table}, {slot}: {sequence} was told in two ways"))
             },
-            Event::UpdateTaken { table, from: ServerId(from), slot, sequence, sum, .. } => {
-                let line = (*from, record.node, *table, *slot);
+            Event::UpdateTaken { table, from: ServerId(from), of, slot, sequence, sum, .. } => {
+                let line = (*from, record.node, *of, *table, *slot);
                 let last = self.taken.insert(line, *sequence).unwrap_or_default();
                 let told = self.told.get(&(line, *sequence));
                 let from = format!("{table}, {slot}: {sequence} of node {from}");
@@ -73,47 +74,48 @@ impl Lines {
         }
         let missing = last.into_iter().filter(|(line, last)| self.taken.get(line) != Some(last));
         missing
-            .map(|((from, to, table, slot), last)| {
+            .map(|((from, to, _, table, slot), last)| {
                 format!("{table}, {slot}: node {to} has not taken {last} of node {from}")
             })
             .collect()
     }
+}
 
-    fn untold(
-        &self,
-        shards: &BTreeMap<(u32, TableId), Sums>,
-        data_centres: &[DataCentre],
-    ) -> Vec<String> {
-        let mut told: BTreeMap<(u32, TableId, DataCentre), u64> = BTreeMap::new();
-        for (((from, to, table, _), _), sum) in &self.told {
-            if let Some(there) = data_centres.get(*to as usize) {
-                let sum_there = told.entry((*from, *table, *there)).or_default();
-                *sum_there = sum_there.wrapping_add(*sum);
-            }
+/// Data centres that do not have what all have gained in a slot.
+fn untold(shards: &BTreeMap<(u32, TableId), Sums>, data_centres: &[DataCentre]) -> Vec<String> {
+    let mut gained: BTreeMap<(TableId, SlotIndex), u64> = BTreeMap::new();
+    let mut known: BTreeMap<(TableId, SlotIndex, DataCentre), u64> = BTreeMap::new();
+    let mut found = Vec::new();
+    for ((node, table), sums) in shards.iter().filter(|(_, sums)| sums.first.is_some()) {
+        let Some(here) = data_centres.get(*node as usize) else { continue };
+        for (slot, (queued, taken)) in &sums.slots {
+            add(gained.entry((*table, *slot)).or_default(), *queued);
+            add(known.entry((*table, *slot, *here)).or_default(), queued.wrapping_add(*taken));
         }
-        let all: BTreeSet<_> = data_centres.iter().copied().collect();
-        let mut found = Vec::new();
-        for ((node, table), sums) in shards.iter().filter(|(_, sums)| sums.first.is_some()) {
-            let here = data_centres.get(*node as usize);
-            for there in all.iter().filter(|there| Some(*there) != here) {
-                if told.get(&(*node, *table, *there)).copied().unwrap_or_default() != sums.queued {
-                    found.push(format!("{table}: node {node} has not told {there} everything"));
-                }
-            }
-            if sums.left {
-                found.push(format!("{table}: node {node} has something left at the end"));
-            }
+        if sums.left {
+            found.push(format!("{table}: node {node} has something left at the end"));
         }
-        found
     }
+    let all: BTreeSet<_> = data_centres.iter().copied().collect();
+    for ((table, slot), gained) in gained {
+        let knows = |it: &&DataCentre| known.get(&(table, slot, **it)).copied().unwrap_or_default();
+        for without in all.iter().filter(|data_centre| knows(data_centre) != gained) {
+            found.push(format!("{table}, {slot}: {without} has not what all have gained"));
+        }
+    }
+    found
+}
+
+fn add(sum: &mut u64, more: u64) {
+    *sum = sum.wrapping_add(more);
 }
 
 /// What a shard has gained, as sums that wrap.
 #[derive(Debug, Default)]
 struct Sums {
     first: Option<u64>,
-    queued: u64,
-    taken: u64,
+    /// By slot: what has left by passes, and what was taken.
+    slots: BTreeMap<SlotIndex, (u64, u64)>,
     /// Values were replaced: they cannot be accounted for any more.
     assigned: bool,
     /// What the last balance has left: not told, or not in the values.
@@ -130,14 +132,20 @@ fn note_sums(shards: &mut BTreeMap<(u32, TableId), Sums>, record: &Record) -> Op
     };
     let shard = shards.entry((record.node, table)).or_default();
     match &record.event {
-        Event::UpdateQueued { sum, .. } => shard.queued = shard.queued.wrapping_add(*sum),
-        Event::UpdateTaken { sum, .. } => shard.taken = shard.taken.wrapping_add(*sum),
+        Event::UpdateQueued { slot, sum, .. } => {
+            add(&mut shard.slots.entry(*slot).or_default().0, *sum);
+        },
+        Event::UpdateTaken { slot, sum, .. } => {
+            add(&mut shard.slots.entry(*slot).or_default().1, *sum);
+        },
         Event::Assigned { .. } => shard.assigned = true,
         Event::Balance { values, residuals, stashed, tick, .. } => {
             let first = *shard.first.get_or_insert(*values);
             shard.left = *residuals != 0 || *stashed != 0;
             let gained = values.wrapping_sub(first).wrapping_add(*stashed);
-            let known = residuals.wrapping_add(shard.queued).wrapping_add(shard.taken);
+            let known = shard.slots.values().fold(*residuals, |sum, (queued, taken)| {
+                sum.wrapping_add(*queued).wrapping_add(*taken)
+            });
             let node = record.node;
             if gained != known && !shard.assigned {
                 return Some(format!("{table}: node {node} does not balance after {tick}"));
@@ -155,6 +163,7 @@ mod tests {
 
     const TABLE: TableId = TableId(0);
     const SLOT: SlotIndex = SlotIndex(1);
+    const OF: DataCentre = DataCentre(0);
 
     fn found(events: &[(u32, Event)]) -> usize {
         let mut history = History::new();
@@ -165,12 +174,12 @@ mod tests {
     fn told(sequence: u64, sum: u64) -> (u32, Event) {
         let (table, slot, sequence, to) = (TABLE, SLOT, Sequence(sequence), ServerId(1));
         let (tick, mark) = (Tick(1), None);
-        (0, Event::UpdateTold { table, to, slot, sequence, tick, mark, sum })
+        (0, Event::UpdateTold { table, to, of: OF, slot, sequence, tick, mark, sum })
     }
 
     fn taken(sequence: u64, sum: u64) -> (u32, Event) {
         let (table, slot, sequence, from) = (TABLE, SLOT, Sequence(sequence), ServerId(0));
-        (1, Event::UpdateTaken { table, from, slot, sequence, mark: None, sum })
+        (1, Event::UpdateTaken { table, from, of: OF, slot, sequence, mark: None, sum })
     }
 
     fn balance(node: u32, values: u64, residuals: u64) -> (u32, Event) {
@@ -195,9 +204,15 @@ mod tests {
         assert_eq!(found(&[&good[..], &end].concat()), 0);
         assert_eq!(found(&good), 2, "not told, and something left");
         let forgotten =
-            [balance(0, 100, 0), queued(7), balance(0, 110, 2), told(1, 7), taken(1, 7)];
+            [balance(0, 100, 0), queued(7), balance(0, 110, 2), balance(1, 100, 0), told(1, 7)];
+        let forgotten = [&forgotten[..], &[taken(1, 7)]].concat();
         assert_eq!(found(&forgotten), 2, "and something left");
         let twice = [&good[..], &rest, &[balance(0, 110, 0), balance(1, 120, 0)]].concat();
         assert_eq!(found(&twice), 1);
+        // As it was told, but other than it was gained: a hub has lost something on the way.
+        let fewer = [told(1, 7), taken(1, 7), told(2, 2), taken(2, 2)];
+        let fewer = [&good[..], &[queued(3)], &fewer, &end[5..6]].concat();
+        let fewer = [&fewer[..], &[balance(1, 109, 0)]].concat();
+        assert_eq!(found(&fewer), 1);
     }
 }

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use super::violation::{Found, Violation};
 use crate::history::{Event, History};
-use crate::id::{Mark, ServerId, SlotIndex, TableId, Tick};
+use crate::id::{DataCentre, Mark, ServerId, SlotIndex, TableId, Tick};
 
-/// What one server tells another of a table.
-type Way = (u32, u32, TableId);
+/// What one server tells another of a table, for itself or for others.
+type Way = (u32, u32, DataCentre, TableId);
 
 /// Where a clock counts for a slot although updates up to its mark were not taken there; and
 /// where an update of a tick follows the clock of that tick, which did not name its mark
@@ -18,11 +18,13 @@ pub fn check_mirror_clocks(history: &History) -> Vec<Violation> {
     let mut taken: BTreeMap<(Way, SlotIndex), Mark> = BTreeMap::new();
     for record in history.records() {
         match &record.event {
-            Event::MirrorClockTold { table, to: ServerId(to), tick, marks } => {
-                ways.entry((record.node, *to, *table)).or_default().clock(*tick, marks);
+            Event::MirrorClockTold { table, to: ServerId(to), of, tick, marks } => {
+                ways.entry((record.node, *to, *of, *table)).or_default().clock(*tick, marks);
             },
-            Event::UpdateTold { table, to: ServerId(to), slot, tick, mark: Some(mark), .. } => {
-                let told = ways.entry((record.node, *to, *table)).or_default();
+            Event::UpdateTold {
+                table, to: ServerId(to), of, slot, tick, mark: Some(mark), ..
+            } => {
+                let told = ways.entry((record.node, *to, *of, *table)).or_default();
                 let named = told.named.get(slot).copied().unwrap_or_default();
                 if *tick <= told.last && told.last != Tick(u64::MAX) && *mark > named {
                     let last = told.last;
@@ -31,11 +33,13 @@ pub fn check_mirror_clocks(history: &History) -> Vec<Violation> {
                     found.add(record, what);
                 }
             },
-            Event::UpdateTaken { table, from: ServerId(from), slot, mark: Some(mark), .. } => {
-                taken.insert(((*from, record.node, *table), *slot), *mark);
+            Event::UpdateTaken {
+                table, from: ServerId(from), of, slot, mark: Some(mark), ..
+            } => {
+                taken.insert(((*from, record.node, *of, *table), *slot), *mark);
             },
-            Event::MirrorClockCounted { table, from: ServerId(from), slot, tick, .. } => {
-                let way = (*from, record.node, *table);
+            Event::MirrorClockCounted { table, from: ServerId(from), data_centre, slot, tick } => {
+                let way = (*from, record.node, *data_centre, *table);
                 let needed = ways.get(&way).and_then(|told| told.needed(*slot, *tick));
                 let come = taken.get(&(way, *slot)).copied();
                 if come < needed {
@@ -83,26 +87,47 @@ impl Told {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::id::{DataCentre, Sequence};
+    use crate::id::Sequence;
     use crate::time::Instant;
 
     const TABLE: TableId = TableId(0);
     const SLOT: SlotIndex = SlotIndex(1);
+    const OF: DataCentre = DataCentre(0);
 
     fn clock(tick: u64, mark: u64) -> (u32, Event) {
         let marks = vec![(SLOT, Mark(mark))];
-        (0, Event::MirrorClockTold { table: TABLE, to: ServerId(1), tick: Tick(tick), marks })
+        (
+            0,
+            Event::MirrorClockTold {
+                table: TABLE,
+                to: ServerId(1),
+                of: OF,
+                tick: Tick(tick),
+                marks,
+            },
+        )
     }
 
     fn told(tick: u64, mark: u64) -> (u32, Event) {
         let (table, slot, to, sequence) = (TABLE, SLOT, ServerId(1), Sequence(mark));
         let (tick, mark, sum) = (Tick(tick), Some(Mark(mark)), 0);
-        (0, Event::UpdateTold { table, to, slot, sequence, tick, mark, sum })
+        (0, Event::UpdateTold { table, to, of: OF, slot, sequence, tick, mark, sum })
     }
 
     fn taken(mark: u64) -> (u32, Event) {
         let (table, slot, from, sequence) = (TABLE, SLOT, ServerId(0), Sequence(mark));
-        (1, Event::UpdateTaken { table, from, slot, sequence, mark: Some(Mark(mark)), sum: 0 })
+        (
+            1,
+            Event::UpdateTaken {
+                table,
+                from,
+                of: OF,
+                slot,
+                sequence,
+                mark: Some(Mark(mark)),
+                sum: 0,
+            },
+        )
     }
 
     fn counted(tick: u64) -> (u32, Event) {

@@ -15,6 +15,7 @@ mod law5_ssp;
 mod law5_ticks;
 mod law6_bound;
 mod law7_conserved;
+mod law8_hubs;
 mod law8_mirrors;
 mod law9_barriers;
 mod law9_waits;
@@ -30,6 +31,7 @@ pub use law5_ssp::check_ssp;
 pub use law5_ticks::check_ticks;
 pub use law6_bound::check_bound;
 pub use law7_conserved::check_conserved;
+pub use law8_hubs::check_hub_clocks;
 pub use law8_mirrors::check_mirror_clocks;
 pub use law9_barriers::check_barriers;
 pub use law9_waits::check_waits;
@@ -42,6 +44,7 @@ use std::collections::BTreeSet;
 use crate::history::History;
 use crate::id::DataCentre;
 use crate::key::KeyRange;
+use crate::placement::Overlay;
 
 /// What a checker has to be told, since no event says it.
 #[derive(Clone, Debug, Default)]
@@ -50,6 +53,8 @@ pub struct Expected {
     pub domains: Vec<KeyRange>,
     /// The data centre of each node, by number. None: all nodes are of one.
     pub data_centres: Vec<DataCentre>,
+    /// The groups of data centres, where there are some.
+    pub overlay: Option<Overlay>,
     /// By how many ticks the global policy of each table, by number, lets a data centre be ahead
     /// of the slowest, less one; `None` where it does not say.
     pub staleness: Vec<Option<u64>>,
@@ -80,9 +85,17 @@ pub fn check_all(history: &History, expected: &Expected) -> Vec<Violation> {
         found.extend(check_one(&history.of_nodes(of_node), expected));
     }
     found.extend(check_global(history));
-    found.extend(check_bound(history, &expected.data_centres, &expected.staleness));
+    found.extend(check_bound(
+        history,
+        &expected.data_centres,
+        expected.overlay.as_ref(),
+        &expected.staleness,
+    ));
     found.extend(check_conserved(history, &expected.data_centres));
     found.extend(check_mirror_clocks(history));
+    if let Some(overlay) = &expected.overlay {
+        found.extend(check_hub_clocks(history, &expected.data_centres, overlay));
+    }
     found.extend(check_barriers(history));
     found
 }

@@ -230,6 +230,8 @@ pub enum Event {
         table: TableId,
         /// To whom.
         to: ServerId,
+        /// For whom: the sender's data centre, or a group by its first one.
+        of: DataCentre,
         /// The slot.
         slot: SlotIndex,
         /// Its number.
@@ -245,8 +247,10 @@ pub enum Event {
     UpdateTaken {
         /// The table.
         table: TableId,
-        /// Whose.
+        /// From whom.
         from: ServerId,
+        /// For whom it was told.
+        of: DataCentre,
         /// The slot.
         slot: SlotIndex,
         /// Its number.
@@ -262,6 +266,8 @@ pub enum Event {
         table: TableId,
         /// To whom.
         to: ServerId,
+        /// For whom, as in `UpdateTold`.
+        of: DataCentre,
         /// The tick, `u64::MAX` at the end.
         tick: Tick,
         /// The marks that are new since the clock before.

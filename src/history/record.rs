@@ -204,14 +204,14 @@ mod tests {
         let (table, slot, sequence, tick) = (TABLE, SLOT, SEQUENCE, TICK);
         let (to, from, data_centre, sum) = (ServerId(8), ServerId(5), DataCentre(1), 77);
         let (mark, marks) = (Some(Mark(3)), vec![(slot, Mark(3))]);
-        let threshold = 0.5_f64.to_bits();
+        let (threshold, of) = (0.5_f64.to_bits(), DataCentre(2));
         [
             Event::PassEnded { table, tick, threshold, told: 5, kept: 6, over: 0 },
             Event::Balance { table, tick, values: 1, residuals: 2, stashed: 3 },
             Event::UpdateQueued { table, slot, sum },
-            Event::UpdateTold { table, to, slot, sequence, tick, mark, sum },
-            Event::UpdateTaken { table, from, slot, sequence, mark: None, sum },
-            Event::MirrorClockTold { table, to, tick, marks },
+            Event::UpdateTold { table, to, of, slot, sequence, tick, mark, sum },
+            Event::UpdateTaken { table, from, of, slot, sequence, mark: None, sum },
+            Event::MirrorClockTold { table, to, of, tick, marks },
             Event::MirrorClockCounted { table, from, data_centre, slot, tick },
             Event::Settled { table, slot, tick, digest: 255 },
         ]

@@ -63,9 +63,9 @@ lines! {
     "pass_ended" => PassEnded { table, tick, threshold, told, kept, over }
     "balance" => Balance { table, tick, values, residuals, stashed }
     "update_queued" => UpdateQueued { table, slot, sum }
-    "update_told" => UpdateTold { table, to, slot, sequence, tick, mark, sum }
-    "update_taken" => UpdateTaken { table, from, slot, sequence, mark, sum }
-    "mirror_clock_told" => MirrorClockTold { table, to, tick, marks }
+    "update_told" => UpdateTold { table, to, of, slot, sequence, tick, mark, sum }
+    "update_taken" => UpdateTaken { table, from, of, slot, sequence, mark, sum }
+    "mirror_clock_told" => MirrorClockTold { table, to, of, tick, marks }
     "mirror_clock_counted" => MirrorClockCounted { table, from, data_centre, slot, tick }
     "barrier_set" => BarrierSet { table, data_centre, slot, mark, ranges, until }
     "barrier_ended" => BarrierEnded { table, data_centre, slot, mark, why }

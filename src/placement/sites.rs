@@ -1,5 +1,6 @@
 //! Data centres and their servers.
 
+use super::overlay::{Hearing, Overlay, Telling, all_to_all};
 use super::ring::Ring;
 use crate::error::SpecError;
 use crate::id::{DataCentre, ServerId};
@@ -22,6 +23,7 @@ use crate::limits;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sites {
     sites: Vec<Site>,
+    overlay: Option<Overlay>,
 }
 
 /// One data centre.
@@ -62,7 +64,31 @@ impl Sites {
             }
             Self::check_servers(&sites, at)?;
         }
-        Ok(Self { sites })
+        Ok(Self { sites, overlay: None })
+    }
+
+    /// Puts them in groups, so that what leaves for far ones leaves once.
+    ///
+    /// # Errors
+    /// `Field` when not each of them is in a group, or others are.
+    pub fn overlay(mut self, overlay: Overlay) -> Result<Self, SpecError> {
+        if !overlay.covers(self.sites.len()) {
+            let expected = format!("the {} data centres of the list", self.sites.len());
+            let members = overlay.groups().iter().flat_map(|group| &group.members);
+            let found = members.map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            return Err(field("overlay", "groups", expected, found));
+        }
+        self.overlay = Some(overlay);
+        Ok(self)
+    }
+
+    /// What a data centre hears and tells: by its groups, or `straight` from and to all others.
+    pub fn ways(&self, here: DataCentre, straight: bool) -> (Vec<Hearing>, Vec<Telling>) {
+        match &self.overlay {
+            Some(overlay) if !straight => (overlay.hearings(here), overlay.tellings(here)),
+            // `new` bounds the list.
+            _ => all_to_all(u32::try_from(self.sites.len()).unwrap_or(u32::MAX), here),
+        }
     }
 
     fn check_servers(sites: &[Site], at: usize) -> Result<(), SpecError> {

@@ -17,6 +17,7 @@ use crate::id::{DataCentre, GroupId, ServerId, TableId};
 use crate::node::sabotage::Switch;
 use crate::node::worker::{RemoteWorker, Session};
 use crate::node::{Peer, Plan, Registry};
+use crate::placement::Overlay;
 use crate::spec::{Hyper, Table, TablePolicy, TableSpec};
 use crate::time::{Duration, Instant};
 
@@ -24,6 +25,7 @@ use crate::time::{Duration, Instant};
 #[derive(Clone, Debug)]
 pub struct Builder {
     data_centres: Vec<(String, u32)>,
+    overlay: Option<Overlay>,
     servers: u32,
     tables: Vec<(TableSpec, TablePolicy, Hyper)>,
     groups: Vec<u32>,
@@ -68,8 +70,8 @@ impl Builder {
             settle: Duration::from_secs(1),
         };
         let (tables, groups, registry) = (Vec::new(), Vec::new(), Registry::built_in());
-        let data_centres = Vec::new();
-        Self { data_centres, servers: 1, tables, groups, registry, settings }
+        let (data_centres, overlay) = (Vec::new(), None);
+        Self { data_centres, overlay, servers: 1, tables, groups, registry, settings }
     }
 
     /// Adds a data centre with so many servers, which are numbered on from those before. Each holds
@@ -78,6 +80,14 @@ impl Builder {
     #[must_use]
     pub fn data_centre(mut self, name: impl Into<String>, servers: u32) -> Self {
         self.data_centres.push((name.into(), servers));
+        self
+    }
+
+    /// Puts the data centres in groups, so that what leaves for far ones leaves once. Default: each
+    /// speaks to all others.
+    #[must_use]
+    pub fn overlay(mut self, overlay: Overlay) -> Self {
+        self.overlay = Some(overlay);
         self
     }
 
@@ -179,12 +189,12 @@ impl Builder {
     /// Plans the cluster.
     ///
     /// # Errors
-    /// As [`Plan::new`]; a server has no place in the topology, or a fault names sites that there
+    /// As [`Plan::new`]; the overlay has other data centres; a server has no place in the topology, or a fault names sites that there
     /// are not.
     pub fn build<'a, R: 'a>(self) -> Result<Cluster<'a, R>> {
         let one = [("one".to_owned(), self.servers)];
         let all = if self.data_centres.is_empty() { &one[..] } else { &self.data_centres };
-        let plans = Plans::new(all, &self.tables, &self.groups, &self.registry)?;
+        let plans = Plans::new((all, self.overlay), &self.tables, &self.groups, &self.registry)?;
         let topology = self.settings.topology.as_ref();
         if let Some(topology) = topology {
             for server in plans.servers() {

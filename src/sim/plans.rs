@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::id::{DataCentre, ServerId};
 use crate::node::{Plan, Registry};
-use crate::placement::{Site, Sites};
+use crate::placement::{Overlay, Site, Sites};
 use crate::spec::{Hyper, TablePolicy, TableSpec};
 
 /// One plan for each data centre; the first one's where there is only one.
@@ -16,7 +16,7 @@ impl Plans {
     /// The plans of data centres with so many servers each, which are numbered on: one cluster when
     /// there is only one.
     pub(super) fn new(
-        data_centres: &[(String, u32)],
+        (data_centres, overlay): (&[(String, u32)], Option<Overlay>),
         tables: &[(TableSpec, TablePolicy, Hyper)],
         groups: &[u32],
         registry: &Registry,
@@ -28,6 +28,10 @@ impl Plans {
             Site { name: name.clone(), servers }
         });
         let sites = Sites::new(sites.collect())?;
+        let sites = match overlay {
+            Some(overlay) => sites.overlay(overlay)?,
+            None => sites,
+        };
         let several = data_centres.len() > 1;
         let plan = |(here, site): (DataCentre, &Site)| {
             let plan = Plan::new(&site.servers, tables.to_vec(), groups, registry)?;

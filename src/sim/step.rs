@@ -44,6 +44,7 @@ pub(super) fn step_of(message: &Message) -> &'static str {
             MirrorMessage::Open { .. } => "mirror_open",
             MirrorMessage::Barrier { .. } => "mirror_barrier",
             MirrorMessage::Digest { .. } => "mirror_digest",
+            MirrorMessage::Same { .. } => "mirror_same",
             MirrorMessage::Differs { .. } => "mirror_differs",
             MirrorMessage::Assign { .. } => "mirror_assign",
         },

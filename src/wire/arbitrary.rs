@@ -7,8 +7,8 @@ use super::{
 use crate::error::{Loss, SpecError, WaitFor, WaitReason};
 use crate::extension::Extension;
 use crate::id::{
-    CatalogVersion, GroupId, Incarnation, Mark, Origin, Rank, RecordVersion, Sequence, ServerId,
-    SlotIndex, TableId, Tick,
+    CatalogVersion, DataCentre, GroupId, Incarnation, Mark, Origin, Rank, RecordVersion, Sequence,
+    ServerId, SlotIndex, TableId, Tick,
 };
 use crate::key::{Key, KeyList, KeyRange};
 use crate::rng::Rng;
@@ -422,10 +422,11 @@ impl Any {
             MirrorMessage::Open { terms_hash: digest },
             MirrorMessage::Barrier { slot, mark, ranges },
             MirrorMessage::Digest { slot, unit, digest },
+            MirrorMessage::Same { slot, unit, digest },
             MirrorMessage::Differs { slot, unit },
             MirrorMessage::Assign { slot, delta },
         ]);
-        Message::Mirror { table, message }
+        Message::Mirror { table, of: DataCentre(self.u32()), message }
     }
 
     fn keeper_message(&mut self) -> Message {

@@ -138,7 +138,7 @@ choice! { Message, "kind of message",
     0x44 => Fenced { origin, server, last },
     0x45 => CatalogEntry { version, entry },
     0x46 => CatalogHeld { version, server, result },
-    0x61 => Mirror { table, message },
+    0x61 => Mirror { table, of, message },
 }
 
 choice! { RowsNamed, "rows of a push",

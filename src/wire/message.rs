@@ -3,7 +3,8 @@
 use super::{Answer, CatalogRefusal, MirrorMessage, Payload, Refusal};
 use crate::error::WaitReason;
 use crate::id::{
-    CatalogVersion, GroupId, Origin, RecordVersion, Sequence, ServerId, SlotIndex, TableId, Tick,
+    CatalogVersion, DataCentre, GroupId, Origin, RecordVersion, Sequence, ServerId, SlotIndex,
+    TableId, Tick,
 };
 use crate::key::{Key, KeyRange};
 use crate::spec::{
@@ -288,6 +289,9 @@ pub enum Message {
     Mirror {
         /// The table.
         table: TableId,
+        /// Whose line it is of: the data centre that it speaks for, or a group's first one; of an
+        /// answer, the one that it answers.
+        of: DataCentre,
         /// What.
         message: MirrorMessage,
     },

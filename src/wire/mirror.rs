@@ -63,13 +63,22 @@ pub enum MirrorMessage {
         /// The keys.
         ranges: Vec<KeyRange>,
     },
-    /// At the end: what the unit's values are at the first data centre.
+    /// At the end: what the unit's values are where they count.
     Digest {
         /// The slot.
         slot: SlotIndex,
         /// The first key of the block, or of the slot of a sparse table.
         unit: Key,
         /// Over keys and values.
+        digest: u128,
+    },
+    /// At the end: the unit's values have this digest, too.
+    Same {
+        /// The slot.
+        slot: SlotIndex,
+        /// As in `Digest`.
+        unit: Key,
+        /// Which.
         digest: u128,
     },
     /// At the end: the unit's values differ; send them.
@@ -103,6 +112,13 @@ pub struct Delta {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Positions(pub Vec<u32>);
 
+impl MirrorMessage {
+    /// Whether it answers what the receiver has told, and so is of the receiver's line.
+    pub fn is_answer(&self) -> bool {
+        matches!(self, Self::Confirm { .. } | Self::Same { .. } | Self::Differs { .. })
+    }
+}
+
 impl Delta {
     /// About how many bytes it takes on the way, and in memory.
     pub fn bytes(&self) -> usize {
@@ -130,6 +146,7 @@ choice! { MirrorMessage, "kind of mirror message",
     5 => Digest { slot, unit, digest },
     6 => Differs { slot, unit },
     7 => Assign { slot, delta },
+    8 => Same { slot, unit, digest },
 }
 
 choices_as_fields!(MirrorMessage);

@@ -9,8 +9,8 @@ use crate::consistency::Ssp;
 use crate::error::{FrameError, Loss, SpecError, WaitFor, WaitReason};
 use crate::extension::Extension;
 use crate::id::{
-    CatalogVersion, GroupId, Incarnation, Mark, Origin, Rank, RecordVersion, Sequence, ServerId,
-    SlotIndex, TableId, Tick,
+    CatalogVersion, DataCentre, GroupId, Incarnation, Mark, Origin, Rank, RecordVersion, Sequence,
+    ServerId, SlotIndex, TableId, Tick,
 };
 use crate::key::{Key, KeyRange};
 use crate::limits;
@@ -264,7 +264,7 @@ fn golden_mirror() -> [Message; 4] {
         MirrorMessage::Clock { previous, tick, weight, ended: false, marks },
         MirrorMessage::Barrier { slot, mark, ranges },
     ]
-    .map(|message| Message::Mirror { table, message })
+    .map(|message| Message::Mirror { table, of: DataCentre(2), message })
 }
 
 fn golden_changes() -> [Message; 5] {

@@ -10,6 +10,7 @@ use archipelago::id::{DataCentre, GroupId, ServerId};
 use archipelago::node::Peer;
 use archipelago::node::sabotage::Switch;
 use archipelago::node::worker::RemoteWorker;
+use archipelago::placement::Overlay;
 use archipelago::rules::Sgd;
 use archipelago::sim::{Builder, Cluster, Fault, LinkProfile, Outcome, Sample};
 use archipelago::spec::Layout;
@@ -47,6 +48,7 @@ pub(crate) struct Play {
     pub(crate) record: bool,
     /// Keys of a sparse table that each worker touches in a tick.
     pub(crate) keys: u64,
+    pub(crate) overlay: Option<Overlay>,
 }
 
 pub(crate) fn millis(count: u64) -> Duration {
@@ -80,6 +82,7 @@ impl Play {
             deadline: Duration::from_secs(3600),
             record: true,
             keys: 40,
+            overlay: None,
         }
     }
 
@@ -127,10 +130,21 @@ impl Play {
 
     /// Nothing passes between a site and all others for a while.
     pub(crate) fn cut_off(self, site: usize, at: Duration, lasts: Duration) -> Self {
-        let peers = |of: usize| self.servers(of).into_iter().map(Peer::Server);
-        let a = peers(site).collect();
-        let others = (0..self.sites.len()).filter(|other| *other != site);
-        let b = others.flat_map(peers).collect();
+        let others: Vec<_> = (0..self.sites.len()).filter(|other| *other != site).collect();
+        self.cut_between(&[site], &others, at, lasts)
+    }
+
+    /// Nothing passes between some sites and some others for a while.
+    pub(crate) fn cut_between(
+        self,
+        some: &[usize],
+        others: &[usize],
+        at: Duration,
+        lasts: Duration,
+    ) -> Self {
+        let peers = |site: &usize| self.servers(*site).into_iter().map(Peer::Server);
+        let a = some.iter().flat_map(peers).collect();
+        let b = others.iter().flat_map(peers).collect();
         self.fault(at, Fault::Partition { a, b, lasts })
     }
 
@@ -159,6 +173,9 @@ impl Play {
             .deadline(self.deadline);
         for (name, site) in self.sites.iter().enumerate() {
             builder = builder.data_centre(format!("dc{name}"), site.servers);
+        }
+        if let Some(overlay) = &self.overlay {
+            builder = builder.overlay(overlay.clone());
         }
         for (a, b) in (0..self.sites.len()).flat_map(|a| (0..a).map(move |b| (a, b))) {
             for (a, b) in pairs(&self.servers(a), &self.servers(b)) {
@@ -229,7 +246,8 @@ impl Play {
             _ => Some(self.global.parameter("staleness").unwrap_or(0.0) as u64),
         };
         let (domains, staleness) = (vec![self.spec.domain], vec![staleness]);
-        check_all(&outcome.history, &Expected { domains, data_centres, staleness })
+        let overlay = self.overlay.clone();
+        check_all(&outcome.history, &Expected { domains, data_centres, overlay, staleness })
     }
 }
 

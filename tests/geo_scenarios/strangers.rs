@@ -34,7 +34,7 @@ fn server(global: impl Into<Extension>) -> (ServerNode, Plan) {
 }
 
 fn hear(node: &mut ServerNode, from: Peer, message: MirrorMessage) {
-    let message = Message::Mirror { table: TABLE, message };
+    let message = Message::Mirror { table: TABLE, of: DataCentre(1), message };
     node.handle(Instant::EPOCH, Input::Message { from, message });
     while !matches!(node.poll(), Output::Idle) {}
 }

@@ -1,4 +1,5 @@
-//! What one server has to tell one server of another data centre about a table.
+//! What one server has to tell one server of another data centre about a table, for itself or for
+//! others.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -6,17 +7,24 @@ use super::delta::{merged, ranges, split};
 use crate::id::{DataCentre, Mark, Sequence, SlotIndex, Tick};
 use crate::key::{Key, KeyRange};
 use crate::limits;
+use crate::placement::{Feed, Telling};
 use crate::time::{Duration, Instant};
 use crate::vector::Element;
-use crate::wire::{Delta, MirrorMessage, Refusal};
+use crate::wire::{Delta, MirrorMessage};
 
 /// The way to one server elsewhere. See the room for its invariants.
 #[derive(Debug)]
 pub(in crate::node) struct Lane {
+    /// Whom the other side stands for: its data centre, or its group by the first one.
     pub(in crate::node) data_centre: DataCentre,
+    /// What is told.
+    pub(in crate::node) feed: Feed,
     /// The connection is up, and the other side's terms are ours.
     open: bool,
     queue: VecDeque<Place>,
+    /// How many of the queue's first may leave. Of a group nothing leaves until its clock advances,
+    /// so that what its members tell of a tick leaves once.
+    released: usize,
     waiting: BTreeMap<Place, Waiting>,
     waiting_bytes: usize,
     /// To be sent, made or sent on a connection that broke: by slot, in order.
@@ -39,12 +47,8 @@ pub(in crate::node) struct Lane {
     /// The clock last told on this connection, and when.
     told: Option<(Tick, Instant)>,
     due: Due,
-    /// What goes ahead of everything else, in order: terms, barriers, digests, refusals.
+    /// What goes ahead of everything else, in order: barriers, digests.
     control: VecDeque<MirrorMessage>,
-    /// What is to be confirmed, by slot, and answered to digests: each counts for what it was asked
-    /// before, so that nobody can make it many.
-    confirms: BTreeMap<SlotIndex, Sequence>,
-    answers: BTreeMap<(SlotIndex, Key), Option<u128>>,
     /// Units whose values the other side has asked for, and those of the first of them.
     asked: BTreeSet<(SlotIndex, Key)>,
     values: VecDeque<(SlotIndex, MirrorMessage)>,
@@ -99,6 +103,8 @@ pub(in crate::node) struct Clock {
 /// Something to send.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Letter {
+    /// Whose line it is of: for whom it speaks, or what is answered did.
+    pub of: DataCentre,
     /// What.
     pub message: MirrorMessage,
     /// The slot whose stream it takes; `None` for control.
@@ -115,11 +121,13 @@ pub struct Told {
 }
 
 impl Lane {
-    pub(in crate::node) fn new(data_centre: DataCentre) -> Self {
+    pub(in crate::node) fn new(telling: Telling) -> Self {
         Self {
-            data_centre,
+            data_centre: telling.stands_for,
+            feed: telling.feed,
             open: false,
             queue: VecDeque::new(),
+            released: 0,
             waiting: BTreeMap::new(),
             waiting_bytes: 0,
             again: BTreeMap::new(),
@@ -136,8 +144,6 @@ impl Lane {
             told: None,
             due: Due::Nothing,
             control: VecDeque::new(),
-            confirms: BTreeMap::new(),
-            answers: BTreeMap::new(),
             asked: BTreeSet::new(),
             values: VecDeque::new(),
             digests: BTreeMap::new(),
@@ -145,14 +151,11 @@ impl Lane {
     }
 
     /// A connection is up, for the first time or again: nothing is known of what was under way.
-    pub(in crate::node) fn connected(&mut self, terms_hash: u128) {
+    pub(in crate::node) fn connected(&mut self) {
         self.close();
         self.control.clear();
-        self.confirms.clear();
-        self.answers.clear();
         self.asked.clear();
         self.values.clear();
-        self.control.push_back(MirrorMessage::Open { terms_hash });
         self.told = None;
         self.due = self.due_after(Due::Both);
         self.unnamed.clone_from(&self.covered);
@@ -161,9 +164,7 @@ impl Lane {
     /// The other side has said that it has the same terms. It hears again of what is barred: the
     /// announcement may have been lost, and goes ahead of the clock that covers it.
     pub(in crate::node) fn opened(&mut self, width: usize) {
-        if std::mem::replace(&mut self.open, true) {
-            return;
-        }
+        self.open = true;
         for (slot, again) in &self.again {
             let barred = again.iter().filter(|sent| !sent.barred.is_empty());
             self.control.extend(barred.filter_map(|sent| sent.barrier(*slot)));
@@ -209,14 +210,30 @@ impl Lane {
         self.queue.push_back(place);
     }
 
+    /// The tick that what is relayed now is told of: no clock that was told covers it.
+    pub(in crate::node) fn next_tick(&self) -> Tick {
+        self.clock.tick.next()
+    }
+
+    /// Whether a clock is further than the last.
+    pub(in crate::node) fn advances(&self, clock: Clock) -> bool {
+        !self.clock.ended && (clock.ended || clock.tick > self.clock.tick)
+    }
+
     /// A tick has ended and everything of it is queued.
     pub(in crate::node) fn clock(&mut self, clock: Clock) {
+        self.release();
         let changed = std::mem::take(&mut self.changed);
         self.covered.extend(&changed);
         self.unnamed.extend(changed);
         let told = self.due == Due::Nothing;
         self.before = Some(std::mem::replace(&mut self.clock, clock));
         self.due = self.due_after(if told { Due::Last } else { Due::Both });
+    }
+
+    /// What waits may leave.
+    pub(in crate::node) fn release(&mut self) {
+        self.released = self.queue.len();
     }
 
     /// What is due, the clock before only for the weight that no other names. Copies in step are
@@ -243,24 +260,6 @@ impl Lane {
             }
         }
         barriers
-    }
-
-    /// Confirms a slot's updates up to this one; a new connection forgets it.
-    pub(in crate::node) fn confirm(&mut self, slot: SlotIndex, sequence: Sequence) {
-        self.confirms.insert(slot, sequence);
-    }
-
-    /// Says why an update is not taken, once on a connection: the other side sends nothing more.
-    pub(in crate::node) fn refuse(&mut self, slot: SlotIndex, sequence: Sequence, why: Refusal) {
-        let confirms = |it: &MirrorMessage| matches!(it, MirrorMessage::Confirm { .. });
-        if !self.control.iter().any(confirms) {
-            self.control.push_back(MirrorMessage::Confirm { slot, sequence, result: Err(why) });
-        }
-    }
-
-    /// Answers a digest: the values here have it, or differ.
-    pub(in crate::node) fn answer(&mut self, slot: SlotIndex, unit: Key, digest: Option<u128>) {
-        self.answers.insert((slot, unit), digest);
     }
 
     /// The other side asks for a unit's values.
@@ -293,6 +292,11 @@ impl Lane {
         }
     }
 
+    /// Whether the other side was told what its values have to be, and has not confirmed it.
+    pub(in crate::node) fn has_told(&self, slot: SlotIndex, unit: Key) -> bool {
+        self.digests.contains_key(&(slot, unit))
+    }
+
     /// The other side's values are these now.
     pub(in crate::node) fn finished(&mut self, slot: SlotIndex, unit: Key, digest: u128) {
         if self.digests.get(&(slot, unit)) == Some(&digest) {
@@ -319,24 +323,25 @@ impl Lane {
         self.sent_bytes
     }
 
-    /// The next thing to send: control, barriers before the clock; data only while there is `room`.
+    /// The next thing to send, and the slot whose stream it takes: control, barriers before the
+    /// clock; data only while there is `room`.
     pub(in crate::node) fn next<T: Element>(
         &mut self,
         now: Instant,
         room: bool,
         width: usize,
-    ) -> Option<Letter> {
-        if let Some(message) = self.control.pop_front().or_else(|| self.reply()) {
-            return Some(Letter { message, data: None });
+    ) -> Option<(MirrorMessage, Option<SlotIndex>)> {
+        if let Some(message) = self.control.pop_front() {
+            return Some((message, None));
         }
         if !self.open {
             return None;
         }
         if self.due != Due::Nothing {
-            return Some(Letter { message: self.clock_message(now), data: None });
+            return Some((self.clock_message(now), None));
         }
         if let Some((slot, message)) = self.values.pop_front() {
-            return Some(Letter { message, data: Some(slot) });
+            return Some((message, Some(slot)));
         }
         if !room {
             return None;
@@ -355,18 +360,7 @@ impl Lane {
         self.again_bytes -= bytes;
         self.sent_bytes += bytes;
         self.sent.entry(slot).or_default().push_back(sent);
-        Some(Letter { message, data: Some(slot) })
-    }
-
-    fn reply(&mut self) -> Option<MirrorMessage> {
-        if let Some((slot, sequence)) = self.confirms.pop_first() {
-            return Some(MirrorMessage::Confirm { slot, sequence, result: Ok(()) });
-        }
-        let ((slot, unit), digest) = self.answers.pop_first()?;
-        Some(match digest {
-            Some(digest) => MirrorMessage::Digest { slot, unit, digest },
-            None => MirrorMessage::Differs { slot, unit },
-        })
+        Some((message, Some(slot)))
     }
 
     /// Says again how far the clock is, when nothing was said for long; when to ask again.
@@ -426,6 +420,10 @@ impl Lane {
 
     /// Makes the updates of what has waited longest.
     fn emit<T: Element>(&mut self, width: usize) {
+        if self.feed == Feed::Group && self.released == 0 && !self.clock.ended {
+            return;
+        }
+        self.released = self.released.saturating_sub(1);
         let Some(waiting) = self.queue.pop_front().and_then(|place| self.waiting.remove(&place))
         else {
             return;

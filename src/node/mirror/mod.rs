@@ -8,6 +8,12 @@
 //! clock names the last mark of each slot, and so may travel ahead of the data that it covers. So
 //! may a barrier.
 //!
+//! In groups of data centres (`placement::Overlay`) a server tells the members of its own group for
+//! itself; a hub also tells another group's hub for its whole group, and its members for that
+//! group. What it relays passes no filter again, goes into lanes as what it gains itself does, and
+//! ahead of the clock: that of a group is the least of its members', and is told once it advances
+//! (law 8). Of those that do not count with it a hub says nothing, so that others lose them too.
+//!
 //! Where copies go in step, what others tell of a tick is stashed until all have told of it, and
 //! then taken in order of the data centres: values do not depend on the links at all.
 //!
@@ -22,6 +28,7 @@
 mod barriers;
 mod delta;
 mod lane;
+mod neighbour;
 mod place;
 mod source;
 mod stash;
@@ -31,7 +38,9 @@ mod tests;
 pub(in crate::node) use delta::{check, compact, expanded};
 pub(in crate::node) use lane::{Clock, Lane, Place};
 pub use lane::{Letter, Told};
-pub use place::MirrorPlace;
+pub(in crate::node) use neighbour::Neighbour;
+pub(in crate::node) use place::LineId;
+pub use place::{Owners, Ways};
 pub use source::Standing;
 pub(in crate::node) use source::{News, Source, Taken};
 pub(in crate::node) use stash::Stash;

@@ -1,8 +1,9 @@
-//! What one shard has heard of one other data centre: updates in order, marks, clocks, barriers.
+//! What one shard has heard of one other data centre, or of a group of them through a hub: updates
+//! in order, marks, clocks, barriers.
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::MirrorPlace;
+use super::Owners;
 use super::barriers::Barriers;
 use crate::history::BarrierEnd;
 use crate::id::{Mark, Sequence, ServerId, SlotIndex, Tick};
@@ -82,7 +83,7 @@ pub(in crate::node) enum Taken {
 
 impl Source {
     /// A data centre of which nothing was heard yet.
-    pub(in crate::node) fn new(place: &MirrorPlace, records: bool) -> Self {
+    pub(in crate::node) fn new(owners: &Owners, records: bool) -> Self {
         let incoming = |from: &ServerId| Incoming {
             from: *from,
             taken: Sequence::default(),
@@ -90,13 +91,13 @@ impl Source {
             counted: Tick(0),
             due: VecDeque::new(),
         };
-        let slots = place.owners.len();
+        let slots = owners.len();
         let counted = if slots > 0 { BTreeMap::from([(Tick(0), slots)]) } else { BTreeMap::new() };
         Self {
             standing: Standing::Counts,
             refused: false,
-            speakers: place.owners.values().map(|it| (*it, Speaker::default())).collect(),
-            slots: place.owners.iter().map(|(slot, from)| (*slot, incoming(from))).collect(),
+            speakers: owners.values().map(|it| (*it, Speaker::default())).collect(),
+            slots: owners.iter().map(|(slot, from)| (*slot, incoming(from))).collect(),
             counted,
             barriers: Barriers::default(),
             news: records.then(Vec::new),
@@ -108,6 +109,16 @@ impl Source {
         if let Some(speaker) = self.speakers.get_mut(&from) {
             speaker.heard = speaker.heard.max(Some(now));
         }
+    }
+
+    /// Whether a server speaks for it.
+    pub(in crate::node) fn speaks(&self, server: ServerId) -> bool {
+        self.speakers.contains_key(&server)
+    }
+
+    /// Its servers, or the hub's.
+    pub(in crate::node) fn speakers(&self) -> impl Iterator<Item = ServerId> {
+        self.speakers.keys().copied()
     }
 
     /// Whether an update is the next one of its slot.

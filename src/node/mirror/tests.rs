@@ -6,8 +6,9 @@ use super::*;
 use crate::id::{DataCentre, Mark, Sequence, ServerId, SlotIndex, Tick};
 use crate::key::{Key, KeyRange};
 use crate::limits;
+use crate::placement::{Feed, Telling};
 use crate::time::{Duration, Instant};
-use crate::wire::{Delta, MirrorMessage, Payload, Refusal, RowsNamed};
+use crate::wire::{Delta, MirrorMessage, Refusal, RowsNamed};
 
 const SLOT: SlotIndex = SlotIndex(0);
 
@@ -22,15 +23,16 @@ fn place(tick: u64, unit: u64) -> Place {
 
 /// A lane on a connection whose other side has the same terms.
 fn open_lane() -> Lane {
-    let mut lane = Lane::new(DataCentre(1));
-    lane.connected(7);
-    assert_eq!(said(&mut lane).len(), 1, "its terms");
+    let (of, to) = (DataCentre(0), DataCentre(1));
+    let mut lane = Lane::new(Telling { of, to, stands_for: to, feed: Feed::Own });
+    lane.connected();
+    assert_eq!(said(&mut lane), [], "before the other side has said that it has the same terms");
     lane.opened(1);
     lane
 }
 
 fn said(lane: &mut Lane) -> Vec<MirrorMessage> {
-    let next = || lane.next::<f32>(Instant(1), true, 1).map(|letter| letter.message);
+    let next = || lane.next::<f32>(Instant(1), true, 1).map(|(message, _)| message);
     std::iter::from_fn(next).take(1000).collect()
 }
 
@@ -49,19 +51,44 @@ fn barriers_leave_before_the_clock_and_both_before_data() {
     assert!(barrier < clock && clock < update, "{said:?}");
 }
 
-/// What somebody repeats is answered once: a lane cannot be made to hold much.
+/// What somebody repeats is answered once: a neighbour cannot be made to hold much.
 #[test]
-fn replies_do_not_pile_up() {
+fn answers_do_not_pile_up() {
+    let (mut neighbour, here) = (Neighbour::default(), DataCentre(0));
+    neighbour.connected(7);
+    let of = DataCentre(1);
+    assert!(neighbour.opened() && !neighbour.opened());
+    for sequence in 1..=1000 {
+        neighbour.confirm(of, SLOT, Sequence(sequence));
+        neighbour.answer(of, (SLOT, Key(0)), Some(3));
+        neighbour.refuse(of, (SLOT, Sequence(1)), Refusal::Limit);
+    }
+    let mut said = Vec::new();
+    while let Some((of, message)) = neighbour.next(here) {
+        said.push((of.0, message));
+    }
+    let (slot, unit, digest) = (SLOT, Key(0), 3);
+    let confirm = |sequence, result| {
+        let sequence = Sequence(sequence);
+        (1, MirrorMessage::Confirm { slot, sequence, result })
+    };
+    let open = (0, MirrorMessage::Open { terms_hash: 7 });
+    let same = (1, MirrorMessage::Same { slot, unit, digest });
+    assert_eq!(said, [open, confirm(1, Err(Refusal::Limit)), confirm(1000, Ok(())), same]);
+    neighbour.confirm(of, SLOT, Sequence(9));
+    neighbour.connected(8);
+    assert!(neighbour.opened(), "a new connection knows nothing");
+    let only = neighbour.next(here).map(|(_, message)| message);
+    assert_eq!(only, Some(MirrorMessage::Open { terms_hash: 8 }));
+    assert_eq!(neighbour.next(here), None);
+}
+
+/// Values that were asked for leave unit by unit, however often they are asked for.
+#[test]
+fn values_that_were_asked_for_leave_one_by_one() {
     let mut lane = open_lane();
     assert_eq!(said(&mut lane).len(), 1, "its clock");
-    for sequence in 1..=1000 {
-        lane.opened(1);
-        lane.confirm(SLOT, Sequence(sequence));
-        lane.answer(SLOT, Key(0), Some(3));
-        lane.ask(SLOT, Key(0));
-        lane.refuse(SLOT, Sequence(1), Refusal::Limit);
-    }
-    assert_eq!(said(&mut lane).len(), 3);
+    (0..1000).for_each(|_| lane.ask(SLOT, Key(0)));
     assert_eq!(lane.next_asked(), Some((SLOT, Key(0))));
     lane.assign((SLOT, Key(0)), vec![delta(0, &[1.0; 4])], 5);
     lane.ask(SLOT, Key(8));
@@ -123,7 +150,7 @@ fn parts_of_an_aggregate_are_left_out_with_their_weight() {
 
 fn source() -> Source {
     let owners = BTreeMap::from([(SlotIndex(0), ServerId(4)), (SlotIndex(1), ServerId(5))]);
-    Source::new(&MirrorPlace { data_centre: DataCentre(1), owners }, false)
+    Source::new(&owners, false)
 }
 
 /// Each server of a data centre has to be heard: without one its slots do not count.

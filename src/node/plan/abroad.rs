@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::{Plan, Planned};
+use crate::consistency::Exchange;
 use crate::error::SpecError;
 use crate::id::{DataCentre, ServerId, SlotIndex};
-use crate::node::mirror::MirrorPlace;
+use crate::node::mirror::{Owners, Ways};
+use crate::node::shard::goes_in_step;
 use crate::placement::{Assignment, Ring, Sites};
 use crate::sync::Arc;
 
@@ -51,17 +53,22 @@ impl Plan {
 }
 
 impl Abroad {
-    /// Where the copies of a table's slots are in each other data centre.
-    pub(in crate::node) fn mirrors(
-        &self,
-        planned: &Planned,
-        slots: &[SlotIndex],
-    ) -> Vec<MirrorPlace> {
-        let of = |(data_centre, ring): (&DataCentre, &Ring)| {
-            let assignment = Assignment::compute(ring, planned.table.id(), &planned.grid);
-            let owners = slots.iter().filter_map(|slot| Some((*slot, assignment.owner(*slot)?)));
-            MirrorPlace { data_centre: *data_centre, owners: owners.collect() }
+    /// Where the copies of a table's slots are in other data centres, and who speaks to whom. Hubs
+    /// add deltas up; copies that go in step take what each data centre has told by itself.
+    pub(in crate::node) fn ways(&self, planned: &Planned, slots: &[SlotIndex]) -> Ways {
+        let straight = goes_in_step(&planned.code);
+        let straight = straight || planned.code.global.exchange() != Exchange::Deltas;
+        let (heard, told) = self.sites.ways(self.here, straight);
+        let owners = |other: DataCentre| -> Owners {
+            let ring = self.rings.get(&other);
+            let of = |ring| Assignment::compute(ring, planned.table.id(), &planned.grid);
+            let Some(assignment) = ring.map(of) else { return Owners::new() };
+            slots.iter().filter_map(|slot| Some((*slot, assignment.owner(*slot)?))).collect()
         };
-        self.rings.iter().map(of).collect()
+        Ways {
+            here: self.here,
+            heard: heard.into_iter().map(|hearing| (hearing, owners(hearing.from))).collect(),
+            told: told.into_iter().map(|telling| (telling, owners(telling.to))).collect(),
+        }
     }
 }

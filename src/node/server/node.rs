@@ -275,7 +275,7 @@ impl ServerNode {
             },
             Message::Fence { origin } => self.on_fence(from, origin),
             Message::Fenced { origin, server, last } => self.on_fenced(origin, server, &last),
-            Message::Mirror { table, message } => self.on_mirror(from, table, message),
+            Message::Mirror { table, of, message } => self.on_mirror(from, (table, of), message),
             // Answers are for workers; a server that gets one was confused with another process.
             Message::Joined { .. }
             | Message::Attached { .. }

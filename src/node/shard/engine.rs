@@ -73,9 +73,9 @@ impl<T: Element> ShardEngine<T> {
         for (_, range) in &slots {
             keys.insert(*range);
         }
-        let mirrors = place.mirrors.as_ref();
-        let mirror = mirrors
-            .and_then(|(here, to)| Mirroring::new(&table, &code, *here, to, place.record_history));
+        let ways = place.mirrors.as_ref();
+        let mirror =
+            ways.and_then(|ways| Mirroring::new(&table, &code, ways, place.record_history));
         let mirrored = mirror.as_ref().is_some_and(Mirroring::keeps_residuals);
         let rows = ShardRows::new(table.spec(), &*code.rule, &slots, mirrored)?;
         let mut engine = Self {

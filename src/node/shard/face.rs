@@ -9,7 +9,7 @@ use crate::error::SpecError;
 use crate::history::Event;
 use crate::id::{DataCentre, GroupId, Origin, Rank, Sequence, ServerId, SlotIndex, Tick};
 use crate::key::RangeSet;
-use crate::node::mirror::{Letter, MirrorPlace, Told};
+use crate::node::mirror::{Letter, Told, Ways};
 use crate::node::registry::Code;
 use crate::node::sabotage::Switch;
 use crate::spec::{GroupRecord, Table, Terms};
@@ -29,8 +29,8 @@ pub struct Place {
     pub record_history: bool,
     /// Which law is broken on purpose, if any.
     pub switch: Switch,
-    /// The data centre, and where the other copies are; `None` where there is only one.
-    pub mirrors: Option<(DataCentre, Vec<MirrorPlace>)>,
+    /// Where the other copies are; `None` where there is only one.
+    pub mirrors: Option<Ways>,
 }
 
 /// Whether close steps are left.
@@ -180,14 +180,14 @@ pub trait Shard: Debug + Send {
     /// equal tables however they are cut into shards.
     fn digests(&mut self) -> Vec<(SlotIndex, u128)>;
 
-    /// Takes what a server of another data centre says; what a confirmation has freed.
+    /// Takes what a server of another data centre says of a line; what a confirmation has freed.
     ///
     /// # Errors
     /// What makes no sense, or from somebody who does not own the slot there.
     fn mirror_heard(
         &mut self,
         now: Instant,
-        from: (DataCentre, ServerId),
+        line: (ServerId, DataCentre),
         message: MirrorMessage,
     ) -> Result<Told, Refusal>;
 

@@ -2,14 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::Hasher as _;
+use std::ops::RangeInclusive;
 
 use siphasher::sip128::{Hasher128 as _, SipHasher24};
 
 use crate::consistency::{Exchange, GlobalPolicy, LinkView};
 use crate::id::{DataCentre, GroupId, ServerId, SlotIndex, TableId, Tick};
 use crate::key::Key;
-use crate::node::mirror::{Lane, MirrorPlace, Source, Standing, Stash};
+use crate::node::mirror::{Lane, LineId, Neighbour, Source, Standing, Stash, Ways};
 use crate::node::registry::Code;
+use crate::placement::{Feed, Hearing};
 use crate::spec::{Table, TablePolicy};
 use crate::sync::Arc;
 use crate::time::{Duration, Instant};
@@ -26,10 +28,18 @@ pub(super) struct Mirroring {
     pub(super) exchange: Exchange,
     /// Copies go in step: see the room `mirror`.
     pub(super) in_step: bool,
-    /// Who owns each slot elsewhere.
-    pub(super) routes: BTreeMap<SlotIndex, Vec<ServerId>>,
-    pub(super) lanes: BTreeMap<ServerId, Lane>,
+    /// The lanes that tell of each slot.
+    pub(super) routes: BTreeMap<SlotIndex, Vec<LineId>>,
+    pub(super) lanes: BTreeMap<LineId, Lane>,
+    /// By the data centre heard of, or the first of a group.
     pub(super) sources: BTreeMap<DataCentre, Source>,
+    pub(super) neighbours: BTreeMap<ServerId, Neighbour>,
+    /// The other data centres of the group, or all where there are no groups.
+    pub(super) members: BTreeSet<DataCentre>,
+    /// Whether it is a hub.
+    pub(super) relays: bool,
+    /// Of a hub: its group's clocks, one by one, when anything of the group left last.
+    pub(super) released: BTreeMap<DataCentre, Tick>,
     pub(super) stash: Stash,
     /// Blocks and sparse slots with residuals.
     pub(super) dirty: BTreeSet<Key>,
@@ -72,10 +82,10 @@ pub(super) struct Ending {
     pub(super) told: bool,
     /// Everything has been heard too.
     pub(super) heard: bool,
-    /// Where the values are those that count: units whose digest is to be told.
+    /// Where the values are those that count, or equal them: units whose digest is to be told.
     pub(super) units: BTreeSet<Key>,
     /// Elsewhere: the digests that were heard, and those to be compared with what is here.
-    pub(super) digests: BTreeMap<(SlotIndex, Key), (ServerId, u128)>,
+    pub(super) digests: BTreeMap<(SlotIndex, Key), (LineId, u128)>,
     pub(super) compare: BTreeSet<(SlotIndex, Key)>,
     /// Units whose values were asked for.
     pub(super) asked: BTreeSet<(SlotIndex, Key)>,
@@ -114,8 +124,8 @@ pub struct MirrorStats {
 pub struct MirrorStanding {
     /// The last tick that has ended here and was told.
     pub passed: Tick,
-    /// Of each other data centre: the clock that counts for every slot, and whether it is waited
-    /// for.
+    /// Of each other data centre, or group by its first one: the clock that counts for every slot,
+    /// and whether it is waited for.
     pub others: Vec<(DataCentre, Tick, Standing)>,
     /// Servers elsewhere whose spec or policies of the table differ.
     pub differ: Vec<ServerId>,
@@ -126,35 +136,40 @@ pub struct MirrorStanding {
 
 impl Mirroring {
     /// Of a table that data centres exchange anything about.
-    pub(super) fn new(
-        table: &Table,
-        code: &Code,
-        here: DataCentre,
-        places: &[MirrorPlace],
-        records: bool,
-    ) -> Option<Self> {
+    pub(super) fn new(table: &Table, code: &Code, ways: &Ways, records: bool) -> Option<Self> {
         let exchange = code.global.exchange();
-        if exchange == Exchange::Nothing || places.is_empty() {
+        if exchange == Exchange::Nothing || ways.told.is_empty() {
             return None;
         }
         let (mut routes, mut lanes) = (BTreeMap::<_, Vec<_>>::new(), BTreeMap::new());
-        for place in places {
-            for (slot, server) in &place.owners {
-                routes.entry(*slot).or_default().push(*server);
-                lanes.entry(*server).or_insert_with(|| Lane::new(place.data_centre));
+        for (telling, owners) in &ways.told {
+            for (slot, server) in owners {
+                let line = (*server, telling.of);
+                routes.entry(*slot).or_default().push(line);
+                lanes.entry(line).or_insert_with(|| Lane::new(*telling));
             }
         }
-        let source = |place: &MirrorPlace| (place.data_centre, Source::new(place, records));
+        let source = |(hearing, owners): &(Hearing, _)| (hearing.of, Source::new(owners, records));
+        let sources: BTreeMap<_, _> = ways.heard.iter().map(source).collect();
+        let direct = ways.told.iter().filter(|(telling, _)| telling.feed == Feed::Own);
+        let members = direct.map(|(telling, _)| telling.to).collect();
+        let told = lanes.keys().map(|(server, _)| *server);
+        let servers = sources.values().flat_map(Source::speakers).chain(told);
+        let neighbours = servers.map(|server| (server, Neighbour::default())).collect();
         Some(Self {
-            here,
+            here: ways.here,
             policy: Arc::clone(&code.global),
             significance: Arc::clone(&code.significance),
             terms_hash: terms_hash(table),
             exchange,
-            in_step: code.global.in_step() && code.policy.gathers(),
+            in_step: goes_in_step(code),
             routes,
             lanes,
-            sources: places.iter().map(source).collect(),
+            sources,
+            neighbours,
+            members,
+            relays: ways.told.iter().any(|(telling, _)| telling.feed != Feed::Own),
+            released: BTreeMap::new(),
             stash: Stash::default(),
             dirty: BTreeSet::new(),
             pass: None,
@@ -176,9 +191,28 @@ impl Mirroring {
         self.in_step && self.stash.settled < closed
     }
 
+    /// The lines that a server is told of, the one after the last first: they take turns.
+    pub(super) fn lines_to(&self, server: ServerId) -> Vec<LineId> {
+        let last = self.neighbours.get(&server).and_then(|neighbour| neighbour.last);
+        let mut lines: Vec<_> = self.lanes.range(lines_to(server)).map(|(line, _)| *line).collect();
+        let next = lines.partition_point(|(_, of)| Some(*of) <= last);
+        lines.rotate_left(next);
+        lines
+    }
+
+    /// The lanes to a server.
+    pub(super) fn lanes_to(&self, server: ServerId) -> impl Iterator<Item = &Lane> {
+        self.lanes.range(lines_to(server)).map(|(_, lane)| lane)
+    }
+
+    /// As [`Mirroring::lanes_to`], to change them.
+    pub(super) fn lanes_to_mut(&mut self, server: ServerId) -> impl Iterator<Item = &mut Lane> {
+        self.lanes.range_mut(lines_to(server)).map(|(_, lane)| lane)
+    }
+
     /// Bytes of updates on their way to a server elsewhere.
     pub(super) fn sent_bytes(&self, to: ServerId) -> usize {
-        self.lanes.get(&to).map_or(0, Lane::sent_bytes)
+        self.lanes_to(to).map(Lane::sent_bytes).sum()
     }
 
     /// Whether values keep what they have gained.
@@ -192,11 +226,23 @@ impl Mirroring {
         counting.map(|(data_centre, source)| (source.counted(slot), *data_centre)).min()
     }
 
-    /// Whether it is this copy's values that all take at the end: those of the first data centre
-    /// that counts.
-    pub(super) fn is_first(&self) -> bool {
+    /// Whose values this copy takes at the end: those of the first data centre or group that counts;
+    /// `None` when that is this one.
+    pub(super) fn follows(&self) -> Option<DataCentre> {
         let counting = self.sources.iter().filter(|(_, source)| source.counts());
-        counting.map(|(other, _)| *other).min().is_none_or(|other| self.here < other)
+        counting.map(|(other, _)| *other).min().filter(|other| *other < self.here)
+    }
+
+    /// Whether a lane is told at the end what values have to be. From the first data centre they
+    /// spread as everything does: to its group and by it to other groups, and there by hubs.
+    pub(super) fn leads(&self, lane: &Lane) -> bool {
+        match (self.follows(), lane.feed) {
+            (None, Feed::Own | Feed::Group) => lane.data_centre > self.here,
+            (None, Feed::Relayed(_)) => false,
+            (Some(first), Feed::Group) => self.members.contains(&first) && lane.data_centre > first,
+            (Some(first), Feed::Relayed(of)) => first == of,
+            (Some(_), Feed::Own) => false,
+        }
     }
 
     /// Whether a data centre is waited for.
@@ -204,10 +250,11 @@ impl Mirroring {
         self.sources.get(&other).is_some_and(Source::counts)
     }
 
-    /// What is known of the way to a lane's server.
-    pub(super) fn view(&self, server: ServerId, lane: &Lane) -> LinkView {
+    /// What is known of the way to a server, which its lanes share.
+    pub(super) fn view(&self, server: ServerId) -> LinkView {
+        let queued: usize = self.lanes_to(server).map(Lane::queued_bytes).sum();
         LinkView {
-            queued_bytes: lane.queued_bytes() as u64,
+            queued_bytes: queued as u64,
             tick_lasts: self.pace.mean,
             ..self.links.get(&server).copied().unwrap_or_default()
         }
@@ -217,7 +264,7 @@ impl Mirroring {
     pub(super) fn slowest_link(&self) -> LinkView {
         let counts = |lane: &Lane| self.sources.get(&lane.data_centre).is_some_and(Source::counts);
         let lanes = self.lanes.iter().filter(|(_, lane)| counts(lane));
-        let views = lanes.map(|(server, lane)| self.view(*server, lane));
+        let views = lanes.map(|((server, _), _)| self.view(*server));
         views
             .max_by(|a, b| {
                 let key = |view: &LinkView| (view.queued_ticks(), view.queued_bytes as f64);
@@ -262,6 +309,15 @@ impl PassPace {
         }
         self.last = Some((tick, now));
     }
+}
+
+/// Whether the copies of a table go in step: see the room `mirror`.
+pub(in crate::node) fn goes_in_step(code: &Code) -> bool {
+    code.global.in_step() && code.policy.gathers()
+}
+
+fn lines_to(server: ServerId) -> RangeInclusive<LineId> {
+    (server, DataCentre(0))..=(server, DataCentre(u32::MAX))
 }
 
 /// What two copies have to agree on, in one number.

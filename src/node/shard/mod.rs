@@ -20,6 +20,7 @@ mod times;
 
 pub use engine::ShardEngine;
 pub use face::{Changes, Place, Room, Shard, ShardStats, Work, digest_of, new_shard};
+pub(in crate::node) use mirroring::goes_in_step;
 pub use mirroring::{MirrorStanding, MirrorStats};
 pub use request::{Chunk, PullOutcome, PullRequest, PushOutcome, PushRequest, ReadRows, RowsAsked};
 pub use times::RoundTimes;

@@ -29,7 +29,7 @@ impl Held {
         options: ServerOptions,
     ) -> Result<Self, SpecError> {
         let slots: Vec<_> = planned.assignment.slots_of(server).collect();
-        let mirrors = plan.abroad().map(|it| (it.here, it.mirrors(planned, &slots)));
+        let mirrors = plan.abroad().map(|abroad| abroad.ways(planned, &slots));
         let place = Place {
             server,
             slots: slots.clone(),

@@ -1,7 +1,7 @@
 //! A server's part in mirroring: what it sends to servers of other data centres, and what it hears.
 
 use super::{ServerNode, stream_of};
-use crate::id::{ServerId, TableId};
+use crate::id::{DataCentre, ServerId, TableId};
 use crate::limits;
 use crate::node::plan::Planned;
 use crate::node::shard::{MirrorStanding, MirrorStats};
@@ -48,14 +48,18 @@ impl ServerNode {
         }
     }
 
-    pub(super) fn on_mirror(&mut self, from: Peer, table: TableId, message: MirrorMessage) {
+    pub(super) fn on_mirror(
+        &mut self,
+        from: Peer,
+        (table, of): (TableId, DataCentre),
+        message: MirrorMessage,
+    ) {
         let Peer::Server(server) = from else { return };
         self.abroad_due = true;
-        let site = self.plan.abroad().and_then(|abroad| abroad.sites.of(server));
-        let (Some(site), Some(held)) = (site, self.tables.get_mut(&table)) else {
+        let Some(held) = self.tables.get_mut(&table) else {
             return tracing::warn!(%from, %table, "a mirror speaks of a table that is not here");
         };
-        match held.shard.mirror_heard(self.now, (site, server), message) {
+        match held.shard.mirror_heard(self.now, (server, of), message) {
             Err(refusal) => {
                 tracing::error!(%from, %table, ?refusal, "what a mirror says is not taken");
             },
@@ -82,7 +86,8 @@ impl ServerNode {
                     continue;
                 };
                 let stream = letter.data.map_or(Stream::Control, stream_of);
-                let message = Message::Mirror { table: *table, message: letter.message };
+                let (table, of) = (*table, letter.of);
+                let message = Message::Mirror { table, of, message: letter.message };
                 let to = Peer::Server(*server);
                 self.outputs.push_back(Output::Send { to, stream, message });
                 return true;

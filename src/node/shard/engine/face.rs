@@ -184,10 +184,10 @@ impl<T: Element> Shard for ShardEngine<T> {
     fn mirror_heard(
         &mut self,
         now: Instant,
-        from: (DataCentre, ServerId),
+        line: (ServerId, DataCentre),
         message: MirrorMessage,
     ) -> Result<Told, Refusal> {
-        self.hear(now, from, message)
+        self.hear(now, line, message)
     }
 
     fn mirror_connect(&mut self, now: Instant, to: ServerId) {

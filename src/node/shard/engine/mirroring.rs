@@ -5,6 +5,7 @@ mod ending;
 mod hearing;
 mod passes;
 mod recording;
+mod relaying;
 mod telling;
 
 use super::{ShardEngine, wait};

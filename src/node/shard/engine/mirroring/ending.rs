@@ -1,12 +1,11 @@
 //! The end of training: everything has been told, and copies that still differ by rounding take
-//! the values of the first data centre that counts (law 6).
+//! the values of the first data centre that counts (law 6), by way of hubs where there are groups.
 
 use super::super::ShardEngine;
-use crate::id::{ServerId, SlotIndex, Tick};
+use crate::id::{SlotIndex, Tick};
 use crate::key::Key;
 use crate::limits;
-use crate::node::mirror::{Lane, Source};
-use crate::node::shard::mirroring::Mirroring;
+use crate::node::mirror::{Lane, LineId, Source};
 use crate::spec::Layout;
 use crate::vector::Element;
 use crate::wire::{Delta, Refusal};
@@ -46,7 +45,7 @@ impl<T: Element> ShardEngine<T> {
 
     /// Where the values are those that count, says what all of them are.
     fn tell_all_digests(&mut self) {
-        if self.mirror.as_ref().is_some_and(Mirroring::is_first) {
+        if self.mirror.as_ref().is_some_and(|mirror| mirror.follows().is_none()) {
             let units = self.units().into_iter().collect();
             if let Some(mirror) = &mut self.mirror {
                 mirror.ending.units = units;
@@ -61,7 +60,7 @@ impl<T: Element> ShardEngine<T> {
             return;
         };
         let slot = self.grid.slot_of(unit);
-        if mirror.is_first() {
+        if mirror.follows().is_none() {
             mirror.ending.units.insert(unit);
         } else if mirror.ending.digests.contains_key(&(slot, unit)) {
             mirror.ending.compare.insert((slot, unit));
@@ -96,9 +95,10 @@ impl<T: Element> ShardEngine<T> {
         let slot = self.grid.slot_of(unit);
         let digest = self.rows.digest_values(slot, self.unit_range(unit));
         let Some(mirror) = &mut self.mirror else { return };
-        for server in mirror.routes.get(&slot).into_iter().flatten() {
-            let lane = mirror.lanes.get_mut(server).filter(|it| it.data_centre > mirror.here);
-            if let Some(lane) = lane {
+        let lines = mirror.routes.get(&slot).into_iter().flatten().copied();
+        let leads = |line: &LineId| mirror.lanes.get(line).is_some_and(|lane| mirror.leads(lane));
+        for line in lines.filter(leads).collect::<Vec<_>>() {
+            if let Some(lane) = mirror.lanes.get_mut(&line) {
                 lane.finish(slot, unit, digest);
             }
         }
@@ -114,31 +114,22 @@ impl<T: Element> ShardEngine<T> {
         let Some(place) = mirror.ending.compare.pop_first() else {
             return false;
         };
-        if let Some((from, digest)) = mirror.ending.digests.get(&place).copied() {
-            self.compare(from, place, digest);
+        if let Some((line, digest)) = mirror.ending.digests.get(&place).copied() {
+            self.compare(line, place, digest);
         }
         true
     }
 
-    pub(super) fn on_digest(
-        &mut self,
-        from: ServerId,
-        (slot, unit): (SlotIndex, Key),
-        digest: u128,
-    ) {
-        if !self.is_unit(slot, unit) {
+    pub(super) fn on_digest(&mut self, line: LineId, (slot, unit): (SlotIndex, Key), digest: u128) {
+        let fits = self.is_unit(slot, unit);
+        let Some(mirror) = self.mirror.as_mut().filter(|mirror| fits && line.1 < mirror.here)
+        else {
             return;
-        }
-        let Some(mirror) = &mut self.mirror else { return };
-        let Some(lane) = mirror.lanes.get_mut(&from) else { return };
-        if lane.data_centre > mirror.here {
-            lane.finished(slot, unit, digest);
-        } else {
-            mirror.ending.asked.remove(&(slot, unit));
-            mirror.ending.coming.remove(&(slot, unit));
-            mirror.ending.digests.insert((slot, unit), (from, digest));
-            mirror.ending.compare.insert((slot, unit));
-        }
+        };
+        mirror.ending.asked.remove(&(slot, unit));
+        mirror.ending.coming.remove(&(slot, unit));
+        mirror.ending.digests.insert((slot, unit), (line, digest));
+        mirror.ending.compare.insert((slot, unit));
     }
 
     /// Whether a slot is owned here, and this one of its units.
@@ -147,36 +138,38 @@ impl<T: Element> ShardEngine<T> {
         owned && self.unit_range(unit).first() == unit
     }
 
-    /// Says that a unit's values are those of the first data centre, or asks for them.
-    fn compare(&mut self, from: ServerId, (slot, unit): (SlotIndex, Key), digest: u128) {
+    /// Says that a unit's values are those that count, or asks for them.
+    fn compare(&mut self, (from, of): LineId, (slot, unit): (SlotIndex, Key), digest: u128) {
         let same = self.rows.digest_values(slot, self.unit_range(unit)) == digest;
         let Some(mirror) = &mut self.mirror else { return };
-        if !same {
+        if same {
+            // Others may hear of them by this one.
+            mirror.ending.units.insert(unit);
+        } else {
             mirror.ending.asked.insert((slot, unit));
         }
-        if let Some(lane) = mirror.lanes.get_mut(&from) {
-            lane.answer(slot, unit, same.then_some(digest));
+        if let Some(neighbour) = mirror.neighbours.get_mut(&from) {
+            neighbour.answer(of, (slot, unit), same.then_some(digest));
         }
     }
 
     pub(super) fn on_differs(
         &mut self,
-        from: ServerId,
+        line: LineId,
         (slot, unit): (SlotIndex, Key),
     ) -> Result<(), Refusal> {
         self.owned(slot)?;
-        if !self.is_unit(slot, unit) || !self.is_asked_rightly(from) {
-            return Err(Refusal::OutsideDomain { key: unit });
-        }
-        let lane = self.mirror.as_mut().and_then(|mirror| mirror.lanes.get_mut(&from));
-        if let Some(lane) = lane {
-            lane.ask(slot, unit);
+        let fits = self.is_unit(slot, unit);
+        let lane = self.mirror.as_mut().and_then(|mirror| mirror.lanes.get_mut(&line));
+        match lane.filter(|lane| fits && lane.has_told(slot, unit)) {
+            Some(lane) => lane.ask(slot, unit),
+            None => return Err(Refusal::OutsideDomain { key: unit }),
         }
         Ok(())
     }
 
     /// Makes the values that a server elsewhere has asked for, of one unit at a time.
-    pub(super) fn tell_values(&mut self, to: ServerId) {
+    pub(super) fn tell_values(&mut self, to: LineId) {
         let lane = self.mirror.as_mut().and_then(|mirror| mirror.lanes.get_mut(&to));
         let Some((slot, unit)) = lane.and_then(Lane::next_asked) else { return };
         let range = self.unit_range(unit);
@@ -188,17 +181,9 @@ impl<T: Element> ShardEngine<T> {
         }
     }
 
-    /// Whether a data centre behind this one asks, after the end.
-    fn is_asked_rightly(&self, from: ServerId) -> bool {
-        self.mirror.as_ref().is_some_and(|mirror| {
-            let behind = mirror.lanes.get(&from).is_some_and(|it| it.data_centre > mirror.here);
-            behind && mirror.ending.heard
-        })
-    }
-
     pub(super) fn on_assign(
         &mut self,
-        from: ServerId,
+        line: LineId,
         slot: SlotIndex,
         delta: &Delta,
     ) -> Result<(), Refusal> {
@@ -207,7 +192,7 @@ impl<T: Element> ShardEngine<T> {
             return Ok(());
         };
         // Whose digest counts here was asked, if anybody.
-        if ending.digests.get(&(slot, unit)).is_none_or(|(who, _)| *who != from) {
+        if ending.digests.get(&(slot, unit)).is_none_or(|(who, _)| *who != line) {
             return Err(Refusal::OutsideDomain { key: unit });
         }
         if !ending.asked.contains(&(slot, unit)) {

@@ -8,7 +8,7 @@ use crate::history::Event;
 use crate::id::{DataCentre, Mark, Sequence, ServerId, SlotIndex, Tick};
 use crate::key::Key;
 use crate::limits;
-use crate::node::mirror::{Lane, Source, Stash, Taken, Told, check};
+use crate::node::mirror::{LineId, Source, Stash, Taken, Told, check};
 use crate::node::sabotage::Sabotage;
 use crate::node::shard::mirroring::Mirroring;
 use crate::node::shard::rows::Update;
@@ -17,59 +17,97 @@ use crate::vector::Element;
 use crate::wire::{Delta, MirrorMessage, Refusal, RowsNamed};
 
 impl<T: Element> ShardEngine<T> {
-    /// Takes what a server of another data centre says; what a confirmation has freed.
+    /// Takes what a server of another data centre says of a line; what a confirmation has freed.
     ///
     /// # Errors
-    /// What makes no sense, from somebody who does not own the slot, or of other terms.
+    /// What makes no sense, from somebody who does not speak for the line or own the slot, or of
+    /// other terms.
     pub(in crate::node::shard::engine) fn hear(
         &mut self,
         now: Instant,
-        (data_centre, from): (DataCentre, ServerId),
+        (from, of): LineId,
         message: MirrorMessage,
     ) -> Result<Told, Refusal> {
         let Some(mirror) = &mut self.mirror else {
             return Err(Refusal::UnknownTable { table: self.table.id() });
         };
         mirror.now = mirror.now.max(now);
-        let Some(source) = mirror.sources.get_mut(&data_centre) else {
+        if let MirrorMessage::Open { terms_hash } = message {
+            return self.on_open(from, terms_hash).map(|()| Told::default());
+        }
+        if message.is_answer() {
+            return self.take_answer((from, of), message);
+        }
+        let Some(source) = mirror.sources.get_mut(&of).filter(|source| source.speaks(from)) else {
             return Err(Refusal::UnknownWorker);
         };
         source.heard(from, now);
-        self.changes.any |= self.watch(data_centre, now);
-        let told = self.take_message(now, (data_centre, from), message);
-        self.record_news(data_centre);
-        told
+        if self.watch(of, now) {
+            self.source_changed();
+        }
+        let taken = self.take_message(now, (from, of), message);
+        self.record_news(of);
+        taken.map(|()| Told::default())
+    }
+
+    /// A server says what it knows of the table, before anything else on a connection.
+    fn on_open(&mut self, from: ServerId, terms_hash: u128) -> Result<(), Refusal> {
+        let width = self.width();
+        let Some(mirror) = &mut self.mirror else { return Ok(()) };
+        let expected = mirror.terms_hash;
+        let Some(neighbour) = mirror.neighbours.get_mut(&from) else {
+            return Err(Refusal::UnknownWorker);
+        };
+        if terms_hash != expected {
+            mirror.differ.insert(from);
+            return Err(Refusal::SpecMismatch { expected, found: terms_hash });
+        }
+        if neighbour.opened() {
+            mirror.differ.remove(&from);
+            let sources = mirror.sources.values_mut().filter(|source| source.speaks(from));
+            sources.for_each(|source| source.refuse(false));
+            mirror.lanes_to_mut(from).for_each(|lane| lane.opened(width));
+        }
+        Ok(())
+    }
+
+    /// Takes what a server answers to what was told to it.
+    fn take_answer(&mut self, (from, of): LineId, message: MirrorMessage) -> Result<Told, Refusal> {
+        let Some(mirror) = &mut self.mirror else { return Ok(Told::default()) };
+        let Some(lane) = mirror.lanes.get_mut(&(from, of)) else {
+            return Err(Refusal::UnknownWorker);
+        };
+        match message {
+            MirrorMessage::Confirm { slot, sequence, result: Ok(()) } => {
+                return Ok(lane.confirmed(slot, sequence));
+            },
+            MirrorMessage::Confirm { result: Err(refusal), .. } => {
+                mirror.differ.insert(from);
+                lane.close();
+                return Err(refusal);
+            },
+            MirrorMessage::Same { slot, unit, digest } => lane.finished(slot, unit, digest),
+            MirrorMessage::Differs { slot, unit } => self.on_differs((from, of), (slot, unit))?,
+            _ => {},
+        }
+        Ok(Told::default())
     }
 
     fn take_message(
         &mut self,
         now: Instant,
-        (data_centre, from): (DataCentre, ServerId),
+        (from, of): LineId,
         message: MirrorMessage,
-    ) -> Result<Told, Refusal> {
-        let width = self.width();
-        let Some(mirror) = &mut self.mirror else { return Ok(Told::default()) };
+    ) -> Result<(), Refusal> {
+        let Some(mirror) = &mut self.mirror else { return Ok(()) };
         let aggregates = mirror.exchange == Exchange::Aggregates;
-        let Some(source) = mirror.sources.get_mut(&data_centre) else {
-            return Ok(Told::default());
-        };
+        let Some(source) = mirror.sources.get_mut(&of) else { return Ok(()) };
         match message {
             MirrorMessage::Update { slot, sequence, tick, mark, delta } => {
-                let taken =
-                    self.on_update(data_centre, from, (slot, sequence), (tick, mark), delta);
-                if let Err(refusal) = taken {
-                    self.refuse(data_centre, from, (slot, sequence), refusal);
-                    return Err(refusal);
-                }
-            },
-            MirrorMessage::Confirm { slot, sequence, result } => {
-                let lane = mirror.lanes.get_mut(&from);
-                if let Err(refusal) = result {
-                    mirror.differ.insert(from);
-                    lane.into_iter().for_each(Lane::close);
-                    return Err(refusal);
-                }
-                return Ok(lane.map_or(Told::default(), |lane| lane.confirmed(slot, sequence)));
+                let taken = self.on_update((from, of), (slot, sequence), (tick, mark), delta);
+                return taken.inspect_err(|refusal| {
+                    self.refuse((from, of), (slot, sequence), *refusal);
+                });
             },
             MirrorMessage::Clock { previous, tick, weight, ended, marks } => {
                 let clock = if ended { Tick(u64::MAX) } else { tick };
@@ -79,22 +117,9 @@ impl<T: Element> ShardEngine<T> {
                         source.overtake(from, clock);
                     }
                     if let Some(weight) = weight.filter(|_| aggregates) {
-                        mirror.stash.weigh(tick, data_centre, weight);
+                        mirror.stash.weigh(tick, of, weight);
                     }
-                    self.changes.any = true;
-                    self.mirror_settle();
-                }
-            },
-            MirrorMessage::Open { terms_hash } => {
-                let expected = mirror.terms_hash;
-                if terms_hash != expected {
-                    mirror.differ.insert(from);
-                    return Err(Refusal::SpecMismatch { expected, found: terms_hash });
-                }
-                mirror.differ.remove(&from);
-                source.refuse(false);
-                if let Some(lane) = mirror.lanes.get_mut(&from) {
-                    lane.opened(width);
+                    self.source_changed();
                 }
             },
             MirrorMessage::Barrier { slot, mark, ranges } => {
@@ -104,31 +129,41 @@ impl<T: Element> ShardEngine<T> {
                 source.bar(from, (slot, mark), ranges, until);
             },
             MirrorMessage::Digest { slot, unit, digest } => {
-                self.on_digest(from, (slot, unit), digest);
+                self.on_digest((from, of), (slot, unit), digest);
             },
-            MirrorMessage::Differs { slot, unit } => self.on_differs(from, (slot, unit))?,
-            MirrorMessage::Assign { slot, delta } => self.on_assign(from, slot, &delta)?,
+            MirrorMessage::Assign { slot, delta } => self.on_assign((from, of), slot, &delta)?,
+            // Taken before.
+            MirrorMessage::Open { .. }
+            | MirrorMessage::Confirm { .. }
+            | MirrorMessage::Same { .. }
+            | MirrorMessage::Differs { .. } => {},
         }
-        Ok(Told::default())
+        Ok(())
+    }
+
+    /// A clock that counts has advanced, or a data centre counts, or not any more.
+    pub(super) fn source_changed(&mut self) {
+        self.changes.any = true;
+        self.relay_clocks();
+        self.mirror_settle();
     }
 
     fn on_update(
         &mut self,
-        data_centre: DataCentre,
-        from: ServerId,
+        (from, of): LineId,
         (slot, sequence): (SlotIndex, Sequence),
         (tick, mark): (Tick, Option<Mark>),
         delta: Delta,
     ) -> Result<(), Refusal> {
         let place = {
-            let source = self.mirror.as_ref().and_then(|it| it.sources.get(&data_centre));
+            let source = self.mirror.as_ref().and_then(|it| it.sources.get(&of));
             source.map_or(Taken::Stranger, |source| source.place(from, slot, sequence))
         };
         match place {
             Taken::Stranger => return Err(Refusal::NotOwned { slot }),
             Taken::Early => return Ok(()),
             Taken::Before(taken) => {
-                self.confirm(from, slot, taken);
+                self.confirm((from, of), slot, taken);
                 return Ok(());
             },
             Taken::Next => {},
@@ -137,54 +172,49 @@ impl<T: Element> ShardEngine<T> {
         let sum = if self.records() { self.rows.checksum(&delta) } else { 0 };
         let Some(mirror) = &mut self.mirror else { return Ok(()) };
         if mirror.in_step && mirror.stash.takes(tick, &delta) {
-            mirror.stash.hold(tick, unit, data_centre, delta);
+            mirror.stash.hold(tick, unit, of, delta);
         } else if mirror.exchange == Exchange::Deltas {
             self.rows.add(slot, &delta)?;
             if self.place.switch.breaks(Sabotage::UpdateTakenTwice) {
                 self.rows.add(slot, &delta)?;
             }
             self.mirror_changed(unit);
+            self.relay(of, unit, &delta);
         } else {
             // A round that was settled without it: one of the two was lost and has come back.
-            tracing::warn!(%data_centre, %tick, "an aggregate came too late and is left out");
+            tracing::warn!(data_centre = %of, %tick, "an aggregate came too late and is left out");
         }
         if self.records() {
             let table = self.table.id();
-            self.events.push(Event::UpdateTaken { table, from, slot, sequence, mark, sum });
+            self.events.push(Event::UpdateTaken { table, from, of, slot, sequence, mark, sum });
         }
         let Some(mirror) = &mut self.mirror else { return Ok(()) };
         mirror.stats.updates_taken += 1;
-        let source = mirror.sources.get_mut(&data_centre);
+        let source = mirror.sources.get_mut(&of);
         if source.is_some_and(|source| source.take(slot, mark)) {
-            self.changes.any = true;
-            self.mirror_settle();
+            self.source_changed();
         }
-        self.confirm(from, slot, sequence);
+        self.confirm((from, of), slot, sequence);
         Ok(())
     }
 
     /// An update makes no sense: its sender is told, and nobody waits for it any more.
-    fn refuse(
-        &mut self,
-        data_centre: DataCentre,
-        from: ServerId,
-        (slot, sequence): (SlotIndex, Sequence),
-        refusal: Refusal,
-    ) {
+    fn refuse(&mut self, (from, of): LineId, update: (SlotIndex, Sequence), refusal: Refusal) {
         let Some(mirror) = &mut self.mirror else { return };
-        let Some(lane) = mirror.lanes.get_mut(&from) else { return };
-        lane.refuse(slot, sequence, refusal);
+        if let Some(neighbour) = mirror.neighbours.get_mut(&from) {
+            neighbour.refuse(of, update, refusal);
+        }
         mirror.differ.insert(from);
-        if let Some(source) = mirror.sources.get_mut(&data_centre) {
+        if let Some(source) = mirror.sources.get_mut(&of) {
             source.refuse(true);
         }
-        self.changes.any = true;
+        self.source_changed();
     }
 
-    fn confirm(&mut self, to: ServerId, slot: SlotIndex, sequence: Sequence) {
-        let lane = self.mirror.as_mut().and_then(|mirror| mirror.lanes.get_mut(&to));
-        if let Some(lane) = lane {
-            lane.confirm(slot, sequence);
+    fn confirm(&mut self, (to, of): LineId, slot: SlotIndex, sequence: Sequence) {
+        let neighbours = self.mirror.as_mut().map(|mirror| &mut mirror.neighbours);
+        if let Some(neighbour) = neighbours.and_then(|all| all.get_mut(&to)) {
+            neighbour.confirm(of, slot, sequence);
         }
     }
 

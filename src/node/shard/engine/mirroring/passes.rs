@@ -8,10 +8,11 @@ use crate::id::Tick;
 use crate::key::Key;
 use crate::node::mirror::{Clock, Place, Source};
 use crate::node::sabotage::Sabotage;
-use crate::node::shard::mirroring::{Mirroring, Pass};
+use crate::node::shard::mirroring::Pass;
 use crate::node::shard::part::Part;
 use crate::node::shard::progress::GroupProgress;
 use crate::node::shard::rows::Takes;
+use crate::placement::Feed;
 use crate::vector::Element;
 use crate::wire::Delta;
 
@@ -124,13 +125,18 @@ impl<T: Element> ShardEngine<T> {
             mirror.stash.weigh(pass.tick, mirror.here, weight);
         }
         if mirror.exchange == Exchange::Deltas && !mirror.in_step {
-            mirror.stats.barriers += mirror.bar(width);
+            // What others have told is announced when it may leave.
+            let own = mirror.lanes.iter().filter(|(_, lane)| lane.feed == Feed::Own);
+            let lines: Vec<_> = own.map(|(line, _)| *line).collect();
+            let barriers: u64 = lines.into_iter().map(|line| mirror.bar(line, width)).sum();
+            mirror.stats.barriers += barriers;
         }
-        for lane in mirror.lanes.values_mut() {
+        for lane in mirror.lanes.values_mut().filter(|lane| lane.feed == Feed::Own) {
             lane.clock(Clock { tick: pass.tick, weight, ended: pass.ends });
         }
         mirror.passed = pass.tick;
         mirror.ending.told = pass.ends;
+        self.relay_clocks();
         self.record_pass(&pass);
         self.record_balance();
         self.mirror_settle();
@@ -141,8 +147,13 @@ impl<T: Element> ShardEngine<T> {
         let (slot, width) = (self.grid.slot_of(unit), self.width());
         self.record_queued(slot, delta);
         let Some(mirror) = &mut self.mirror else { return };
-        for server in mirror.routes.get(&slot).into_iter().flatten() {
-            let Some(lane) = mirror.lanes.get_mut(server) else { continue };
+        for line in mirror.routes.get(&slot).into_iter().flatten() {
+            let Some(lane) = mirror.lanes.get_mut(line) else { continue };
+            let tick = match lane.feed {
+                Feed::Own => tick,
+                Feed::Group => tick.max(lane.next_tick()),
+                Feed::Relayed(_) => continue,
+            };
             let counts = mirror.sources.get(&lane.data_centre).is_some_and(Source::counts);
             // Who is not waited for takes nothing in step: what it has missed adds up (law 12),
             // and of rounds that are settled without it nothing is told.
@@ -176,21 +187,5 @@ impl<T: Element> ShardEngine<T> {
     /// Whether aggregates of rounds are exchanged.
     pub(in crate::node::shard::engine) fn exchanges_aggregates(&self) -> bool {
         self.mirror.as_ref().is_some_and(|mirror| mirror.exchange == Exchange::Aggregates)
-    }
-}
-
-impl Mirroring {
-    /// Announces what waits for links that are too slow; how many barriers that made.
-    fn bar(&mut self, width: usize) -> u64 {
-        let outrun = |(server, lane)| {
-            let view = self.view(server, lane);
-            self.policy.bars(&view).then_some(server)
-        };
-        let servers: Vec<_> =
-            self.lanes.iter().filter_map(|(server, lane)| outrun((*server, lane))).collect();
-        let barred = servers
-            .iter()
-            .map(|server| self.lanes.get_mut(server).map_or(0, |lane| lane.bar(width)));
-        barred.sum::<usize>() as u64
     }
 }

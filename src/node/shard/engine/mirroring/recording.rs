@@ -3,9 +3,9 @@
 use super::super::ShardEngine;
 use crate::consistency::Exchange;
 use crate::history::Event;
-use crate::id::{DataCentre, Origin, ServerId, SlotIndex, Tick};
+use crate::id::{DataCentre, Origin, SlotIndex, Tick};
 use crate::key::Key;
-use crate::node::mirror::{News, Source};
+use crate::node::mirror::{LineId, News, Source};
 use crate::node::shard::RowsAsked;
 use crate::node::shard::mirroring::Pass;
 use crate::vector::{DType, Element};
@@ -69,7 +69,7 @@ impl<T: Element> ShardEngine<T> {
         }
     }
 
-    pub(super) fn record_told(&mut self, to: ServerId, message: &MirrorMessage) {
+    pub(super) fn record_told(&mut self, (to, of): LineId, message: &MirrorMessage) {
         if !self.records() {
             return;
         }
@@ -78,12 +78,12 @@ impl<T: Element> ShardEngine<T> {
             MirrorMessage::Update { slot, sequence, tick, mark, delta } => {
                 let (slot, sequence, tick, mark) = (*slot, *sequence, *tick, *mark);
                 let sum = self.rows.checksum(delta);
-                let event = Event::UpdateTold { table, to, slot, sequence, tick, mark, sum };
+                let event = Event::UpdateTold { table, to, of, slot, sequence, tick, mark, sum };
                 self.events.push(event);
             },
             MirrorMessage::Clock { tick, ended, marks, .. } => {
                 let (tick, marks) = (if *ended { Tick(u64::MAX) } else { *tick }, marks.clone());
-                self.events.push(Event::MirrorClockTold { table, to, tick, marks });
+                self.events.push(Event::MirrorClockTold { table, to, of, tick, marks });
             },
             _ => {},
         }

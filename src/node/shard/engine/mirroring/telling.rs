@@ -3,8 +3,9 @@
 use super::super::ShardEngine;
 use crate::consistency::{MirrorAdmit, MirrorRead};
 use crate::id::{DataCentre, ServerId};
-use crate::node::mirror::Letter;
+use crate::node::mirror::{Lane, Letter, LineId, Source};
 use crate::node::sabotage::Sabotage;
+use crate::placement::Feed;
 use crate::time::{Duration, Instant};
 use crate::vector::Element;
 use crate::wire::MirrorMessage;
@@ -14,9 +15,10 @@ impl<T: Element> ShardEngine<T> {
     pub(in crate::node::shard::engine) fn connect(&mut self, now: Instant, to: ServerId) {
         let Some(mirror) = &mut self.mirror else { return };
         mirror.now = mirror.now.max(now);
-        if let Some(lane) = mirror.lanes.get_mut(&to) {
-            lane.connected(mirror.terms_hash);
+        if let Some(neighbour) = mirror.neighbours.get_mut(&to) {
+            neighbour.connected(mirror.terms_hash);
         }
+        mirror.lanes_to_mut(to).for_each(Lane::connected);
     }
 
     /// The next thing to send to a server elsewhere; updates only while there is `room`.
@@ -26,15 +28,28 @@ impl<T: Element> ShardEngine<T> {
         to: ServerId,
         room: bool,
     ) -> Option<Letter> {
-        let width = self.width();
-        self.tell_values(to);
         let mirror = self.mirror.as_mut()?;
         mirror.now = mirror.now.max(now);
-        let letter = mirror.lanes.get_mut(&to)?.next::<T>(now, room, width)?;
-        let update = matches!(letter.message, MirrorMessage::Update { .. });
+        let here = mirror.here;
+        if let Some((of, message)) = mirror.neighbours.get_mut(&to)?.next(here) {
+            return Some(Letter { of, message, data: None });
+        }
+        let lines = mirror.lines_to(to);
+        lines.into_iter().find_map(|line| self.next_of_line(now, line, room))
+    }
+
+    fn next_of_line(&mut self, now: Instant, line: LineId, room: bool) -> Option<Letter> {
+        let width = self.width();
+        self.tell_values(line);
+        let mirror = self.mirror.as_mut()?;
+        let (message, data) = mirror.lanes.get_mut(&line)?.next::<T>(now, room, width)?;
+        let update = matches!(message, MirrorMessage::Update { .. });
         mirror.stats.updates_told += u64::from(update);
-        self.record_told(to, &letter.message);
-        Some(letter)
+        if let Some(neighbour) = mirror.neighbours.get_mut(&line.0) {
+            neighbour.last = Some(line.1);
+        }
+        self.record_told(line, &message);
+        Some(Letter { of: line.1, message, data })
     }
 
     /// Ends what has lasted too long, and says that this server lives; when to look again.
@@ -48,11 +63,17 @@ impl<T: Element> ShardEngine<T> {
         let mirror = self.mirror.as_mut()?;
         let silences = mirror.sources.values().filter_map(|it| it.deadline(silence_max));
         let next = silences.min();
-        let beats = mirror.lanes.values_mut().filter_map(|lane| lane.heartbeat(now, silence_max));
+        // Of whom it does not count itself a hub says nothing.
+        let sources = &mirror.sources;
+        let lives = |lane: &&mut Lane| match lane.feed {
+            Feed::Own | Feed::Group => true,
+            Feed::Relayed(of) => sources.get(&of).is_some_and(Source::counts),
+        };
+        let lanes = mirror.lanes.values_mut().filter(lives);
+        let beats = lanes.filter_map(|lane| lane.heartbeat(now, silence_max));
         let next = beats.chain(next).min();
         if changed {
-            self.changes.any = true;
-            self.mirror_settle();
+            self.source_changed();
         }
         next
     }

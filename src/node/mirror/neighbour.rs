@@ -1,0 +1,80 @@
+//! What is due to one server elsewhere, whatever is told to it or heard of it.
+
+use std::collections::BTreeMap;
+
+use crate::id::{DataCentre, Sequence, SlotIndex};
+use crate::key::Key;
+use crate::wire::{MirrorMessage, Refusal};
+
+/// A server that is told or heard: the terms on both sides, and answers to it. Answers coalesce, so
+/// that nobody can make them many; a new connection forgets them.
+#[derive(Debug, Default)]
+pub(in crate::node) struct Neighbour {
+    /// Our terms, to be said.
+    terms: Option<u128>,
+    /// It has said that it has the same ones.
+    open: bool,
+    refused: Option<(DataCentre, SlotIndex, Sequence, Refusal)>,
+    confirms: BTreeMap<(DataCentre, SlotIndex), Sequence>,
+    answers: BTreeMap<(DataCentre, SlotIndex, Key), Option<u128>>,
+    /// The line that was told of last: lines take turns.
+    pub(in crate::node) last: Option<DataCentre>,
+}
+
+impl Neighbour {
+    /// A connection is up, for the first time or again.
+    pub(in crate::node) fn connected(&mut self, terms_hash: u128) {
+        *self = Self { terms: Some(terms_hash), ..Self::default() };
+    }
+
+    /// It has the same terms; whether that is new on this connection.
+    pub(in crate::node) fn opened(&mut self) -> bool {
+        !std::mem::replace(&mut self.open, true)
+    }
+
+    /// Confirms a slot's updates of a line up to this one.
+    pub(in crate::node) fn confirm(&mut self, of: DataCentre, slot: SlotIndex, upto: Sequence) {
+        self.confirms.insert((of, slot), upto);
+    }
+
+    /// Says why an update is not taken: the other side then sends nothing more.
+    pub(in crate::node) fn refuse(
+        &mut self,
+        of: DataCentre,
+        (slot, sequence): (SlotIndex, Sequence),
+        why: Refusal,
+    ) {
+        self.refused = Some((of, slot, sequence, why));
+    }
+
+    /// Answers a digest: the values here have it, or differ.
+    pub(in crate::node) fn answer(
+        &mut self,
+        of: DataCentre,
+        (slot, unit): (SlotIndex, Key),
+        digest: Option<u128>,
+    ) {
+        self.answers.insert((of, slot, unit), digest);
+    }
+
+    /// The next thing to say, and of whose line.
+    pub(in crate::node) fn next(
+        &mut self,
+        here: DataCentre,
+    ) -> Option<(DataCentre, MirrorMessage)> {
+        if let Some(terms_hash) = self.terms.take() {
+            return Some((here, MirrorMessage::Open { terms_hash }));
+        }
+        if let Some((of, slot, sequence, why)) = self.refused.take() {
+            return Some((of, MirrorMessage::Confirm { slot, sequence, result: Err(why) }));
+        }
+        if let Some(((of, slot), sequence)) = self.confirms.pop_first() {
+            return Some((of, MirrorMessage::Confirm { slot, sequence, result: Ok(()) }));
+        }
+        let ((of, slot, unit), digest) = self.answers.pop_first()?;
+        Some(match digest {
+            Some(digest) => (of, MirrorMessage::Same { slot, unit, digest }),
+            None => (of, MirrorMessage::Differs { slot, unit }),
+        })
+    }
+}
