@@ -247,7 +247,7 @@ impl Play {
         };
         let (domains, staleness) = (vec![self.spec.domain], vec![staleness]);
         // Copies in step go straight.
-        let in_step = staleness == Some(0) && self.local.name() == "bsp/1";
+        let in_step = staleness == [Some(0)] && self.local.name() == "bsp/1";
         let overlay = self.overlay.clone().filter(|_| !in_step);
         check_all(&outcome.history, &Expected { domains, data_centres, overlay, staleness })
     }
