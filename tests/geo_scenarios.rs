@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "geo_scenarios/convex.rs"]
+mod convex;
 #[path = "geo_scenarios/equal.rs"]
 mod equal;
 #[path = "geo_scenarios/faults.rs"]
@@ -19,3 +21,5 @@ mod rules;
 mod shapes;
 #[path = "geo_scenarios/strangers.rs"]
 mod strangers;
+#[path = "geo_scenarios/warnings.rs"]
+mod warnings;
