@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-pub use super::selecting::{gather_non_zero, take_all, take_marked, take_where};
+pub use super::selecting::{gather_non_zero, largest, take_all, take_marked, take_where};
 pub use super::streaming::copy_part;
 
 use super::widest::{Kernel, on_widest};

@@ -72,6 +72,11 @@ pub fn gather_non_zero<T: Element>(source: &[T], positions: &mut Vec<u32>, value
     on_widest(GatherNonZero { source, positions, values });
 }
 
+/// The largest of positions; 0 of none.
+pub fn largest(positions: &[u32]) -> u32 {
+    on_widest(Largest { positions })
+}
+
 struct TakeMarked<'a, T> {
     words: &'a [u64],
     source: &'a mut [T],
@@ -234,6 +239,19 @@ impl<T: Element> Kernel for GatherNonZero<'_, T> {
         }
         let marks = word(last.len(), |at| last[at] != T::default());
         gather(self.positions, self.values, last, marks, chunks.len() * WORD);
+    }
+}
+
+struct Largest<'a> {
+    positions: &'a [u32],
+}
+
+impl Kernel for Largest<'_> {
+    type Output = u32;
+
+    #[inline(always)]
+    fn run(self) -> u32 {
+        self.positions.iter().fold(0, |largest, position| largest.max(*position))
     }
 }
 
