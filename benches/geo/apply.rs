@@ -164,8 +164,9 @@ fn plain_axpy(y: &mut [f32], x: &[f32]) {
     }
 }
 
+/// `y[p] += x` for each position p.
 #[inline(never)]
-fn plain_scatter(target: &mut [f32], positions: &[u32], values: &[f32]) {
+pub(crate) fn plain_scatter(target: &mut [f32], positions: &[u32], values: &[f32]) {
     for (position, value) in positions.iter().zip(values) {
         target[*position as usize] += value;
     }

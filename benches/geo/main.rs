@@ -17,6 +17,9 @@ mod race;
 #[expect(dead_code, reason = "shared with programs whose rows have other aims")]
 #[path = "../limits/report.rs"]
 mod report;
+mod sea;
+mod speed;
+mod tick;
 
 use archipelago::rng::Rng;
 use archipelago::vector::Element;
@@ -34,6 +37,8 @@ fn main() -> Outcome {
     let mut report = Report::new(&options);
     pass::rows(&mut report, options.smoke)?;
     apply::rows(&mut report, options.smoke)?;
+    tick::rows(&mut report, options.smoke)?;
+    speed::rows(&mut report, options.smoke)?;
     report.finish();
     Ok(())
 }

@@ -12,7 +12,7 @@ use crate::{BLOCK, scattered, table_bytes};
 
 const THRESHOLD: f64 = 0.01;
 /// Of every element. A significant residual is a fiftieth of it, any other a thousandth.
-const VALUE: f64 = 100_000.0;
+pub(crate) const VALUE: f64 = 100_000.0;
 
 pub(crate) fn rows(report: &mut Report, smoke: bool) -> Outcome {
     row::<f32>(report, smoke, Aim::AtLeast(0.70))?;
@@ -126,7 +126,7 @@ impl<T: Element> Field<T> {
 
 /// Reads both, writes residuals and a word for 64 of them.
 #[inline(never)]
-fn stream<T: Element>(values: &[T], residuals: &mut [T], words: &mut [u64]) {
+pub(crate) fn stream<T: Element>(values: &[T], residuals: &mut [T], words: &mut [u64]) {
     let chunks = values.chunks(64).zip(residuals.chunks_mut(64));
     for (word, (values, residuals)) in words.iter_mut().zip(chunks) {
         for (residual, value) in residuals.iter_mut().zip(values) {
