@@ -150,7 +150,7 @@ impl GlobalPolicy for Asp {
         let vanishes = matches!(rate, Schedule::InverseSqrt { .. });
         let conditions = [
             (vanishes, "the learning rate decays as 1 / sqrt(tick)"),
-            (self.hard.vanishes(), "the threshold decays as 1 / sqrt(tick)"),
+            (self.hard.vanishes(rate), "the threshold decays as 1 / sqrt(tick)"),
             (self.staleness < STALENESS_FREE, "mirror clocks differ by a bounded number of ticks"),
         ];
         conditions.into_iter().filter(|(holds, _)| !holds).map(|(_, name)| name).collect()
@@ -269,6 +269,9 @@ mod tests {
     fn the_conditions_of_the_theorem_are_named() {
         let (good, other) = (Schedule::inverse_sqrt(0.1), Schedule::Constant(0.1));
         assert_eq!(Asp::auto(Goal::Speed).conditions_broken(&good), Vec::<&str>::new());
+        let coupled = Asp { hard: Threshold::new(0.1).decay(Decay::WithRate), ..Asp::default() };
+        assert_eq!(coupled.conditions_broken(&good), Vec::<&str>::new());
+        assert_eq!(coupled.conditions_broken(&other).len(), 2);
         let free = Asp { staleness: STALENESS_FREE, ..Asp::new(0.1) };
         assert_eq!(free.conditions_broken(&other).len(), 3);
     }

@@ -2,6 +2,7 @@
 
 use crate::extension::Extension;
 use crate::id::Tick;
+use crate::schedule::Schedule;
 
 /// A threshold and how it changes while a table is trained.
 ///
@@ -84,9 +85,16 @@ impl Threshold {
         }
     }
 
-    /// Whether it goes towards 0 as the theorem of Gaia wants: at least as 1 / sqrt(tick).
-    pub fn vanishes(&self) -> bool {
-        self.initial == 0.0 || self.decay == Decay::InverseSqrt
+    /// Whether it goes towards 0 as the theorem of Gaia wants, at least as 1 / sqrt(tick), under a
+    /// learning rate.
+    pub fn vanishes(&self, rate: &Schedule) -> bool {
+        let with_rate = || matches!(rate, Schedule::InverseSqrt { .. });
+        match self.decay {
+            _ if self.initial == 0.0 => true,
+            Decay::InverseSqrt => true,
+            Decay::WithRate => with_rate(),
+            Decay::Constant | Decay::Linear { .. } | Decay::Steps(_) => false,
+        }
     }
 
     /// Writes it as parameters of an extension.

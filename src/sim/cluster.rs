@@ -189,8 +189,8 @@ impl Builder {
     /// Plans the cluster.
     ///
     /// # Errors
-    /// As [`Plan::new`]; the overlay has other data centres; a server has no place in the topology, or a fault names sites that there
-    /// are not.
+    /// As [`Plan::new`]; the overlay has other data centres; a server has no place in the topology,
+    /// or a fault names sites that there are not.
     pub fn build<'a, R: 'a>(self) -> Result<Cluster<'a, R>> {
         let one = [("one".to_owned(), self.servers)];
         let all = if self.data_centres.is_empty() { &one[..] } else { &self.data_centres };

@@ -37,8 +37,8 @@ impl Stash {
         tick > last && (near || room)
     }
 
-    /// Keeps the weight of a data centre's contributions to a round; only somebody who does not wait
-    /// for this data centre can tell so many.
+    /// Keeps the weight of a data centre's contributions to a round. Only somebody who does not
+    /// wait for this one can tell more than there is room for.
     pub(in crate::node) fn weigh(&mut self, tick: Tick, from: DataCentre, weight: f64) {
         if tick > self.settled && self.weights.len() < limits::MIRROR_WEIGHTS_MAX {
             self.weights.insert((tick, from), weight);

@@ -226,7 +226,7 @@ impl Mirroring {
         counting.map(|(data_centre, source)| (source.counted(slot), *data_centre)).min()
     }
 
-    /// Whose values this copy takes at the end: those of the first data centre or group that counts;
+    /// Whose values this copy takes at the end: the first data centre's or group's that counts;
     /// `None` when that is this one.
     pub(super) fn follows(&self) -> Option<DataCentre> {
         let counting = self.sources.iter().filter(|(_, source)| source.counts());
