@@ -126,7 +126,7 @@ impl App {
         }
         match command {
             Command::Serve(serve) => serve::run(serve, &self.registry, out),
-            Command::Config(config) => serve::check(config, out),
+            Command::Config(config) => serve::check(config, &self.registry, out),
             Command::Status(status) => status::run(status, out),
             Command::Table(table) => table::run(table, &self.registry, out),
             Command::Cert(cert) => cert::run(cert, out),

@@ -1,4 +1,4 @@
-//! Update rules and local policies as the command line writes them.
+//! Update rules and policies as the command line writes them.
 
 use archipelago::Extension;
 
@@ -9,6 +9,7 @@ use crate::nearest::{nearest, suggestion};
 pub(crate) enum Kind {
     Rule,
     Policy,
+    Global,
 }
 
 impl Kind {
@@ -16,6 +17,7 @@ impl Kind {
         match self {
             Self::Rule => "update rule",
             Self::Policy => "local policy",
+            Self::Global => "global policy",
         }
     }
 }
@@ -31,7 +33,7 @@ pub enum CodeError {
         suggestion(nearest.as_deref(), known)
     )]
     Unknown {
-        /// Update rule or local policy.
+        /// Update rule, local or global policy.
         kind: &'static str,
         /// The name.
         found: String,
@@ -69,8 +71,13 @@ pub enum CodeError {
 }
 
 /// The parameters that may go without their names.
-const FIRST: [(&str, &str); 4] =
-    [("momentum", "beta"), ("adagrad", "epsilon"), ("adam", "beta1"), ("ssp", "staleness")];
+const FIRST: [(&str, &str); 5] = [
+    ("momentum", "beta"),
+    ("adagrad", "epsilon"),
+    ("adam", "beta1"),
+    ("ssp", "staleness"),
+    ("asp", "threshold"),
+];
 
 /// The parameters without which nothing is meant.
 const NEEDED: [(&str, &str); 1] = [("ssp", "staleness")];
@@ -113,7 +120,6 @@ pub(crate) fn named<'a>(
 
 /// The shortest text that names an extension: without version 1, and the parameter that may go
 /// without its name does.
-#[cfg(feature = "workloads")]
 pub(crate) fn written(extension: &Extension) -> String {
     let name = extension.name().strip_suffix("/1").unwrap_or(extension.name());
     let nameless = |parameter: &str| FIRST.contains(&(stem(name), parameter));
@@ -180,7 +186,6 @@ mod tests {
     }
 
     #[test]
-    #[cfg(feature = "workloads")]
     fn what_is_written_is_read_again() {
         let known = ["adam/1", "bsp/1", "mine/3", "ssp/1"];
         let named = |text: &str| named(Kind::Policy, text, known.into_iter());

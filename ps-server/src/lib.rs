@@ -32,13 +32,13 @@ pub use code::CodeError;
 pub use connect::{ConnectArguments, ConnectError};
 pub use files::FileError;
 pub use serve::{
-    CheckArguments, Config, ConfigArguments, ConfigCommand, ConfigError, CredentialFiles, Options,
-    ServeArguments,
+    CheckArguments, Config, ConfigArguments, ConfigCommand, ConfigError, CredentialFiles,
+    DataCentreEntry, DataCentres, DataCentresError, Options, ServeArguments,
 };
 pub use status::StatusArguments;
 pub use table::{
     ClusterArguments, CombineWord, CreateArguments, NamedArguments, NonFinite, SetArguments,
-    TableArguments, TableCommand, TableError,
+    TableArguments, TableCommand, TableError, TableFileError, TableOptions,
 };
 #[cfg(feature = "workloads")]
 pub use workload::{DemoArguments, ModelKind, ServedArguments, Stopped, TrainArguments};

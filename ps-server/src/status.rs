@@ -8,7 +8,7 @@ use archipelago::time::Duration;
 use clap::Args;
 use comfy_table::{CellAlignment, Table, presets::UTF8_HORIZONTAL_ONLY};
 
-use crate::serve::Health;
+use crate::serve::{CopyHealth, DataCentreHealth, Health};
 use crate::units::{bytes, seconds};
 
 /// How long a server may take to answer.
@@ -69,6 +69,19 @@ fn tables(out: &mut dyn Write, answers: &[Answer]) -> anyhow::Result<()> {
         table(["table", "server", "pushes", "pulls", "rounds", "round", "waits", "memory"]);
     let mut groups = table(["group", "server", "workers", "tick", "slowest"]);
     let mut waits = table(["waits for", "server", "now", "longest", "ended", "waited"]);
+    let mut ways =
+        table(["data centre", "server", "servers", "round trip", "rate", "to be confirmed"]);
+    let mut copies = table([
+        "copy of",
+        "server",
+        "in",
+        "standing",
+        "tick",
+        "tick here",
+        "told",
+        "taken",
+        "equal",
+    ]);
     for (address, answer) in answers {
         let Ok(health) = answer else {
             servers.add_row(["?", address, "no answer"]);
@@ -97,8 +110,12 @@ fn tables(out: &mut dyn Write, answers: &[Answer]) -> anyhow::Result<()> {
         }
         add_groups(&mut groups, health);
         add_waits(&mut waits, health);
+        for of in &health.data_centres {
+            add_way(&mut ways, health, of);
+            of.copies.iter().for_each(|copy| add_copy(&mut copies, health, &of.data_centre, copy));
+        }
     }
-    for table in [&servers, &shards, &groups, &waits] {
+    for table in [&servers, &shards, &groups, &waits, &ways, &copies] {
         if table.row_count() > 0 {
             writeln!(out, "{table}")?;
         }
@@ -139,6 +156,43 @@ fn add_waits(waits: &mut Table, health: &Health) {
             seconds(wait.waited_seconds),
         ]);
     }
+}
+
+/// How another data centre is reached.
+fn add_way(ways: &mut Table, health: &Health, of: &DataCentreHealth) {
+    let connected = of.servers.iter().filter(|way| way.connected).count();
+    let slowest = of.servers.iter().filter_map(|way| way.round_trip_seconds).fold(None, f64_max);
+    let rates = of.servers.iter().filter_map(|way| way.bytes_per_second);
+    let rate = rates.fold(None, |sum: Option<f64>, rate| Some(sum.unwrap_or_default() + rate));
+    ways.add_row([
+        of.data_centre.clone(),
+        health.server.to_string(),
+        format!("{connected} of {}", of.servers.len()),
+        slowest.map_or(String::new(), seconds),
+        rate.map_or(String::new(), |rate| format!("{}/s", bytes(rate as u64))),
+        bytes(of.servers.iter().map(|way| way.queued_bytes).sum()),
+    ]);
+}
+
+fn f64_max(most: Option<f64>, value: f64) -> Option<f64> {
+    Some(most.map_or(value, |most| most.max(value)))
+}
+
+/// How far a copy elsewhere is.
+fn add_copy(copies: &mut Table, health: &Health, data_centre: &str, copy: &CopyHealth) {
+    let here = health.tables.iter().find(|table| table.table == copy.table);
+    let Some(mirror) = here.and_then(|table| table.mirror.as_ref()) else { return };
+    copies.add_row([
+        copy.table.clone(),
+        health.server.to_string(),
+        data_centre.to_owned(),
+        copy.standing.clone(),
+        copy.tick.map_or("ended".into(), |tick| tick.to_string()),
+        mirror.tick.to_string(),
+        mirror.updates_told.to_string(),
+        mirror.updates_taken.to_string(),
+        if mirror.equal { "yes" } else { "not yet" }.into(),
+    ]);
 }
 
 fn table<const N: usize>(header: [&str; N]) -> Table {

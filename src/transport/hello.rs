@@ -6,7 +6,7 @@
 //! | 1 | 0: a server, 1: a worker |
 //! | 8 | the server's number, or the worker's token |
 //! | 8 | the life of the process: drawn when it starts |
-//! | 16 | digest of the list of servers |
+//! | 16 | digest of the list of servers; between servers, of what [`System`](super::System) adds too |
 //!
 //! TLS has proved role and data centre by then; the hello adds which of them it is. Peers whose
 //! lists of servers differ would place keys differently, so they part here.
@@ -34,7 +34,8 @@ pub struct Hello {
     pub peer: Peer,
     /// Another number than before: it was started again, and holds nothing of what it held.
     pub life: u64,
-    /// The digest of the servers that it knows of: [`Plan::digest`](crate::node::Plan::digest).
+    /// The digest of the servers that it knows of: [`Plan::digest`](crate::node::Plan::digest);
+    /// between servers that were given data centres or tables, of those too.
     pub servers: u128,
 }
 

@@ -44,20 +44,23 @@ pub(super) enum Met {
 }
 
 impl Lives {
-    /// Meets a server. `linked`: one of its number is connected. `holds`: tables exist.
+    /// Meets a server. `linked`: one of its number is connected. `holds`: there is something that
+    /// it could have lost.
     pub(super) fn meet(&mut self, server: ServerId, life: u64, linked: bool, holds: bool) -> Met {
         match self.known.get(&server) {
             Some(known) if *known != life && linked => Met::Twice,
-            Some(known) if *known != life && holds => {
-                *self.lost.0.lock() = Some(server);
-                Met::Anew
-            },
+            Some(known) if *known != life && holds => Met::Anew,
             _ => {
                 self.known.insert(server, life);
                 self.lost.0.lock().take_if(|lost| *lost == server);
                 Met::Welcome
             },
         }
+    }
+
+    /// What a server held that was started again is gone: nobody can begin anything any more.
+    pub(super) fn lose(&self, server: ServerId) {
+        *self.lost.0.lock() = Some(server);
     }
 
     pub(super) fn lost(&self) -> &Arc<Lost> {
@@ -77,10 +80,9 @@ mod tests {
         assert_eq!(lives.meet(SERVER, 7, false, true), Met::Welcome);
         assert_eq!(lives.meet(SERVER, 7, true, true), Met::Welcome, "a newer connection");
         assert_eq!(lives.meet(SERVER, 8, true, false), Met::Twice);
-        assert_eq!(
-            (lives.meet(SERVER, 8, false, true), lives.lost().server()),
-            (Met::Anew, Some(SERVER))
-        );
+        assert_eq!((lives.meet(SERVER, 8, false, true), lives.lost().server()), (Met::Anew, None));
+        lives.lose(SERVER);
+        assert_eq!(lives.lost().server(), Some(SERVER));
         assert_eq!(
             (lives.meet(SERVER, 7, false, true), lives.lost().server()),
             (Met::Welcome, None)

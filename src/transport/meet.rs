@@ -17,6 +17,7 @@ use super::pace::Pace;
 use super::pump::started_again;
 use super::refusals::Refusals;
 use super::stream::{self, Broken};
+use super::system::Agreed;
 use super::tally::Tally;
 use crate::error::TransportError;
 use crate::limits::HANDSHAKE_MAX;
@@ -26,8 +27,27 @@ use crate::sync::Arc;
 /// Who this process is, to those it meets.
 #[derive(Clone, Debug)]
 pub(super) struct Myself {
+    /// What workers say, and what they are told.
     pub(super) hello: Hello,
+    /// Its own data centre: that of all peers, unless it is a server among several.
     pub(super) dc: String,
+    /// What servers agree on; `None` of a worker.
+    pub(super) agreed: Option<Arc<Agreed>>,
+}
+
+impl Myself {
+    /// What is said to a peer, and expected of it. Servers agree on more than workers know.
+    fn hello_to(&self, peer: Peer) -> Hello {
+        match (&self.agreed, peer) {
+            (Some(agreed), Peer::Server(_)) => Hello { servers: agreed.digest, ..self.hello },
+            _ => self.hello,
+        }
+    }
+
+    /// The data centre that a peer has to be of.
+    fn data_centre_of(&self, peer: Peer) -> Result<&str, String> {
+        self.agreed.as_ref().map_or(Ok(self.dc.as_str()), |agreed| agreed.data_centre_of(peer))
+    }
 }
 
 /// What receives those who call.
@@ -86,7 +106,7 @@ pub(super) async fn introduce(
     let mut greeting = Greeting(None);
     let met = timeout(HANDSHAKE_MAX, async {
         let sender = greeting.0.insert(connection.open_uni().await?);
-        if greet(sender, attached.number, myself).await.is_err() {
+        if greet(sender, attached.number, myself.hello_to(expected)).await.is_err() {
             return Err(connection.closed().await);
         }
         answer(connection, &mut attached).await
@@ -154,7 +174,8 @@ pub(super) async fn welcome(
     let greeted = timeout_at(until, async {
         let mut sender = connection.open_uni().await.ok()?;
         // A peer that wants no answer any more has ended the stream; its own says why.
-        greet(&mut sender, number, &host.myself).await.ok().map(|()| sender)
+        let myself = host.myself.hello_to(hello.peer);
+        greet(&mut sender, number, myself).await.ok().map(|()| sender)
     });
     let sender = match greeted.await {
         Err(_elapsed) => return Err(refuse("no room for a hello in time".into())),
@@ -175,10 +196,10 @@ pub(super) async fn welcome(
 async fn greet(
     sender: &mut SendStream,
     number: u64,
-    myself: &Myself,
+    hello: Hello,
 ) -> Result<(), quinn::WriteError> {
     stream::begin(sender, (number, Stream::Control)).await?;
-    sender.write_all(&myself.hello.encode()).await
+    sender.write_all(&hello.encode()).await
 }
 
 type Answered = Result<(Hello, RecvStream, Vec<(Stream, RecvStream)>), Broken>;
@@ -214,15 +235,20 @@ fn check(connection: &Connection, myself: &Myself, hello: Hello) -> Result<Role,
     if !fits {
         return Err(format!("role {needed} needed, the certificate is for {identity}"));
     }
-    if identity.dc() != myself.dc {
-        let (expected, found) = (&myself.dc, identity.dc());
+    let (expected, found) = (myself.data_centre_of(hello.peer)?, identity.dc());
+    if found != expected {
         return Err(format!("data centre {expected} expected, the certificate is for {found}"));
     }
-    if hello.servers != myself.hello.servers {
-        let (expected, found) = (myself.hello.servers, hello.servers);
+    let (expected, found) = (myself.hello_to(hello.peer).servers, hello.servers);
+    if found != expected {
+        let both_serve = myself.agreed.is_some() && matches!(hello.peer, Peer::Server(_));
+        let (lists, whom, what) = match both_serve {
+            true => ("servers, data centres or tables", "servers", "lists"),
+            false => ("servers", "processes", "servers"),
+        };
         return Err(format!(
-            "the lists of servers differ ({expected:032x} here, {found:032x} there): give all \
-             processes the same servers"
+            "the lists of {lists} differ ({expected:032x} here, {found:032x} there): give all \
+             {whom} the same {what}"
         ));
     }
     Ok(role)

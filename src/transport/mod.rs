@@ -34,6 +34,7 @@ mod settings;
 mod share;
 mod status;
 mod stream;
+mod system;
 mod tally;
 mod tls;
 mod worker;
@@ -41,7 +42,11 @@ mod worker;
 pub use hello::{HELLO_BYTES, Hello};
 pub use identity::{Identity, Role};
 pub use server::{Server, ServerConfig, ServerHandle};
-pub use status::{Handshakes, KindTraffic, LinkStatus, ServerStatus, TableStatus, Traffic};
+pub use status::{
+    CopyStatus, DataCentreStatus, Handshakes, KindTraffic, LinkStatus, MirrorStatus, ServerStatus,
+    TableStatus, Traffic, WayStatus,
+};
+pub use system::System;
 pub use tls::Credentials;
 pub use worker::{WorkerConfig, WorkerProcess, connect};
 

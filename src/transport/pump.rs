@@ -10,7 +10,7 @@ use super::inbox::{Event, Inbox};
 use super::link::{Close, End, Link};
 use super::lives::{Lives, Lost, Met};
 use super::share::share_of;
-use super::status::{LinkStatus, TableStatus};
+use super::status::{DataCentreStatus, LinkStatus, TableStatus};
 use super::tls::Judge;
 use crate::error::TransportError;
 use crate::id::ServerId;
@@ -38,13 +38,21 @@ pub(super) trait Node {
     fn shares(&self) -> bool {
         false
     }
-    /// Whether it knows of tables, which a server that is started again has lost.
-    fn holds(&self) -> bool;
+    /// Whether it reckons with something that this server has lost if it was started again.
+    fn holds(&self, server: ServerId) -> bool;
+    /// Whether it cannot go on when that server has lost it.
+    fn needs(&self, _server: ServerId) -> bool {
+        true
+    }
     /// A server was started again.
     fn lost(&mut self, _server: ServerId) {}
     /// Its tables, and how many requests wait there.
     fn tables(&self) -> (Vec<TableStatus>, usize) {
         (Vec::new(), 0)
+    }
+    /// The other data centres, with nothing said of links.
+    fn data_centres(&self) -> Vec<DataCentreStatus> {
+        Vec::new()
     }
     /// What requests wait for, and how far workers have come.
     fn standing(&self, _now: Instant) -> Standing {
@@ -57,6 +65,7 @@ pub(super) trait Node {
 pub(super) struct Counted {
     pub(super) uptime: Duration,
     pub(super) tables: Vec<TableStatus>,
+    pub(super) data_centres: Vec<DataCentreStatus>,
     pub(super) waiting: usize,
     pub(super) links: Vec<LinkStatus>,
     pub(super) standing: Standing,
@@ -248,17 +257,23 @@ impl<N: Node> Pump<N> {
             let lost = self.lives.lost().server();
             return lost.map_or(Ok(()), |server| Err(started_again(server)));
         };
-        let (linked, holds) = (self.links.contains_key(&link.peer()), self.node.holds());
+        let (linked, holds) = (self.links.contains_key(&link.peer()), self.node.holds(server));
         match self.lives.meet(server, link.life(), linked, holds) {
             Met::Welcome => Ok(()),
             Met::Twice => Err(format!(
                 "{server} is here already, and is another process: give every server a number of \
                  its own (one that was started again is let in once its former self has timed out)"
             )),
-            Met::Anew => {
+            Met::Anew if self.node.needs(server) => {
+                self.lives.lose(server);
                 self.node.lost(server);
                 Err(started_again(server))
             },
+            Met::Anew => Err(format!(
+                "{server} was started again and has lost what its data centre and the others have \
+                 told each other: the others go on without it, until the servers of all data \
+                 centres are started again"
+            )),
         }
     }
 
@@ -308,7 +323,11 @@ impl<N: Node> Pump<N> {
         let links: Vec<_> = self.links.values().map(|link| link.status()).collect();
         let (tables, waiting) = self.node.tables();
         let (uptime, standing) = (now.since(Instant::EPOCH), self.node.standing(now));
-        Counted { uptime, tables, waiting, links, standing }
+        let mut data_centres = self.node.data_centres();
+        for way in data_centres.iter_mut().flat_map(|it| &mut it.servers) {
+            way.connected = self.links.contains_key(&Peer::Server(way.server));
+        }
+        Counted { uptime, tables, data_centres, waiting, links, standing }
     }
 
     fn is_current(&self, link: &Arc<Link>) -> bool {

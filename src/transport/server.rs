@@ -15,16 +15,22 @@ use super::link::Close;
 use super::meet::{Host, Myself, answer_call};
 use super::pace::Pace;
 use super::pump::{Node, Pump};
-use super::status::{Handshakes, ServerStatus, TableStatus};
+use super::status::{
+    CopyStatus, DataCentreStatus, Handshakes, MirrorStatus, ServerStatus, TableStatus, WayStatus,
+};
+use super::system::{Agreed, System};
 use super::tally::Tally;
 use super::tls::{Credentials, Judge, random};
 use super::{runtime, settings, start_failed};
+use crate::error::TransportError::Refused;
 use crate::error::{Result, SpecError, TransportError};
-use crate::id::{CatalogVersion, ServerId};
+use crate::id::{CatalogVersion, DataCentre, ServerId, TableId};
 use crate::limits;
 use crate::node::server::{ServerNode, ServerOptions, Standing};
-use crate::node::{Input, Output, Peer, Plan, Registry};
+use crate::node::shard::MirrorStanding;
+use crate::node::{Input, Output, Peer, Registry};
 use crate::os::Clock;
+use crate::spec::Table;
 use crate::sync::{Arc, AtomicBool, Ordering};
 use crate::time::Instant;
 
@@ -35,9 +41,10 @@ pub struct ServerConfig {
     pub server: ServerId,
     /// Where it listens; port 0 takes any that is free.
     pub bind: SocketAddr,
-    /// Where the other servers are reached. It calls those with a lower number than its own.
+    /// Where the other servers are reached, also those of other data centres. It calls those with a
+    /// lower number than its own.
     pub peers: Vec<(ServerId, SocketAddr)>,
-    /// All servers of the cluster, this one among them.
+    /// All servers of its data centre, this one among them.
     pub servers: Vec<ServerId>,
     /// The code behind the names of update rules and policies.
     pub registry: Registry,
@@ -69,10 +76,21 @@ impl Server {
     /// The address is taken, the credentials are of no use or not a server's, or the list of
     /// servers is empty, too long or lacks this one.
     pub fn start(config: ServerConfig) -> Result<Self> {
+        Self::start_in(config, System::default())
+    }
+
+    /// As [`start`](Self::start), one of a system with several data centres, or with tables that
+    /// exist from the start. `config.peers` may name servers of all data centres, `config.servers`
+    /// are those of its own.
+    ///
+    /// # Errors
+    /// As there, and as [`System::plan`]; the certificate is for another data centre than the one
+    /// that lists the server.
+    pub fn start_in(config: ServerConfig, system: System) -> Result<Self> {
         let stop = Arc::new(Stop::default());
         let asked = Arc::clone(&stop);
         let (tell, told) = oneshot::channel();
-        let body = move || serve(config, asked, tell);
+        let body = move || serve((config, system), asked, tell);
         let thread = thread::Builder::new().name("server".into()).spawn(body);
         let thread = thread.map_err(|error| start_failed(&error))?;
         match told.blocking_recv() {
@@ -130,6 +148,7 @@ impl ServerHandle {
         Some(ServerStatus {
             uptime: counted.uptime,
             tables: counted.tables,
+            data_centres: counted.data_centres,
             waiting: counted.waiting,
             standing: counted.standing,
             links: counted.links,
@@ -161,7 +180,47 @@ impl ServerHandle {
 /// The node with the order to stop.
 struct Serving {
     node: ServerNode,
+    /// What it was given: a server that is started again has that, too.
+    given: CatalogVersion,
     stop: Arc<Stop>,
+}
+
+impl Serving {
+    /// How the copies of a table elsewhere are doing.
+    fn mirror(&self, table: TableId) -> Option<MirrorStatus> {
+        let MirrorStanding { passed, differ, equal, .. } = self.node.mirror_standing(table)?;
+        Some(MirrorStatus { passed, stats: self.node.mirror_stats(table)?, differ, equal })
+    }
+
+    /// The way to a server elsewhere, over all tables.
+    fn way(&self, server: ServerId) -> WayStatus {
+        let tables = self.node.plan().tables().map(|planned| planned.table.id());
+        let views = tables.filter_map(|table| self.node.mirror_view(table, server));
+        let mut way = WayStatus {
+            server,
+            connected: false,
+            bytes_per_second: None,
+            round_trip: None,
+            queued_bytes: 0,
+        };
+        for view in views {
+            // It is the same way for all of them.
+            way.bytes_per_second = view.bytes_per_second.or(way.bytes_per_second);
+            way.round_trip = view.round_trip.or(way.round_trip);
+            way.queued_bytes += view.queued_bytes;
+        }
+        way
+    }
+
+    fn copies(&self, of: DataCentre) -> Vec<CopyStatus> {
+        let tables = self.node.plan().tables().map(|planned| &planned.table);
+        let copy = |table: &Table| {
+            let others = self.node.mirror_standing(table.id())?.others;
+            let (_, clock, standing) = others.into_iter().find(|(other, ..)| *other == of)?;
+            Some(CopyStatus { table: table.name().to_owned(), standing, clock })
+        };
+        tables.filter_map(copy).collect()
+    }
 }
 
 impl Node for Serving {
@@ -177,8 +236,26 @@ impl Node for Serving {
         self.stop.asked.load(Ordering::Acquire).then_some(Close::Finished)
     }
 
-    fn holds(&self) -> bool {
-        self.node.plan().version() > CatalogVersion(0)
+    fn holds(&self, server: ServerId) -> bool {
+        match self.needs(server) {
+            true => self.node.plan().version() > self.given,
+            false => !self.node.mirror_is_new(server),
+        }
+    }
+
+    fn needs(&self, server: ServerId) -> bool {
+        self.node.plan().servers().contains(&server)
+    }
+
+    fn data_centres(&self) -> Vec<DataCentreStatus> {
+        let Some(abroad) = self.node.plan().abroad() else { return Vec::new() };
+        let others = abroad.sites.iter().filter(|(other, _)| *other != abroad.here);
+        let status = others.map(|(other, site)| DataCentreStatus {
+            name: site.name.clone(),
+            servers: site.servers.iter().map(|server| self.way(*server)).collect(),
+            copies: self.copies(other),
+        });
+        status.collect()
     }
 
     fn tables(&self) -> (Vec<TableStatus>, usize) {
@@ -191,6 +268,7 @@ impl Node for Serving {
                 shard: self.node.stats(id)?,
                 stash_bytes_max: table.last_terms().policy.bsp_stash_bytes_max as u64,
                 rounds: self.node.round_times(id)?,
+                mirror: self.mirror(id),
             })
         });
         (status.collect(), self.node.waiting())
@@ -204,7 +282,7 @@ impl Node for Serving {
 type Started = oneshot::Sender<Result<(SocketAddr, ServerHandle)>>;
 
 /// The thread's body: everything of this server happens here.
-fn serve(config: ServerConfig, stop: Arc<Stop>, started: Started) -> Option<ServerNode> {
+fn serve(config: (ServerConfig, System), stop: Arc<Stop>, started: Started) -> Option<ServerNode> {
     let prepared = runtime().and_then(|runtime| {
         let _inside = runtime.enter();
         Ok((Prepared::new(config)?, runtime))
@@ -233,7 +311,7 @@ struct Prepared {
 }
 
 impl Prepared {
-    fn new(config: ServerConfig) -> Result<Self> {
+    fn new((config, system): (ServerConfig, System)) -> Result<Self> {
         let ServerConfig { server, servers, registry, bind, mut peers, credentials, options } =
             config;
         let identity = credentials.identity();
@@ -241,7 +319,7 @@ impl Prepared {
             let (expected, found) = ("a certificate of role server", identity.to_string());
             return Err(TransportError::Identity { expected, found }.into());
         }
-        let plan = Plan::new(&servers, Vec::new(), &[], &registry)?;
+        let plan = system.plan(&servers, &registry)?;
         if !servers.contains(&server) {
             let (field, expected) = ("servers".into(), format!("{server} among them"));
             let (table, found) = ("cluster".into(), format!("{servers:?}"));
@@ -249,7 +327,8 @@ impl Prepared {
         }
         let (peer, life, servers) = (Peer::Server(server), random()?, plan.digest());
         let hello = Hello { peer, life, servers };
-        let myself = Myself { hello, dc: identity.dc().into() };
+        let agreed = Some(Arc::new(Agreed::new(system, &plan, identity)?));
+        let myself = Myself { hello, dc: identity.dc().into(), agreed };
         let clock = Clock::start();
         let node = ServerNode::new(plan, server, clock.now(), options)?;
         let endpoint = settings::listen(bind, &credentials)?;
@@ -265,7 +344,8 @@ impl Prepared {
     async fn run(self, stop: Arc<Stop>, started: Started) -> Option<ServerNode> {
         let Self { node, endpoint, address, clock, identity, judge, dialing, myself, peers } = self;
         let notify = Arc::clone(&stop.notify);
-        let (pump, inbox) = Pump::new(Serving { node, stop }, clock, notify);
+        let given = node.plan().version();
+        let (pump, inbox) = Pump::new(Serving { node, given, stop }, clock, notify);
         let (tally, lost) = (Arc::<Tally>::default(), pump.lost());
         let handle = ServerHandle {
             identity,
@@ -280,7 +360,15 @@ impl Prepared {
             let dialer = Dialer::new(&endpoint, &dialing, (Peer::Server(server), address), &tally);
             let (myself, inbox) = (myself.clone(), inbox.clone());
             let caller = Caller { dialer: Arc::new(dialer), myself, inbox };
-            tokio::spawn(caller.run(|_| {}));
+            let mut told = None;
+            tokio::spawn(caller.run(move |outcome| {
+                let refused = outcome.err().filter(|it| matches!(it, Refused { .. }));
+                // Once, not every time that it is tried again.
+                if let Some(error) = refused.as_ref().filter(|_| refused != told) {
+                    tracing::warn!(%error, "no connection to this server");
+                }
+                told = refused;
+            }));
         }
         let refusals = Arc::default();
         let pace = tokio::sync::Mutex::new(Pace::new(limits::HANDSHAKES_PER_SECOND_MAX));

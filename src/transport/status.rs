@@ -1,8 +1,9 @@
 //! What a running server counts.
 
-use crate::id::TableId;
+use crate::id::{ServerId, TableId, Tick};
+use crate::node::mirror;
 use crate::node::server::Standing;
-use crate::node::shard::{RoundTimes, ShardStats};
+use crate::node::shard::{MirrorStats, RoundTimes, ShardStats};
 use crate::node::{Peer, Stream};
 use crate::sync::{AtomicU64, Ordering};
 use crate::time::Duration;
@@ -14,6 +15,8 @@ pub struct ServerStatus {
     pub uptime: Duration,
     /// Its part of every table.
     pub tables: Vec<TableStatus>,
+    /// The other data centres; none where there is only one.
+    pub data_centres: Vec<DataCentreStatus>,
     /// Requests that wait here, for every table.
     pub waiting: usize,
     /// What they wait for, and how far workers have come.
@@ -39,6 +42,59 @@ pub struct TableStatus {
     pub stash_bytes_max: u64,
     /// How long its rounds took.
     pub rounds: RoundTimes,
+    /// What it exchanges with its copies in other data centres; `None` where that is nothing.
+    pub mirror: Option<MirrorStatus>,
+}
+
+/// What a server's part of a table exchanges with its copies in other data centres.
+#[derive(Clone, Debug)]
+pub struct MirrorStatus {
+    /// The last tick that has ended here and was told.
+    pub passed: Tick,
+    /// Counters.
+    pub stats: MirrorStats,
+    /// Servers elsewhere whose table of that number is another one, or whose updates are not taken.
+    pub differ: Vec<ServerId>,
+    /// Training has ended, and everything was told, heard and confirmed.
+    pub equal: bool,
+}
+
+/// Another data centre, as one server knows it.
+#[derive(Clone, Debug)]
+pub struct DataCentreStatus {
+    /// Its name.
+    pub name: String,
+    /// Its servers.
+    pub servers: Vec<WayStatus>,
+    /// Its copies of the tables that are mirrored.
+    pub copies: Vec<CopyStatus>,
+}
+
+/// The way to a server of another data centre.
+#[derive(Clone, Copy, Debug)]
+pub struct WayStatus {
+    /// Which.
+    pub server: ServerId,
+    /// Whether there is a connection.
+    pub connected: bool,
+    /// The rate at which updates were confirmed; `None` before that was measured.
+    pub bytes_per_second: Option<f64>,
+    /// The shortest time from sending an update to its confirmation; `None` before the first.
+    pub round_trip: Option<Duration>,
+    /// Bytes of updates that wait to leave, or have left and are not confirmed.
+    pub queued_bytes: u64,
+}
+
+/// Another data centre's copy of a table.
+#[derive(Clone, Debug)]
+pub struct CopyStatus {
+    /// The table's name.
+    pub table: String,
+    /// Whether it is waited for.
+    pub standing: mirror::Standing,
+    /// The clock that counts for all of this server's slots: everything up to that tick has come.
+    /// `u64::MAX` once its training has ended.
+    pub clock: Tick,
 }
 
 /// A link with one peer, and the connection that carries it. Workers of one process have one

@@ -128,7 +128,7 @@ impl WorkerProcess {
         let seat = Seat {
             node: Arc::clone(&node),
             wake: Arc::clone(&wake),
-            myself: Myself { hello, dc: identity.dc().into() },
+            myself: Myself { hello, dc: identity.dc().into(), agreed: None },
             connect_max: *connect_max,
             connected: tell,
         };
@@ -349,7 +349,7 @@ impl Node for Living {
         true
     }
 
-    fn holds(&self) -> bool {
+    fn holds(&self, _server: ServerId) -> bool {
         self.0.lock().holds_tables()
     }
 

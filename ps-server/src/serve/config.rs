@@ -4,14 +4,17 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use archipelago::id::ServerId;
-use archipelago::transport::Credentials;
+use archipelago::node::Registry;
+use archipelago::transport::{Credentials, System};
 use archipelago_client::{ServerEntry, Servers, ServersError};
 use serde::Serialize;
 use toml::de::DeTable;
 
+use super::data_centres::{DataCentres, DataCentresError};
 use super::options::{Options, ServeArguments};
 use crate::files::{self, FileError};
 use crate::nearest::{nearest, suggestion};
+use crate::table;
 
 /// Where a server listens unless told otherwise.
 const PORT: u16 = 7100;
@@ -59,6 +62,20 @@ pub enum ConfigError {
     /// The list of servers is wrong.
     #[error(transparent)]
     Servers(#[from] ServersError),
+    /// The list of data centres is wrong.
+    #[error(transparent)]
+    DataCentres(#[from] DataCentresError),
+    /// Two lists of the own data centre's servers.
+    #[error(
+        "`servers` and `data_centres` list different servers for the data centre of this one \
+         ({servers}; {data_centres}): leave `servers` out"
+    )]
+    TwoLists {
+        /// As the one has them.
+        servers: String,
+        /// As the other has them.
+        data_centres: String,
+    },
     /// With several servers, each has to know which one it is.
     #[error("`server` is missing: say which of {listed} this one is, with --server NUMBER")]
     WhichServer {
@@ -67,8 +84,8 @@ pub enum ConfigError {
     },
     /// The own number is not in the list.
     #[error(
-        "`server` is {server}, which `servers` does not list ({listed}): add it there as \
-         {server}=HOST:PORT, or give the number that this server has in the list"
+        "`server` is {server}, which the list of servers does not have ({listed}): add it there \
+         as {server}=HOST:PORT, or give the number that this server has in the list"
     )]
     NotListed {
         /// The own number.
@@ -107,9 +124,15 @@ pub struct Config {
     pub bind: SocketAddr,
     /// Where the others reach it.
     pub advertise: String,
-    /// All servers.
+    /// All servers of its data centre.
     #[serde(serialize_with = "entries")]
     pub servers: Servers,
+    /// All data centres; `None` where only this one is named.
+    #[serde(serialize_with = "data_centres", skip_serializing_if = "Option::is_none")]
+    pub data_centres: Option<DataCentres>,
+    /// The file of the tables that exist from the start.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tables: Option<PathBuf>,
     /// Where its credentials are; `None` for a throw-away authority.
     #[serde(flatten)]
     pub files: Option<CredentialFiles>,
@@ -174,14 +197,21 @@ impl Config {
     pub fn new(options: Options, dev: bool) -> Result<Self, ConfigError> {
         let bind = options.bind.unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, PORT)));
         let advertise = options.advertise.as_ref().map(|entry| entry.address.clone());
-        let entries = options.servers.clone().unwrap_or_default();
-        let servers = if entries.is_empty() {
+        let entries = options.servers.as_deref().unwrap_or_default();
+        let listed = options.data_centres.as_deref().map(DataCentres::new).transpose()?;
+        let (server, servers) = if let Some(listed) = &listed {
+            let server = which(listed.all(), options.server)?;
+            (server, same_list(entries, listed.around(server)?)?)
+        } else if entries.is_empty() {
             let address = advertise.clone().unwrap_or_else(|| bind.to_string());
-            Servers::new(&[ServerEntry { number: options.server.or(Some(0)), address }])?
+            let number = options.server.unwrap_or_default();
+            let entry = ServerEntry { number: Some(number), address };
+            (ServerId(number), Servers::new(&[entry])?)
         } else {
-            Servers::new(&entries)?
+            let servers = Servers::new(entries)?;
+            (which(&servers, options.server)?, servers)
         };
-        let server = which(&servers, options.server)?;
+        let data_centres = listed;
         let listed = servers.address(server).unwrap_or_default().to_owned();
         if let Some(advertise) = advertise.filter(|advertise| *advertise != listed) {
             return Err(ConfigError::Advertise { advertise, listed });
@@ -191,8 +221,28 @@ impl Config {
                 .map_err(|problem| ConfigError::Log { found: found.clone(), problem })?;
         }
         let (metrics, log) = (options.metrics, options.log.clone());
+        let tables = options.tables.clone();
         let files = if dev { None } else { Some(credential_files(options)?) };
-        Ok(Self { server, bind, advertise: listed, servers, files, metrics, log })
+        let advertise = listed;
+        Ok(Self { server, bind, advertise, servers, data_centres, tables, files, metrics, log })
+    }
+
+    /// What all servers of all data centres are given; reads the file of tables.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or describes no tables.
+    pub fn system(&self, registry: &Registry) -> anyhow::Result<System> {
+        let data_centres = self.data_centres.as_ref().map(|listed| listed.sites().clone());
+        let tables = self.tables.as_deref().map(|path| table::read(path, registry));
+        Ok(System { data_centres, tables: tables.transpose()?.unwrap_or_default() })
+    }
+
+    /// Where all servers are reached, those of other data centres too.
+    ///
+    /// # Errors
+    /// `Unresolved`.
+    pub fn peers(&self) -> Result<Vec<(ServerId, SocketAddr)>, ServersError> {
+        self.data_centres.as_ref().map_or(&self.servers, DataCentres::all).resolve()
     }
 
     /// As TOML that says the same again.
@@ -216,16 +266,27 @@ fn credential_files(options: Options) -> Result<CredentialFiles, ConfigError> {
 
 fn which(servers: &Servers, own: Option<u32>) -> Result<ServerId, ConfigError> {
     let numbers = servers.numbers();
-    let listed = || {
-        let entries = servers.entries();
-        entries.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-    };
+    let listed = || shown(servers);
     match (own, numbers.as_slice()) {
         (None, [only]) => Ok(*only),
         (None, _) => Err(ConfigError::WhichServer { listed: listed() }),
         (Some(own), numbers) if numbers.contains(&ServerId(own)) => Ok(ServerId(own)),
         (Some(server), _) => Err(ConfigError::NotListed { server, listed: listed() }),
     }
+}
+
+/// The servers of the own data centre, which `servers` may list a second time.
+fn same_list(entries: &[ServerEntry], own: Servers) -> Result<Servers, ConfigError> {
+    let again = Servers::new(entries)?;
+    if entries.is_empty() || again == own {
+        return Ok(own);
+    }
+    let (servers, data_centres) = (shown(&again), shown(&own));
+    Err(ConfigError::TwoLists { servers, data_centres })
+}
+
+fn shown(servers: &Servers) -> String {
+    servers.entries().iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// The options of a configuration file. Paths in it are relative to it.
@@ -265,6 +326,13 @@ impl Options {
 
 fn number<S: serde::Serializer>(server: &ServerId, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_u32(server.0)
+}
+
+fn data_centres<S: serde::Serializer>(
+    listed: &Option<DataCentres>,
+    to: S,
+) -> Result<S::Ok, S::Error> {
+    listed.as_ref().map(DataCentres::entries).serialize(to)
 }
 
 fn entries<S: serde::Serializer>(servers: &Servers, to: S) -> Result<S::Ok, S::Error> {

@@ -1,6 +1,7 @@
 //! `serve`: one server of a cluster, until it is told to stop.
 
 mod config;
+mod data_centres;
 mod dev;
 mod http;
 mod metrics;
@@ -11,12 +12,14 @@ mod run;
 use std::io::Write;
 use std::path::PathBuf;
 
+use archipelago::node::Registry;
 use clap::{Args, Subcommand};
 
 pub use self::config::{Config, ConfigError, CredentialFiles};
+pub use self::data_centres::{DataCentreEntry, DataCentres, DataCentresError};
 #[cfg(feature = "workloads")]
 pub(crate) use self::dev::Throwaway;
-pub(crate) use self::metrics::Health;
+pub(crate) use self::metrics::{CopyHealth, DataCentreHealth, Health};
 pub use self::options::{Options, ServeArguments};
 pub(crate) use self::run::run;
 
@@ -55,16 +58,22 @@ Example of a file, with the options of ps-server serve without their dashes:
   revoked = \"ca/revoked.pem\"";
 
 /// Carries out the command.
-pub(crate) fn check(arguments: &ConfigArguments, out: &mut dyn Write) -> anyhow::Result<()> {
+pub(crate) fn check(
+    arguments: &ConfigArguments,
+    registry: &Registry,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
     let ConfigCommand::Check(CheckArguments { file }) = &arguments.command;
     let serve = ServeArguments { config: Some(file.clone()), ..ServeArguments::default() };
     let config = Config::of(&serve)?;
-    config.servers.resolve()?;
+    config.system(registry)?.plan(&config.servers.numbers(), registry)?;
     write!(out, "{}", config.to_toml()?)?;
     if let Some(files) = &config.files {
         let credentials = run::load(files)?;
         credentials.check()?;
+        run::check_data_centre(&config, credentials.identity())?;
         writeln!(out, "# the certificate is for {}", credentials.identity())?;
     }
+    config.peers()?;
     Ok(())
 }

@@ -7,6 +7,8 @@ use archipelago_client::ServerEntry;
 use clap::Args;
 use serde::Deserialize;
 
+use super::data_centres::DataCentreEntry;
+
 /// Options of `serve`.
 #[derive(Clone, Debug, Default, Args)]
 #[command(after_help = EXAMPLE)]
@@ -15,7 +17,7 @@ pub struct ServeArguments {
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Serve with a throw-away authority and print the line that connects a worker.
-    #[arg(long, conflicts_with_all = ["ca", "certificate", "key", "revoked", "servers"])]
+    #[arg(long, conflicts_with_all = ["ca", "certificate", "key", "revoked", "servers", "data_centres"])]
     pub dev: bool,
     /// Stop when the standard input ends: for a parent that must not leave servers behind.
     #[arg(long, hide = true)]
@@ -42,6 +44,15 @@ pub struct Options {
     /// NUMBER=HOST:PORT. Default: this server alone.
     #[arg(long, value_name = "[NUMBER=]HOST:PORT", value_delimiter = ',')]
     pub servers: Option<Vec<ServerEntry>>,
+    /// All data centres with their servers, this one too, the same list in the same order
+    /// everywhere; instead of `servers`. Servers are numbered over all of them, and the name is the
+    /// one in the certificates. Default: this data centre alone.
+    #[arg(long, value_name = "NAME:[NUMBER=]HOST:PORT,..", num_args = 1..)]
+    pub data_centres: Option<Vec<DataCentreEntry>>,
+    /// Tables that exist from the start, the same everywhere (TOML, as `train --describe-tables`
+    /// writes it). Tables with a global policy have to. Default: none.
+    #[arg(long, value_name = "FILE")]
+    pub tables: Option<PathBuf>,
     /// The authority's certificate (PEM).
     #[arg(long, value_name = "FILE")]
     pub ca: Option<PathBuf>,
@@ -72,6 +83,8 @@ impl Options {
             bind: self.bind.or(other.bind),
             advertise: self.advertise.or(other.advertise),
             servers: self.servers.or(other.servers),
+            data_centres: self.data_centres.or(other.data_centres),
+            tables: self.tables.or(other.tables),
             ca: self.ca.or(other.ca),
             certificate: self.certificate.or(other.certificate),
             key: self.key.or(other.key),
@@ -83,7 +96,8 @@ impl Options {
 
     /// Relative paths seen from this folder.
     pub(super) fn seen_from(mut self, folder: &Path) -> Self {
-        let paths = [&mut self.ca, &mut self.certificate, &mut self.key, &mut self.revoked];
+        let [ca, own] = [&mut self.ca, &mut self.certificate];
+        let paths = [ca, own, &mut self.key, &mut self.revoked, &mut self.tables];
         for path in paths.into_iter().flatten() {
             *path = folder.join(&*path);
         }

@@ -6,9 +6,10 @@ use std::net::TcpListener;
 use anyhow::{Context, anyhow, ensure};
 use archipelago::node::Registry;
 use archipelago::node::server::ServerOptions;
-use archipelago::transport::{Credentials, Role, Server, ServerConfig};
+use archipelago::transport::{Credentials, Identity, Role, Server, ServerConfig};
 
 use super::config::{Config, CredentialFiles};
+use super::data_centres::DataCentreEntry;
 use super::dev::Throwaway;
 use super::options::ServeArguments;
 use super::{http, rotation};
@@ -24,7 +25,11 @@ pub(crate) fn run(
     let mut config = Config::of(arguments)?;
     logs::start(config.log.as_deref(), "info");
     let (credentials, throwaway) = match &config.files {
-        Some(files) => (load(files)?, None),
+        Some(files) => {
+            let credentials = load(files)?;
+            check_data_centre(&config, credentials.identity())?;
+            (credentials, None)
+        },
         None => {
             let throwaway = Throwaway::new()?;
             (throwaway.server()?, Some(throwaway))
@@ -37,15 +42,17 @@ pub(crate) fn run(
     if arguments.while_input {
         signals.obey_input()?;
     }
-    let server = Server::start(ServerConfig {
+    let system = config.system(registry)?;
+    let server = ServerConfig {
         server: config.server,
         bind: config.bind,
-        peers: config.servers.resolve()?,
+        peers: config.peers()?,
         servers: config.servers.numbers(),
         registry: registry.clone(),
         credentials,
         options: ServerOptions::default(),
-    })?;
+    };
+    let server = Server::start_in(server, system)?;
     if config.advertise == config.bind.to_string() {
         // The port may have been any that was free.
         config.advertise = server.address().to_string();
@@ -73,6 +80,30 @@ pub(super) fn load(files: &CredentialFiles) -> anyhow::Result<Credentials> {
          server has made"
     );
     Ok(credentials)
+}
+
+/// Checks that the certificate is for the data centre that lists this server.
+pub(super) fn check_data_centre(config: &Config, identity: &Identity) -> anyhow::Result<()> {
+    let Some(listed) = &config.data_centres else { return Ok(()) };
+    let entries = listed.entries();
+    let lists = |entry: &&DataCentreEntry| {
+        entry.servers.iter().any(|it| it.number == Some(config.server.0))
+    };
+    let own = entries.iter().find(lists).map_or("none", |entry| &entry.name);
+    let names: Vec<_> = entries.iter().map(|entry| entry.name.as_str()).collect();
+    let (server, found) = (config.server, identity.dc());
+    ensure!(
+        names.contains(&found),
+        "the certificate is for the data centre {found}, which `data_centres` does not list ({}): \
+         issue one with --dc {own}, or correct the list",
+        names.join(", ")
+    );
+    ensure!(
+        found == own,
+        "{server} is listed for the data centre {own}, and its certificate is for {found}: give \
+         it one of {own}, or the number of a server of {found}"
+    );
+    Ok(())
 }
 
 async fn live(

@@ -39,8 +39,19 @@ pub enum TableCommand {
 /// Options of `table create`.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = CREATE_NOTES)]
-#[command(group(ArgGroup::new("layout").required(true).args(["dense", "sparse"])))]
 pub struct CreateArguments {
+    /// The table.
+    #[command(flatten)]
+    pub table: TableOptions,
+    /// The cluster.
+    #[command(flatten)]
+    pub cluster: ClusterArguments,
+}
+
+/// What a table is and how it behaves.
+#[derive(Clone, Debug, Args)]
+#[command(group(ArgGroup::new("layout").required(true).args(["dense", "sparse"])))]
+pub struct TableOptions {
     /// The table's name.
     pub name: String,
     /// A dense table of so many rows, keys from 0: all of them exist from the start.
@@ -63,6 +74,10 @@ pub struct CreateArguments {
     /// The local policy: bsp, ssp:N (staleness N), eventual, ..
     #[arg(long, default_value = "bsp", value_name = "POLICY")]
     pub local: String,
+    /// The global policy, between data centres: off, asp:THRESHOLD, bsp, ssp:N, eventual, .. Any
+    /// but off has to be in the servers' --tables: it cannot be created while they run.
+    #[arg(long, default_value = "off", value_name = "POLICY")]
+    pub global: String,
     /// The learning rate: R, inverse-sqrt:R (R / sqrt(tick)) or linear:FROM:TO:TICKS.
     #[arg(long, default_value = "1", value_name = "RATE", value_parser = schedule)]
     #[arg(allow_negative_numbers = true)]
@@ -89,9 +104,6 @@ pub struct CreateArguments {
     /// Accept NaN and infinity in pushes.
     #[arg(long)]
     pub allow_non_finite: bool,
-    /// The cluster.
-    #[command(flatten)]
-    pub cluster: ClusterArguments,
 }
 
 /// Options of all that `table` can do.
@@ -183,7 +195,7 @@ impl SetArguments {
     }
 }
 
-impl CreateArguments {
+impl TableOptions {
     /// The table that the options describe, as far as can be told without a server.
     pub(super) fn described(
         &self,
@@ -191,6 +203,7 @@ impl CreateArguments {
     ) -> anyhow::Result<(TableSpec, TablePolicy, Hyper)> {
         let rule = named(Kind::Rule, &self.rule, registry.rules())?;
         let local = named(Kind::Policy, &self.local, registry.policies())?;
+        let global = named(Kind::Global, &self.global, registry.globals())?;
         let mut spec = match self.dense {
             Some(rows) => TableSpec::dense(&self.name, rows).width(self.width),
             None => TableSpec::sparse(&self.name, self.width),
@@ -198,7 +211,8 @@ impl CreateArguments {
         spec.dtype = self.dtype;
         spec = spec.rule(rule).slots(self.slots).init(self.init);
         spec = spec.block_elements(self.block_elements);
-        let mut policy = TablePolicy::local(local).bsp_stash_bytes_max(self.stash_bytes);
+        let policy = TablePolicy::local(local).global(global);
+        let mut policy = policy.bsp_stash_bytes_max(self.stash_bytes);
         policy.non_finite = self.allow_non_finite;
         let code = registry.resolve(&spec, &policy)?;
         let combine = match self.combine {
@@ -261,7 +275,7 @@ mod tests {
         let line = format!("create w {options} {cluster}");
         let parsed = Command::try_parse_from(line.split_whitespace());
         let create = parsed.map_err(|error| error.to_string())?.create;
-        create.described(&Registry::built_in()).map_err(|error| error.to_string())
+        create.table.described(&Registry::built_in()).map_err(|error| error.to_string())
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! `table`: tables of a running cluster, created, listed, described, changed and dropped.
 
 mod arguments;
+mod file;
 mod numbers;
 mod view;
 
@@ -18,8 +19,12 @@ use archipelago_client::Servers;
 
 pub use self::arguments::{
     ClusterArguments, CreateArguments, NamedArguments, NonFinite, SetArguments, TableArguments,
-    TableCommand,
+    TableCommand, TableOptions,
 };
+pub use self::file::TableFileError;
+#[cfg(feature = "workloads")]
+pub(crate) use self::file::file_entry;
+pub(crate) use self::file::read;
 pub use self::numbers::CombineWord;
 use self::view::{TableView, listed, shown};
 use crate::connect::ConnectArguments;
@@ -74,7 +79,7 @@ fn create(
     out: &mut dyn Write,
 ) -> anyhow::Result<()> {
     // What is wrong with the words is said before anybody is called.
-    let (spec, policy, hyper) = arguments.described(registry)?;
+    let (spec, policy, hyper) = arguments.table.described(registry)?;
     let cluster = Cluster::connect(&arguments.cluster.connect, registry)?;
     let before = cluster.tables()?;
     let existed = before.iter().any(|table| table.name() == spec.name);

@@ -29,7 +29,8 @@ pub struct DemoArguments {
 /// Options of `train`.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = NOTES, override_usage = TRAIN_USAGE)]
-#[command(group(ArgGroup::new("where").required(true).args(["embedded", "servers"])))]
+#[command(group(ArgGroup::new("where").required(true)
+    .args(["embedded", "servers", "describe_tables"])))]
 pub struct TrainArguments {
     /// What to train.
     #[arg(long, value_enum, ignore_case = true)]
@@ -52,6 +53,9 @@ pub struct TrainArguments {
     /// Train in this process; else name the servers.
     #[arg(long)]
     pub embedded: bool,
+    /// Train nothing: print the tables that this training needs, for the --tables of servers.
+    #[arg(long)]
+    pub describe_tables: bool,
     /// Where to train instead.
     #[command(flatten)]
     pub served: ServedArguments,
@@ -65,6 +69,10 @@ pub struct TrainArguments {
     /// own.
     #[arg(long, default_value = "bsp", value_name = "POLICY")]
     pub local: String,
+    /// What crosses between data centres, a global policy: off, asp:THRESHOLD, bsp, ssp:N, eventual.
+    /// For any but off the servers need the tables from the start: see --describe-tables.
+    #[arg(long, default_value = "off", value_name = "POLICY", conflicts_with = "embedded")]
+    pub global: String,
     /// The update rule: sgd, momentum:0.9, adagrad, adam, .., or one of this program's own. Give
     /// --rate with it: each rule needs another. Default: adagrad.
     #[arg(long, value_name = "RULE")]
@@ -106,10 +114,10 @@ pub struct ServedArguments {
     /// Which servers, and as whom.
     #[command(flatten)]
     pub connect: ConnectArguments,
-    /// Workers of all processes of the run together, the same number in each of them. None reads
+    /// Workers of all processes of the run together, in this data centre, the same number in each of them. None reads
     /// before all have joined. Default: those of this process.
-    #[arg(long, value_name = "WORKERS", requires = "servers", allow_negative_numbers = true)]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    #[arg(long, value_name = "WORKERS", allow_negative_numbers = true)]
+    #[arg(conflicts_with = "embedded", value_parser = clap::value_parser!(u32).range(1..=65_536))]
     pub group_size: Option<u32>,
     /// How long anything is waited for, the slowest worker of all processes for one. A server
     /// that is away is given up after 30 seconds at most. Default: 300.

@@ -23,6 +23,8 @@ use crate::code::written;
 pub(crate) struct Job<'a> {
     pub(crate) model: &'a Model,
     pub(crate) local: &'a Extension,
+    /// Between data centres.
+    pub(crate) global: &'a Extension,
     /// Workers of this process.
     pub(crate) workers: u32,
     /// Workers of all processes together.
@@ -101,8 +103,9 @@ pub(crate) struct Outcome {
 impl Job<'_> {
     /// The tables to create.
     pub(crate) fn tables(&self) -> Vec<(TableSpec, TablePolicy, Hyper)> {
+        let policy = TablePolicy::local(self.local.clone()).global(self.global.clone());
         let tables = self.model.tables(self.group_size).into_iter();
-        tables.map(|(spec, hyper)| (spec, TablePolicy::local(self.local.clone()), hyper)).collect()
+        tables.map(|(spec, hyper)| (spec, policy.clone(), hyper)).collect()
     }
 
     /// Trains and scores.

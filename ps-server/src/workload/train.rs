@@ -15,6 +15,7 @@ use super::served::Served;
 use super::stop::Stop;
 use super::{data, report, summary};
 use crate::code::{Kind, named};
+use crate::table::file_entry;
 
 /// What to do when steps were too large.
 const ADVICE: &str = "lower --rate, or scale features of very different size";
@@ -27,10 +28,10 @@ pub(crate) fn run(
 ) -> anyhow::Result<()> {
     let served = &arguments.served;
     ensure!(
-        arguments.embedded == served.connect.servers.is_empty(),
+        arguments.describe_tables || arguments.embedded == served.connect.servers.is_empty(),
         "train needs either --embedded, to train in this process, or --servers ADDR,.."
     );
-    let (rule, local) = code(arguments, registry)?;
+    let (rule, local, global) = code(arguments, registry)?;
     let mut model = data::load(arguments)?;
     let (train, test) = model.summaries();
     let name = arguments.train.display().to_string();
@@ -47,7 +48,11 @@ pub(crate) fn run(
         "--group-size {group_size} counts the workers of all processes, and this one has \
          --workers {workers}: give a larger --group-size, or fewer workers"
     );
-    let job = Job { model: &model, local: &local, workers, group_size, quiet };
+    let (local, global) = (&local, &global);
+    let job = Job { model: &model, local, global, workers, group_size, quiet };
+    if arguments.describe_tables {
+        return describe(&job, out);
+    }
     let registry = registry.clone();
     let outcome = if arguments.embedded {
         job.run(Embedded::new(arguments.shards, registry, Stop::never()))
@@ -72,19 +77,28 @@ pub(crate) fn run(
     Ok(())
 }
 
-/// The update rule, unless it is the model's own, and the local policy. Mistakes in them are told
+/// Prints the tables that the training needs.
+fn describe(job: &Job<'_>, out: &mut dyn Write) -> anyhow::Result<()> {
+    for (spec, policy, hyper) in job.tables() {
+        writeln!(out, "{}", file_entry(&spec, &policy, &hyper)?)?;
+    }
+    Ok(())
+}
+
+/// The update rule, unless it is the model's own, the local and the global policy. Mistakes in them are told
 /// before any file is read.
 fn code(
     arguments: &TrainArguments,
     registry: &Registry,
-) -> anyhow::Result<(Option<Extension>, Extension)> {
+) -> anyhow::Result<(Option<Extension>, Extension, Extension)> {
     let rule = arguments.rule.as_deref().map(|rule| named(Kind::Rule, rule, registry.rules()));
     let rule = rule.transpose()?;
     let local = named(Kind::Policy, &arguments.local, registry.policies())?;
+    let global = named(Kind::Global, &arguments.global, registry.globals())?;
     let mut spec = TableSpec::dense(arguments.run.as_deref().unwrap_or("train"), 1);
     spec.rule = rule.clone().unwrap_or(spec.rule);
-    registry.resolve(&spec, &TablePolicy::local(local.clone()))?;
-    Ok((rule, local))
+    registry.resolve(&spec, &TablePolicy::local(local.clone()).global(global.clone()))?;
+    Ok((rule, local, global))
 }
 
 /// Gives the model what the command line says of it.

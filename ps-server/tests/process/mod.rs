@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "shared by several test files, each of which uses a part")]
 
 pub(crate) mod cluster;
+pub(crate) mod system;
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Lines, Read, Seek};

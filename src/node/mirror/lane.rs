@@ -313,6 +313,11 @@ impl Lane {
             && self.due == Due::Nothing
     }
 
+    /// Whether no update was ever made for the other side: a server in its place can begin anew.
+    pub(in crate::node) fn is_new(&self) -> bool {
+        self.sequences.is_empty()
+    }
+
     /// Bytes that wait, or have left and are not confirmed.
     pub(in crate::node) fn queued_bytes(&self) -> usize {
         self.waiting_bytes + self.sent_bytes + self.again_bytes

@@ -121,6 +121,13 @@ impl Source {
         self.speakers.keys().copied()
     }
 
+    /// Whether nothing of one of its servers counts yet: another in its place can begin anew.
+    pub(in crate::node) fn is_new(&self, from: ServerId) -> bool {
+        let silent = self.speakers.get(&from).is_none_or(|speaker| speaker.clock == Tick(0));
+        let mut of_server = self.slots.values().filter(|it| it.from == from);
+        silent && of_server.all(|it| it.taken == Sequence::default())
+    }
+
     /// Whether an update is the next one of its slot.
     pub(in crate::node) fn place(
         &self,

@@ -204,6 +204,14 @@ pub trait Shard: Debug + Send {
     /// What was measured of the way to a server of another data centre.
     fn mirror_link(&mut self, to: ServerId, view: LinkView);
 
+    /// The way to a server of another data centre and what waits for it; `None` where the shard has
+    /// nothing to do with that server.
+    fn mirror_view(&self, to: ServerId) -> Option<LinkView>;
+
+    /// Whether neither side has told the other anything that a server in the place of that one
+    /// would lack.
+    fn mirror_is_new(&self, to: ServerId) -> bool;
+
     /// Ends waits for other data centres that have lasted too long; when to look again.
     fn mirror_time(&mut self, now: Instant) -> Option<Instant>;
 

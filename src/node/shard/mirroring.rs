@@ -260,6 +260,16 @@ impl Mirroring {
         }
     }
 
+    /// The same by server; `None` when no lane leads there.
+    pub(super) fn way(&self, server: ServerId) -> Option<LinkView> {
+        self.lanes_to(server).next().map(|_| self.view(server))
+    }
+
+    /// Whether neither side has told the other anything that counts.
+    pub(super) fn is_new(&self, server: ServerId) -> bool {
+        self.lanes_to(server).all(Lane::is_new) && self.sources.values().all(|source| source.is_new(server))
+    }
+
     /// The way that what is queued takes longest on, of those to data centres that count.
     pub(super) fn slowest_link(&self) -> LinkView {
         let counts = |lane: &Lane| self.sources.get(&lane.data_centre).is_some_and(Source::counts);

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use archipelago::node::Peer;
 use archipelago::node::server::{Awaited, GroupStanding, WaitStanding};
 use archipelago::transport::{LinkStatus, ServerStatus, TableStatus};
 use serde::{Deserialize, Serialize};
 
+use super::abroad::{DataCentreHealth, MirrorHealth};
 use super::links::by_kind;
 use crate::serve::config::Config;
 
@@ -27,6 +29,7 @@ pub(crate) struct Health {
     pub(crate) awaited: Vec<AwaitedHealth>,
     pub(crate) groups: Vec<GroupHealth>,
     pub(crate) tables: Vec<TableHealth>,
+    pub(crate) data_centres: Vec<DataCentreHealth>,
 }
 
 /// A link with a server or a worker. Bytes, round trip and losses are those of its connection,
@@ -86,6 +89,8 @@ pub(crate) struct TableHealth {
     pub(crate) memory_bytes: u64,
     /// The mean; `None` before a round with contributions has closed.
     pub(crate) round_seconds: Option<f64>,
+    /// `None` where nothing is exchanged with other data centres.
+    pub(crate) mirror: Option<MirrorHealth>,
 }
 
 impl Health {
@@ -97,12 +102,16 @@ impl Health {
             let held = standing.groups.iter().find(|group| group.group == awaited.group);
             AwaitedHealth::new(awaited, held)
         });
+        let data_centres = status.data_centres.iter();
+        let data_centres = data_centres.map(|it| DataCentreHealth::new(it, &status.tables));
+        let servers = config.servers.numbers();
+        let of_cluster = |link: &&&LinkStatus| matches!(link.peer, Peer::Server(server) if servers.contains(&server));
         Self {
             server: config.server.0,
             address: config.advertise.clone(),
             uptime_seconds: status.uptime.as_secs_f64(),
-            links_to_servers: to_servers.len(),
-            servers_expected: config.servers.numbers().len() - 1,
+            links_to_servers: to_servers.iter().filter(of_cluster).count(),
+            servers_expected: servers.len() - 1,
             links_to_workers: to_workers.len(),
             sent_bytes: traffic.sent_bytes,
             received_bytes: traffic.received_bytes,
@@ -113,6 +122,7 @@ impl Health {
             awaited: awaited.collect(),
             groups: standing.groups.iter().map(GroupHealth::new).collect(),
             tables: status.tables.iter().map(TableHealth::new).collect(),
+            data_centres: data_centres.collect(),
         }
     }
 }
@@ -183,6 +193,7 @@ impl TableHealth {
             refusals: shard.refusals,
             stash_bytes: shard.stash_bytes,
             memory_bytes: shard.memory_bytes,
+            mirror: table.mirror.as_ref().map(MirrorHealth::new),
             round_seconds: timed.then(|| rounds.total().as_secs_f64() / rounds.count() as f64),
         }
     }

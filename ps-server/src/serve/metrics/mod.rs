@@ -4,6 +4,7 @@
 //! are as many as there are; a group shows its first `RANKS_MAX` workers, by rank, and its largest
 //! lag whatever its size.
 
+mod abroad;
 mod health;
 mod links;
 mod page;
@@ -12,6 +13,8 @@ use archipelago::node::server::{GroupStanding, WaitStanding};
 use archipelago::node::shard::ShardStats;
 use archipelago::transport::{ServerStatus, TableStatus, Traffic};
 
+use self::abroad::abroad;
+pub(crate) use self::abroad::{CopyHealth, DataCentreHealth};
 pub(crate) use self::health::Health;
 use self::links::links;
 use self::page::Page;
@@ -88,6 +91,7 @@ pub(super) fn page(status: &ServerStatus) -> String {
     calls(&mut page, status);
     traffic(&mut page, status);
     tables(&mut page, &status.tables);
+    abroad(&mut page, status);
     page.finish()
 }
 

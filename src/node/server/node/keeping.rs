@@ -14,6 +14,10 @@ use crate::wire::{Message, Refusal};
 impl ServerNode {
     /// Whether a message of servers comes from the one that it speaks for (law 14).
     pub(super) fn may_say(&self, from: Peer, message: &Message) -> bool {
+        let abroad = matches!(from, Peer::Server(server) if self.is_abroad(server));
+        if abroad != matches!(message, Message::Mirror { .. }) {
+            return false;
+        }
         match message {
             Message::Record(_) | Message::Fence { .. } | Message::CatalogEntry { .. } => {
                 from == Peer::Server(self.plan.keeper())
@@ -21,15 +25,13 @@ impl ServerNode {
             Message::RecordHeld { server, .. }
             | Message::Fenced { server, .. }
             | Message::CatalogHeld { server, .. } => from == Peer::Server(*server),
-            Message::Mirror { .. } => {
-                matches!(from, Peer::Server(server) if self.is_abroad(server))
-            },
             Message::EnsureTable { .. }
             | Message::EnsureGroup { .. }
             | Message::ListTables { .. }
             | Message::ChangeTable { .. }
             | Message::DropTable { .. } => matches!(from, Peer::Worker(_)),
-            Message::Join { .. }
+            Message::Mirror { .. }
+            | Message::Join { .. }
             | Message::Attach { .. }
             | Message::Push { .. }
             | Message::Pull { .. }

@@ -1,6 +1,7 @@
 //! A server's part in mirroring: what it sends to servers of other data centres, and what it hears.
 
 use super::{ServerNode, stream_of};
+use crate::consistency::LinkView;
 use crate::id::{DataCentre, ServerId, TableId};
 use crate::limits;
 use crate::node::plan::Planned;
@@ -26,6 +27,18 @@ impl ServerNode {
     /// How a table's shard stands to other data centres, when it is mirrored.
     pub fn mirror_standing(&self, table: TableId) -> Option<MirrorStanding> {
         self.tables.get(&table)?.shard.mirror_standing()
+    }
+
+    /// The way to a server of another data centre, as far as a mirrored table has measured it, and
+    /// how much of that table waits for it.
+    pub fn mirror_view(&self, table: TableId, to: ServerId) -> Option<LinkView> {
+        self.tables.get(&table)?.shard.mirror_view(to)
+    }
+
+    /// Whether a server of another data centre may be another process than before: neither has told
+    /// the other anything yet.
+    pub fn mirror_is_new(&self, server: ServerId) -> bool {
+        self.tables.values().all(|held| held.shard.mirror_is_new(server))
     }
 
     /// Whether all mirrored tables have been told, heard and confirmed to the end.

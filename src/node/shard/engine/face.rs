@@ -208,6 +208,14 @@ impl<T: Element> Shard for ShardEngine<T> {
         }
     }
 
+    fn mirror_view(&self, to: ServerId) -> Option<LinkView> {
+        self.mirror.as_ref()?.way(to)
+    }
+
+    fn mirror_is_new(&self, to: ServerId) -> bool {
+        self.mirror.as_ref().is_none_or(|mirror| mirror.is_new(to))
+    }
+
     fn mirror_time(&mut self, now: Instant) -> Option<Instant> {
         self.look_at_time(now)
     }

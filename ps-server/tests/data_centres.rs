@@ -1,0 +1,208 @@
+//! Several data centres in real processes over loopback: workers of each train one model, and all
+//! copies end the same; one that dies holds the others up for so long as it was told, and one that
+//! was started again harms nobody.
+
+#![cfg(unix)]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "process/mod.rs"]
+mod process;
+
+use std::thread;
+
+use archipelago_client::{RemoteWorker, Table, Worker};
+use process::system::{Member, System, read};
+use process::{Served, complaint, until};
+
+const TICKS: u64 = 60;
+/// Small blocks: every server of every data centre owns a part.
+const SUMS: &str = "[[table]]\nname = \"sums\"\ndense = 640\nblock_elements = 64\nrule = \"add\"\n";
+const MODEL: &str = "[[table]]\nname = \"model\"\ndense = 320\nblock_elements = 64\n\
+    rule = \"momentum:0.5\"\nrate = 0.05\n";
+
+fn tables(global: &str) -> String {
+    [SUMS, MODEL].map(|table| format!("{table}global = \"{global}\"\n")).concat()
+}
+
+/// One worker's part: whole numbers for the sums, which are exact, and steps towards a target.
+async fn train(me: &RemoteWorker, tables: &[Table], part: u64, ticks: u64) {
+    let [sums, model] = tables else { unreachable!("two tables") };
+    let mut x = vec![0.0_f32; 320];
+    for tick in 0..ticks {
+        me.pull(model, .., &mut x).await.unwrap();
+        let target = 1.0 + part as f32 / 3.0;
+        let gradient: Vec<_> = x.iter().map(|x| x - target).collect();
+        me.push(model, .., &gradient).await.unwrap();
+        let ones = vec![(1 + part + tick % 3) as f32; 640];
+        me.push(sums, .., &ones).await.unwrap();
+        me.tick().await.unwrap();
+    }
+    me.finish().await.unwrap();
+}
+
+/// What `train` adds to each of the sums.
+fn summed(part: u64) -> f32 {
+    (0..TICKS).map(|tick| (1 + part + tick % 3) as f32).sum()
+}
+
+/// Trains in all these data centres at once, with one worker in each.
+fn train_in(system: &System, names: &[&str]) {
+    let members: Vec<_> = names.iter().map(|name| system.join(name, "train")).collect();
+    thread::scope(|threads| {
+        for (part, Member { me, tables }) in (0..).zip(members) {
+            threads.spawn(move || me.run(async |me| train(me, &tables, part, TICKS).await));
+        }
+    });
+}
+
+fn check_equal(system: &System, names: &[&str], total: f32) {
+    let copies: Vec<_> = names.iter().map(|name| read(system, name, "read")).collect();
+    assert!(copies.iter().all(|copy| *copy == copies[0]), "copies differ");
+    let [sums, model] = &copies[0][..] else { unreachable!("two tables") };
+    assert!(sums.iter().all(|bits| f32::from_bits(*bits) == total), "{total} each, once");
+    let values = model.iter().map(|bits| f32::from_bits(*bits));
+    assert!(values.into_iter().all(|value| (0.5..2.5).contains(&value)), "trained by both");
+}
+
+#[test]
+fn workers_of_two_data_centres_train_one_model_and_its_copies_end_equal() {
+    let system = System::start(&[("paris", &[0, 1]), ("tokyo", &[2])], &tables("asp"));
+    train_in(&system, &["paris", "tokyo"]);
+    system.equal();
+    check_equal(&system, &["paris", "tokyo"], summed(0) + summed(1));
+    let status = system.status(0);
+    let tokyo = &status["data_centres"][0];
+    assert_eq!(
+        (&tokyo["data_centre"], &tokyo["servers"][0]["connected"]),
+        (&"tokyo".into(), &true.into())
+    );
+    assert_eq!(tokyo["copies"][0]["standing"], "counts");
+    assert!(tokyo["servers"][0]["round_trip_seconds"].as_f64().unwrap() > 0.0, "{tokyo}");
+    assert_eq!((&status["links_to_servers"], &status["servers_expected"]), (&1.into(), &1.into()));
+    let shown = system.shown();
+    for words in ["tokyo", "1 of 1", "2 of 2", "counts", "ended", "yes"] {
+        assert!(shown.contains(words), "{words:?} in {shown}");
+    }
+}
+
+#[test]
+fn three_data_centres_in_step_end_equal() {
+    let layout = [("a", &[0][..]), ("b", &[1]), ("c", &[2])];
+    let system = System::start(&layout, &tables("bsp"));
+    train_in(&system, &["a", "b", "c"]);
+    system.equal();
+    check_equal(&system, &["a", "b", "c"], summed(0) + summed(1) + summed(2));
+}
+
+#[test]
+fn a_data_centre_that_dies_is_found_silent_and_one_that_comes_back_empty_harms_nobody() {
+    let global = "asp:0.01,staleness=2,silence_seconds=2";
+    let mut system = System::start(&[("paris", &[0]), ("tokyo", &[1])], &tables(global));
+    let [here, there] = ["paris", "tokyo"].map(|name| system.join(name, "train"));
+    thread::scope(|threads| {
+        let survivor = threads.spawn(move || {
+            here.me.run(async |me| train(me, &here.tables, 0, TICKS).await);
+        });
+        // It makes half of the ticks, and dies with its worker.
+        there.me.run(async |me| {
+            let [sums, _] = &there.tables[..] else { unreachable!("two tables") };
+            for _ in 0..TICKS / 2 {
+                me.push(sums, .., &vec![1.0_f32; 640]).await.unwrap();
+                me.tick().await.unwrap();
+            }
+        });
+        let half =
+            |it: &serde_json::Value| it["tables"][0]["mirror"]["tick"].as_u64() >= Some(TICKS / 2);
+        system.until(0, "paris has come as far", half);
+        assert!(!survivor.is_finished(), "it waits for the other");
+        system.kill(1);
+        survivor.join().unwrap();
+    });
+    let status = system
+        .until(0, "tokyo is lost", |it| it["data_centres"][0]["copies"][0]["standing"] == "lost");
+    assert_eq!(status["tables"][0]["mirror"]["tick"], TICKS + 1, "the end is a tick of its own");
+    let before = read(&system, "paris", "first look");
+    // Half of what the dead one has pushed would be half of an update.
+    let sums = before[0].iter().map(|bits| f32::from_bits(*bits));
+    let whole = sums.into_iter().all(|sum| sum >= summed(0) && sum <= summed(0) + 30.0);
+    assert!(whole, "all of its own, and what the other has told");
+    system.start_again(1);
+    until("paris refuses what is not the tokyo that it knows", || {
+        let (server, _) = system.servers[0].as_ref().unwrap();
+        let logged = server.logged();
+        logged.contains("server 1 was started again and has lost what its data").then_some(())
+    });
+    // The new one trains alone, from the beginning.
+    let member = system.join("tokyo", "again");
+    member.me.run(async |me| train(me, &member.tables, 0, 3).await);
+    assert_eq!(read(&system, "paris", "second look"), before);
+    assert_eq!(system.status(0)["data_centres"][0]["servers"][0]["connected"], false);
+}
+
+#[test]
+fn what_does_not_fit_together_is_told_before_anything_is_served() {
+    let system = System::start(&[("paris", &[0]), ("tokyo", &[1])], &tables("asp"));
+    let good = std::fs::read_to_string(system.configured(0, "127.0.0.1:0")).unwrap();
+    assert!(system.check(&good).contains("data_centres = [\"paris:0="), "{}", system.check(&good));
+    assert!(system.check(&good).contains("# the certificate is for server of paris"));
+    let list = good.lines().find(|line| line.starts_with("data_centres")).unwrap();
+    let changed = |line: &str| good.replace(list, line);
+    for (config, words) in [
+        (changed("data_centres = [\"paris:0=a:1\", \"paris:1=b:1\"]"), "two are called \"paris\""),
+        (
+            changed("data_centres = [\"oslo:0=a:1\", \"tokyo:1=b:1\"]"),
+            "does not list (oslo, tokyo)",
+        ),
+        (
+            changed("data_centres = [\"tokyo:0=a:1\", \"paris:1=b:1\"]"),
+            "listed for the data centre tokyo",
+        ),
+        (
+            changed("data_centres = [\"paris:2=127.0.0.1:1\", \"tokyo:1=127.0.0.1:2\"]"),
+            "does not have",
+        ),
+        (changed("data_centres = [\"paris\"]"), "expected NAME:NUMBER=HOST:PORT"),
+        (changed(&format!("{list}\nservers = [\"0=c:1\"]")), "list different servers"),
+        (changed("servers = [\"0=127.0.0.1:0\"]"), "other data centres to be named"),
+        (good.replace("tables.toml", "absent.toml"), "absent.toml"),
+        (good.replace("data_centres", "data_centers"), "did you mean `data_centres`"),
+    ] {
+        let said = system.check(&config);
+        assert!(said.contains(words), "{words:?} in {said:?}");
+    }
+}
+
+#[test]
+fn strangers_are_refused_and_tables_between_data_centres_cannot_be_made_later() {
+    let system = System::start(&[("paris", &[0]), ("tokyo", &[1])], &tables("asp"));
+    let cluster = |role: &str, name: &str, to: &str| {
+        let [ca, certificate, key] = system.papers(role, name);
+        let words = ["--servers", to, "--ca", &ca, "--certificate", &certificate, "--key", &key];
+        words.map(str::to_owned).to_vec()
+    };
+    let table = |words: &[&str], cluster: &[String]| {
+        let cluster: Vec<_> = cluster.iter().map(String::as_str).collect();
+        complaint(&[&["table"][..], words, &cluster].concat())
+    };
+    let later = table(
+        &["create", "late", "--dense", "9", "--global", "asp"],
+        &cluster("worker", "paris", &system.list("paris")),
+    );
+    assert!(later.contains("late") && later.contains("while data centres run"), "{later}");
+    let abroad = table(&["list"], &cluster("worker", "tokyo", &system.list("paris")));
+    assert!(
+        abroad.contains("data centre paris expected, the certificate is for tokyo"),
+        "{abroad}"
+    );
+    // A server that was given other tables.
+    let folder = system.folder.path().to_owned();
+    let config = system.configured(1, "127.0.0.1:0");
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(folder.join("other.toml"), tables("asp:0.5")).unwrap();
+    std::fs::write(&config, text.replace("tables.toml", "other.toml")).unwrap();
+    let stranger = Served::start(&["--config", &config]);
+    until("it is told", || {
+        let logged = stranger.logged();
+        logged.contains("servers, data centres or tables differ").then_some(())
+    });
+}
