@@ -147,6 +147,9 @@ fn add_waits(waits: &mut Table, health: &Health) {
         if let Some(first) = health.awaited.first().filter(|_| wait.reason == "member_tick") {
             what = format!("tick {} of worker {} of {}", first.tick, first.rank, first.group);
         }
+        if let Some(data_centre) = &wait.data_centre {
+            what = format!("{what} of {data_centre}");
+        }
         waits.add_row([
             what,
             health.server.to_string(),

@@ -13,6 +13,7 @@ use std::thread;
 use archipelago_client::{RemoteWorker, Table, Worker};
 use process::system::{Member, System, read};
 use process::{Served, complaint, until};
+use serde_json::Value;
 
 const TICKS: u64 = 60;
 /// Small blocks: every server of every data centre owns a part.
@@ -95,7 +96,7 @@ fn three_data_centres_in_step_end_equal() {
 }
 
 #[test]
-fn a_data_centre_that_dies_is_found_silent_and_one_that_comes_back_empty_harms_nobody() {
+fn a_data_centre_that_is_killed_is_waited_for_until_it_is_found_silent() {
     let global = "asp:0.01,staleness=2,silence_seconds=2";
     let mut system = System::start(&[("paris", &[0]), ("tokyo", &[1])], &tables(global));
     let [here, there] = ["paris", "tokyo"].map(|name| system.join(name, "train"));
@@ -103,34 +104,50 @@ fn a_data_centre_that_dies_is_found_silent_and_one_that_comes_back_empty_harms_n
         let survivor = threads.spawn(move || {
             here.me.run(async |me| train(me, &here.tables, 0, TICKS).await);
         });
-        // It makes half of the ticks, and dies with its worker.
-        there.me.run(async |me| {
-            let [sums, _] = &there.tables[..] else { unreachable!("two tables") };
-            for _ in 0..TICKS / 2 {
-                me.push(sums, .., &vec![1.0_f32; 640]).await.unwrap();
-                me.tick().await.unwrap();
-            }
-        });
-        let half =
-            |it: &serde_json::Value| it["tables"][0]["mirror"]["tick"].as_u64() >= Some(TICKS / 2);
-        system.until(0, "paris has come as far", half);
+        half_of(&there);
+        let tick = |it: &Value| it["tables"][0]["mirror"]["tick"].as_u64();
+        system.until(0, "paris has come as far", |it| tick(it) >= Some(TICKS / 2));
         assert!(!survivor.is_finished(), "it waits for the other");
         system.kill(1);
         survivor.join().unwrap();
     });
-    let status = system
-        .until(0, "tokyo is lost", |it| it["data_centres"][0]["copies"][0]["standing"] == "lost");
-    assert_eq!(status["tables"][0]["mirror"]["tick"], TICKS + 1, "the end is a tick of its own");
-    let before = read(&system, "paris", "first look");
-    // Half of what the dead one has pushed would be half of an update.
-    let sums = before[0].iter().map(|bits| f32::from_bits(*bits));
-    let whole = sums.into_iter().all(|sum| sum >= summed(0) && sum <= summed(0) + 30.0);
-    assert!(whole, "all of its own, and what the other has told");
+    // The end is a tick of its own.
+    let ended = |it: &Value| it["tables"][0]["mirror"]["tick"] == TICKS + 1;
+    let lost = |it: &Value| it["data_centres"][0]["copies"][0]["standing"] == "lost";
+    system.until(0, "paris has ended, tokyo is lost", |it| ended(it) && lost(it));
+    let values = read(&system, "paris", "read");
+    let mut sums = values[0].iter().map(|bits| f32::from_bits(*bits));
+    let most = summed(0) + (TICKS / 2) as f32;
+    assert!(sums.all(|sum| (summed(0)..=most).contains(&sum)), "its own, and what tokyo has told");
+}
+
+/// Half of the ticks, and no end.
+fn half_of(member: &Member) {
+    member.me.run(async |me| {
+        for _ in 0..TICKS / 2 {
+            me.push(&member.tables[0], .., &[1.0_f32; 640]).await.unwrap();
+            me.tick().await.unwrap();
+        }
+    });
+}
+
+#[test]
+fn who_was_started_again_begins_with_the_others_or_is_refused_and_harms_nobody() {
+    let global = "asp:0.01,silence_seconds=2";
+    let mut system = System::start(&[("paris", &[0]), ("tokyo", &[1])], &tables(global));
+    system.stop(1);
+    // Nothing was told yet: it is as good as the first one.
     system.start_again(1);
-    until("paris refuses what is not the tokyo that it knows", || {
-        let (server, _) = system.servers[0].as_ref().unwrap();
-        let logged = server.logged();
-        logged.contains("server 1 was started again and has lost what its data").then_some(())
+    train_in(&system, &["paris", "tokyo"]);
+    system.equal();
+    check_equal(&system, &["paris", "tokyo"], summed(0) + summed(1));
+    let before = read(&system, "paris", "first look");
+    system.stop(1);
+    system.start_again(1);
+    let refused = "server 1 was started again and has lost what its data centre";
+    until("both sides say why they part", || {
+        let logged = |server: usize| system.servers[server].as_ref().unwrap().0.logged();
+        (logged(0).contains(refused) && logged(1).contains(refused)).then_some(())
     });
     // The new one trains alone, from the beginning.
     let member = system.join("tokyo", "again");
@@ -200,9 +217,19 @@ fn strangers_are_refused_and_tables_between_data_centres_cannot_be_made_later() 
     let text = std::fs::read_to_string(&config).unwrap();
     std::fs::write(folder.join("other.toml"), tables("asp:0.5")).unwrap();
     std::fs::write(&config, text.replace("tables.toml", "other.toml")).unwrap();
-    let stranger = Served::start(&["--config", &config]);
-    until("it is told", || {
-        let logged = stranger.logged();
-        logged.contains("servers, data centres or tables differ").then_some(())
-    });
+    refused(Served::start(&["--config", &config]), "servers, data centres or tables differ");
+    // One of paris that takes the number of one of tokyo.
+    let paris = std::fs::read_to_string(system.configured(0, "127.0.0.1:0")).unwrap();
+    let at = system.list("paris");
+    let line = format!("data_centres = [\"paris:{at},1=127.0.0.1:0\", \"tokyo:2=127.0.0.1:2\"]");
+    let list = paris.lines().find(|line| line.starts_with("data_centres")).unwrap();
+    let claimed = paris.replace(list, &line).replace("server = 0", "server = 1");
+    std::fs::write(&config, claimed).unwrap();
+    let expected = "data centre tokyo expected, the certificate is for paris";
+    refused(Served::start(&["--config", &config]), expected);
+}
+
+/// Waits until a server logs that it is refused, and why.
+fn refused(server: Served, why: &str) {
+    until("it is told", || server.logged().contains(why).then_some(()));
 }

@@ -6,7 +6,7 @@
 //! | 1 | 0: a server, 1: a worker |
 //! | 8 | the server's number, or the worker's token |
 //! | 8 | the life of the process: drawn when it starts |
-//! | 16 | digest of the list of servers; between servers, of what [`System`](super::System) adds too |
+//! | 16 | digest of the list of servers; between servers of more: see [`System`](super::System) |
 //!
 //! TLS has proved role and data centre by then; the hello adds which of them it is. Peers whose
 //! lists of servers differ would place keys differently, so they part here.

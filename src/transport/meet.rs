@@ -244,7 +244,7 @@ fn check(connection: &Connection, myself: &Myself, hello: Hello) -> Result<Role,
         let both_serve = myself.agreed.is_some() && matches!(hello.peer, Peer::Server(_));
         let (lists, whom, what) = match both_serve {
             true => ("servers, data centres or tables", "servers", "lists"),
-            false => ("servers", "processes", "servers"),
+            false => ("servers", "processes", "servers, with the same numbers"),
         };
         return Err(format!(
             "the lists of {lists} differ ({expected:032x} here, {found:032x} there): give all \

@@ -9,7 +9,6 @@ use std::hash::Hasher as _;
 use siphasher::sip128::{Hasher128 as _, SipHasher24};
 
 use super::identity::Identity;
-use crate::consistency::Exchange;
 use crate::error::{Result, SpecError, TransportError};
 use crate::id::{DataCentre, ServerId};
 use crate::node::{Peer, Plan, Registry};
@@ -67,8 +66,7 @@ impl System {
 
 /// Without another data centre a global policy means nothing: it was a mistake.
 fn check_alone(plan: &Plan) -> Result<(), SpecError> {
-    let exchanges = |code: &crate::node::registry::Code| code.global.exchange();
-    match plan.tables().find(|planned| exchanges(&planned.code) != Exchange::Nothing) {
+    match plan.tables().find(|planned| planned.is_mirrored()) {
         None => Ok(()),
         Some(planned) => Err(SpecError::Field {
             table: planned.table.name().into(),
@@ -167,7 +165,7 @@ fn digest(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::consistency::{Asp, Bsp};
+    use crate::extension::Extension;
     use crate::transport::Role;
 
     fn sites(of: &[(&str, &[u32])]) -> Option<Sites> {
@@ -179,7 +177,8 @@ mod tests {
     }
 
     fn tables(threshold: f64) -> Vec<(TableSpec, TablePolicy, Hyper)> {
-        let policy = TablePolicy::local(Bsp).global(Asp::new(threshold));
+        let asp = Extension::new("asp/1").with("threshold", threshold);
+        let policy = TablePolicy::local(Extension::new("bsp/1")).global(asp);
         vec![(TableSpec::dense("w", 9), policy, Hyper::default())]
     }
 

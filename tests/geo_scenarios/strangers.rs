@@ -1,7 +1,7 @@
 //! What a server of another data centre says is taken from the one who may say it, and where it
 //! fits; anything else changes nothing (SPEC law 14.11).
 
-use archipelago::id::{DataCentre, Mark, Sequence, ServerId, SlotIndex, TableId, Tick};
+use archipelago::id::{DataCentre, GroupId, Mark, Sequence, ServerId, SlotIndex, TableId, Tick};
 use archipelago::key::{Key, KeyRange};
 use archipelago::node::server::{ServerNode, ServerOptions};
 use archipelago::node::{Input, Output, Peer, Plan, Registry};
@@ -112,5 +112,29 @@ fn weights_that_cannot_be_are_not_taken() {
         );
         let standing = node.mirror_standing(TABLE).unwrap();
         assert_eq!(standing.others[0].1, Tick(0), "{weight:?}");
+    }
+}
+
+#[test]
+fn servers_elsewhere_may_say_what_mirrors_say_and_nothing_else() {
+    let (group, token) = (GroupId(0), 1);
+    let answers = |from: Peer, message: &Message| {
+        let (mut node, _) = server(Ssp { staleness: 2 });
+        let message = message.clone();
+        node.handle(Instant::EPOCH, Input::Message { from, message });
+        let outputs = std::iter::from_fn(|| Some(node.poll()).filter(|it| *it != Output::Idle));
+        outputs.filter(|it| matches!(it, Output::Send { .. })).count()
+    };
+    for message in [
+        Message::Join { group, token },
+        Message::ListTables { request: 1, from: TABLE },
+        Message::DropTable { request: 1, name: "w".into() },
+    ] {
+        assert_ne!(
+            answers(Peer::Worker(token), &message),
+            0,
+            "a worker has an answer: {message:?}"
+        );
+        assert_eq!(answers(Peer::Server(ServerId(1)), &message), 0, "{message:?}");
     }
 }

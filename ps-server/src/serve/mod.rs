@@ -55,7 +55,11 @@ Example of a file, with the options of ps-server serve without their dashes:
   ca = \"ca/ca.pem\"
   certificate = \"certs/server.pem\"
   key = \"certs/server.key\"
-  revoked = \"ca/revoked.pem\"";
+  revoked = \"ca/revoked.pem\"
+
+Of several data centres, instead of `servers`:
+  data_centres = [\"paris:0=ps0.paris:7100,1=ps1.paris:7100\", \"tokyo:2=ps0.tokyo:7100\"]
+  tables = \"tables.toml\"";
 
 /// Carries out the command.
 pub(crate) fn check(

@@ -17,7 +17,8 @@ pub struct ServeArguments {
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Serve with a throw-away authority and print the line that connects a worker.
-    #[arg(long, conflicts_with_all = ["ca", "certificate", "key", "revoked", "servers", "data_centres"])]
+    #[arg(long)]
+    #[arg(conflicts_with_all = ["ca", "certificate", "key", "revoked", "servers", "data_centres"])]
     pub dev: bool,
     /// Stop when the standard input ends: for a parent that must not leave servers behind.
     #[arg(long, hide = true)]

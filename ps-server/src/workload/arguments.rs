@@ -69,8 +69,8 @@ pub struct TrainArguments {
     /// own.
     #[arg(long, default_value = "bsp", value_name = "POLICY")]
     pub local: String,
-    /// What crosses between data centres, a global policy: off, asp:THRESHOLD, bsp, ssp:N, eventual.
-    /// For any but off the servers need the tables from the start: see --describe-tables.
+    /// What crosses between data centres, a global policy: off, asp:THRESHOLD, bsp, ssp:N or
+    /// eventual. For any but off the servers need the tables from the start: see --describe-tables.
     #[arg(long, default_value = "off", value_name = "POLICY", conflicts_with = "embedded")]
     pub global: String,
     /// The update rule: sgd, momentum:0.9, adagrad, adam, .., or one of this program's own. Give
@@ -114,8 +114,8 @@ pub struct ServedArguments {
     /// Which servers, and as whom.
     #[command(flatten)]
     pub connect: ConnectArguments,
-    /// Workers of all processes of the run together, in this data centre, the same number in each of them. None reads
-    /// before all have joined. Default: those of this process.
+    /// Workers of all processes of the run together, in this data centre, the same number in each
+    /// of them. None reads before all have joined. Default: those of this process.
     #[arg(long, value_name = "WORKERS", allow_negative_numbers = true)]
     #[arg(conflicts_with = "embedded", value_parser = clap::value_parser!(u32).range(1..=65_536))]
     pub group_size: Option<u32>,

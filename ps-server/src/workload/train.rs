@@ -85,8 +85,8 @@ fn describe(job: &Job<'_>, out: &mut dyn Write) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The update rule, unless it is the model's own, the local and the global policy. Mistakes in them are told
-/// before any file is read.
+/// The update rule, unless it is the model's own, the local and the global policy. Mistakes in them
+/// are told before any file is read.
 fn code(
     arguments: &TrainArguments,
     registry: &Registry,

@@ -30,8 +30,8 @@ pub(crate) struct Member {
 }
 
 impl System {
-    /// Starts all servers one after the other on free ports, with these tables. A server calls those
-    /// before it alone, so that it need not know where the later ones are.
+    /// Starts all servers one after the other on free ports, with these tables. A server calls
+    /// those before it alone, so that it need not know where the later ones are.
     pub(crate) fn start(layout: &Layout<'_>, tables: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let ca = authority(folder.path());
@@ -154,14 +154,22 @@ impl System {
         }
     }
 
-    /// Ends a server at once; what it has logged.
-    pub(crate) fn kill(&mut self, number: u32) -> String {
+    /// Ends a server at once.
+    pub(crate) fn kill(&mut self, number: u32) {
         let (server, _) = self.servers[number as usize].take().unwrap();
         server.signal("-KILL");
-        server.ended().1
+        server.ended();
     }
 
-    /// Starts one again that was killed, with nothing of what it held, where it was.
+    /// Ends a server as Ctrl-C does.
+    pub(crate) fn stop(&mut self, number: u32) {
+        let (server, _) = self.servers[number as usize].take().unwrap();
+        server.signal("-INT");
+        let (status, log) = server.ended();
+        assert!(status.success(), "{status}: {log}");
+    }
+
+    /// Starts one again, with nothing of what it held, where it was.
     pub(crate) fn start_again(&mut self, number: u32) {
         let address = self.addresses[number as usize].to_string();
         self.servers[number as usize] = Some(self.serve(number, &address));

@@ -52,6 +52,13 @@ impl Plan {
     }
 }
 
+impl Planned {
+    /// Whether copies in several data centres exchange anything about the table.
+    pub fn is_mirrored(&self) -> bool {
+        self.code.global.exchange() != Exchange::Nothing
+    }
+}
+
 impl Abroad {
     /// Where the copies of a table's slots are in other data centres, and who speaks to whom. Hubs
     /// add deltas up; copies that go in step take what each data centre has told by itself.

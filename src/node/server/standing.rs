@@ -10,7 +10,8 @@ use crate::time::{Duration, Instant};
 /// How a server's requests and workers stand.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Standing {
-    /// Requests that wait or have waited, by what for; those that nobody waited for are left out.
+    /// Requests that wait or have waited, by what for, and for which data centre; those that nobody
+    /// waited for are left out.
     pub waits: Vec<WaitStanding>,
     /// Whom reads wait for, most awaited first.
     pub awaited: Vec<Awaited>,
@@ -96,11 +97,10 @@ impl GroupStanding {
     }
 }
 
-/// Adds up waits: those that have ended as they end, those that last when somebody asks.
+/// Adds up waits: those that have ended as they end, those that last when somebody asks. There are
+/// as many kinds as there are reasons, and of some one for each data centre.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Waits {
-    kinds: [Kind; KINDS.len()],
-}
+pub(super) struct Waits(BTreeMap<WaitFor, Kind>);
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Kind {
@@ -113,31 +113,25 @@ struct Kind {
 impl Waits {
     /// A wait has ended.
     pub(super) fn ended(&mut self, what: WaitFor, lasted: Duration) {
-        let kind = self.kind(what);
+        let kind = self.0.entry(what).or_default();
         kind.ended += 1;
         kind.waited += lasted;
     }
 
     /// A wait goes on.
     pub(super) fn lasts(&mut self, what: WaitFor, so_far: Duration) {
-        let kind = self.kind(what);
+        let kind = self.0.entry(what).or_default();
         kind.now += 1;
         kind.longest = kind.longest.max(so_far);
     }
 
     /// What there is, or was.
     pub(super) fn all(&self) -> Vec<WaitStanding> {
-        let all = KINDS.iter().zip(self.kinds);
-        let some = all.filter(|(_, kind)| kind.now + kind.ended > 0);
-        let standing = some.map(|(what, kind)| {
-            let Kind { now, longest, ended, waited } = kind;
+        let standing = self.0.iter().map(|(what, kind)| {
+            let Kind { now, longest, ended, waited } = *kind;
             WaitStanding { what: *what, now, longest, ended, waited }
         });
         standing.collect()
-    }
-
-    fn kind(&mut self, what: WaitFor) -> &mut Kind {
-        &mut self.kinds[KINDS.iter().position(|kind| *kind == what).unwrap_or_default()]
     }
 }
 
@@ -170,26 +164,13 @@ pub(super) fn lasted(now: Instant, reason: &WaitReason) -> Duration {
     now.since(reason.since)
 }
 
-/// Kinds of waits, without those that a server names to workers alone. The first ones happen at a
-/// server.
-const KINDS: [WaitFor; 9] = [
-    WaitFor::PolicyChange,
-    WaitFor::GroupForming,
-    WaitFor::MemberTick,
-    WaitFor::OwnPush,
-    WaitFor::EarlierPush,
-    WaitFor::StashFull,
-    WaitFor::CloseSteps,
-    WaitFor::SendWindow,
-    WaitFor::Answer,
-];
-
 /// As many as an operator looks at.
 const AWAITED_MAX: usize = 16;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::id::DataCentre;
 
     #[test]
     fn waits_are_added_up_by_what_they_are_for() {
@@ -197,6 +178,9 @@ mod tests {
         let mut waits = Waits::default();
         waits.ended(WaitFor::OwnPush, second);
         waits.ended(WaitFor::OwnPush, second);
+        let clock = |of| WaitFor::MirrorClock { data_centre: DataCentre(of) };
+        waits.ended(clock(2), second);
+        waits.lasts(clock(1), second);
         waits.lasts(WaitFor::MemberTick, second);
         waits.lasts(WaitFor::MemberTick, 3 * second);
         let zero = Duration::ZERO;
@@ -207,6 +191,8 @@ mod tests {
             [
                 wait(WaitFor::MemberTick, 2, 3 * second, 0, zero),
                 wait(WaitFor::OwnPush, 0, zero, 2, 2 * second),
+                wait(clock(1), 1, second, 0, zero),
+                wait(clock(2), 0, zero, 1, second),
             ]
         );
     }

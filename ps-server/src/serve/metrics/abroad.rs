@@ -108,7 +108,7 @@ fn standing(of: &DataCentreStatus, copy: &CopyStatus, tables: &[TableStatus]) ->
 
 /// What is behind one metric of a way, of a copy and of a table.
 type WayField = fn(&WayStatus) -> Option<f64>;
-type CopyField = fn(&CopyStatus) -> f64;
+type CopyField = fn(&CopyStatus) -> Option<f64>;
 type MirrorField = fn(&MirrorStatus) -> u64;
 
 /// Metrics per server elsewhere.
@@ -128,14 +128,21 @@ const WAY: [(&str, &str, WayField); 4] = [
 ];
 
 /// Metrics per copy elsewhere.
-const COPY: [(&str, &str, CopyField); 2] = [
+const COPY: [(&str, &str, CopyField); 3] = [
     ("copy_counts", "1 while the copy elsewhere is waited for: neither lost nor behind.", |copy| {
-        f64::from(u8::from(copy.standing == Standing::Counts))
+        Some(f64::from(u8::from(copy.standing == Standing::Counts)))
     }),
-    ("copy_tick", "The tick up to which everything has come; +Inf at its end.", |copy| {
-        if copy.clock.0 == u64::MAX { f64::INFINITY } else { copy.clock.0 as f64 }
+    ("copy_tick", "The tick up to which everything has come from there, until its end.", |copy| {
+        Some(copy.clock.0 as f64).filter(|_| !ended(copy))
+    }),
+    ("copy_ended", "1 when training has ended there and everything has come.", |copy| {
+        Some(f64::from(u8::from(ended(copy))))
     }),
 ];
+
+fn ended(copy: &CopyStatus) -> bool {
+    copy.clock.0 == u64::MAX
+}
 
 /// Metrics per table that is mirrored.
 const MIRROR: [(&str, &str, &str, MirrorField); 5] = [
@@ -166,7 +173,7 @@ pub(super) fn abroad(page: &mut Page, status: &ServerStatus) {
         for of in &status.data_centres {
             for copy in &of.copies {
                 let labels = [("data_centre", &*of.name), ("table", &copy.table)];
-                page.sample(name, &labels, value(copy));
+                value(copy).into_iter().for_each(|value| page.sample(name, &labels, value));
             }
         }
     }

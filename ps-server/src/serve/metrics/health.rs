@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use archipelago::error::WaitFor;
 use archipelago::node::Peer;
 use archipelago::node::server::{Awaited, GroupStanding, WaitStanding};
 use archipelago::transport::{LinkStatus, ServerStatus, TableStatus};
@@ -50,6 +51,8 @@ pub(crate) struct LinkHealth {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct WaitHealth {
     pub(crate) reason: String,
+    /// Which data centre has to act, where it is one of the others.
+    pub(crate) data_centre: Option<String>,
     pub(crate) now: u64,
     pub(crate) longest_seconds: f64,
     pub(crate) ended: u64,
@@ -105,12 +108,12 @@ impl Health {
         let data_centres = status.data_centres.iter();
         let data_centres = data_centres.map(|it| DataCentreHealth::new(it, &status.tables));
         let servers = config.servers.numbers();
-        let of_cluster = |link: &&&LinkStatus| matches!(link.peer, Peer::Server(server) if servers.contains(&server));
+        let near = |peer| matches!(peer, Peer::Server(server) if servers.contains(&server));
         Self {
             server: config.server.0,
             address: config.advertise.clone(),
             uptime_seconds: status.uptime.as_secs_f64(),
-            links_to_servers: to_servers.iter().filter(of_cluster).count(),
+            links_to_servers: to_servers.iter().filter(|link| near(link.peer)).count(),
             servers_expected: servers.len() - 1,
             links_to_workers: to_workers.len(),
             sent_bytes: traffic.sent_bytes,
@@ -118,7 +121,7 @@ impl Health {
             queued_bytes: status.links.iter().map(|link| link.queued_bytes).sum(),
             links: LinkHealth::all(&status.links),
             requests_waiting: status.waiting,
-            waits: standing.waits.iter().map(WaitHealth::new).collect(),
+            waits: standing.waits.iter().map(|wait| WaitHealth::new(wait, config)).collect(),
             awaited: awaited.collect(),
             groups: standing.groups.iter().map(GroupHealth::new).collect(),
             tables: status.tables.iter().map(TableHealth::new).collect(),
@@ -148,9 +151,17 @@ impl LinkHealth {
 }
 
 impl WaitHealth {
-    fn new(wait: &WaitStanding) -> Self {
+    fn new(wait: &WaitStanding, config: &Config) -> Self {
+        let awaited = match wait.what {
+            WaitFor::MirrorClock { data_centre } | WaitFor::Barrier { data_centre } => {
+                let listed = config.data_centres.as_ref();
+                listed.and_then(|listed| listed.sites().get(data_centre))
+            },
+            _ => None,
+        };
         Self {
             reason: wait.reason().into(),
+            data_centre: awaited.map(|site| site.name.clone()),
             now: wait.now,
             longest_seconds: wait.longest.as_secs_f64(),
             ended: wait.ended,

@@ -80,9 +80,10 @@ pub(super) fn page(status: &ServerStatus) -> String {
     let mut page = Page::default();
     page.one("uptime_seconds", "gauge", "Since the start.", status.uptime.as_secs_f64());
     page.one("requests_waiting", "gauge", "Requests that wait here.", status.waiting as f64);
+    let waits = by_reason(&status.standing.waits);
     for (name, kind, help, value) in WAIT {
         page.family(name, kind, help);
-        for wait in &status.standing.waits {
+        for wait in &waits {
             page.sample(name, &[("reason", wait.reason())], value(wait));
         }
     }
@@ -93,6 +94,23 @@ pub(super) fn page(status: &ServerStatus) -> String {
     tables(&mut page, &status.tables);
     abroad(&mut page, status);
     page.finish()
+}
+
+/// Waits for several data centres have one reason.
+fn by_reason(waits: &[WaitStanding]) -> Vec<WaitStanding> {
+    let mut merged: Vec<WaitStanding> = Vec::new();
+    for wait in waits {
+        match merged.iter_mut().find(|held| held.reason() == wait.reason()) {
+            None => merged.push(*wait),
+            Some(held) => {
+                held.now += wait.now;
+                held.longest = held.longest.max(wait.longest);
+                held.ended += wait.ended;
+                held.waited += wait.waited;
+            },
+        }
+    }
+    merged
 }
 
 fn groups(page: &mut Page, groups: &[GroupStanding]) {
