@@ -96,6 +96,25 @@ fn three_data_centres_in_step_end_equal() {
 }
 
 #[test]
+fn groups_of_data_centres_speak_through_their_hubs_and_end_equal() {
+    let layout = [("a", &[0][..]), ("b", &[1, 2]), ("c", &[3]), ("d", &[4])];
+    let hubs = "hubs = [\"a,b\", \"d,c\"]";
+    let system = System::start_with(&layout, &tables("asp"), hubs);
+    let names = ["a", "b", "c", "d"];
+    train_in(&system, &names);
+    system.equal();
+    check_equal(&system, &names, (0..4).map(summed).sum());
+    let tells = |server: u32, to: usize| {
+        let status = system.status(server);
+        let way = &status["data_centres"][to]["servers"][0];
+        !way["round_trip_seconds"].is_null()
+    };
+    // Of the others seen by the first: b, c, d; seen by the second: a, c, d.
+    assert_eq!([tells(0, 0), tells(0, 1), tells(0, 2)], [true, false, true], "a tells b and d");
+    assert_eq!([tells(1, 0), tells(1, 1), tells(1, 2)], [true, false, false], "b tells a");
+}
+
+#[test]
 fn a_data_centre_that_is_killed_is_waited_for_until_it_is_found_silent() {
     let global = "asp:0.01,staleness=2,silence_seconds=2";
     let mut system = System::start(&[("paris", &[0]), ("tokyo", &[1])], &tables(global));
@@ -178,6 +197,7 @@ fn what_does_not_fit_together_is_told_before_anything_is_served() {
             changed("data_centres = [\"paris:2=127.0.0.1:1\", \"tokyo:1=127.0.0.1:2\"]"),
             "does not have",
         ),
+        (format!("{good}\nhubs = [\"paris,oslo\"]"), "`oslo`"),
         (changed("data_centres = [\"paris\"]"), "expected NAME:NUMBER=HOST:PORT"),
         (changed(&format!("{list}\nservers = [\"0=c:1\"]")), "list different servers"),
         (changed("servers = [\"0=127.0.0.1:0\"]"), "other data centres to be named"),

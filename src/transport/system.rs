@@ -150,6 +150,12 @@ fn digest(
                 hasher.write(&(site.name.len() as u64).to_le_bytes());
                 hasher.write(site.name.as_bytes());
             }
+            // Who speaks to whom, and for whom.
+            let told = sites.iter().flat_map(|(at, _)| sites.ways(at, false).1);
+            for way in told {
+                let numbers = [way.of, way.to, way.stands_for].map(|DataCentre(number)| number);
+                numbers.iter().for_each(|number| hasher.write(&number.to_le_bytes()));
+            }
         },
     }
     for (spec, policy, hyper) in tables {

@@ -65,6 +65,9 @@ pub enum ConfigError {
     /// The list of data centres is wrong.
     #[error(transparent)]
     DataCentres(#[from] DataCentresError),
+    /// Groups of data centres that are not listed.
+    #[error("`hubs` groups the data centres of `data_centres`, which is missing")]
+    HubsOfNone,
     /// Two lists of the own data centre's servers.
     #[error(
         "`servers` and `data_centres` list different servers for the data centre of this one \
@@ -130,6 +133,9 @@ pub struct Config {
     /// All data centres; `None` where only this one is named.
     #[serde(serialize_with = "data_centres", skip_serializing_if = "Option::is_none")]
     pub data_centres: Option<DataCentres>,
+    /// Groups of them; none where everybody speaks to everybody.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hubs: Vec<String>,
     /// The file of the tables that exist from the start.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tables: Option<PathBuf>,
@@ -198,7 +204,11 @@ impl Config {
         let bind = options.bind.unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, PORT)));
         let advertise = options.advertise.as_ref().map(|entry| entry.address.clone());
         let entries = options.servers.as_deref().unwrap_or_default();
-        let listed = options.data_centres.as_deref().map(DataCentres::new).transpose()?;
+        let mut listed = options.data_centres.as_deref().map(DataCentres::new).transpose()?;
+        if let Some(hubs) = &options.hubs {
+            let grouped = listed.ok_or(ConfigError::HubsOfNone)?.with_hubs(hubs);
+            listed = Some(grouped?);
+        }
         let (server, servers) = if let Some(listed) = &listed {
             let server = which(listed.all(), options.server)?;
             (server, same_list(entries, listed.around(server)?)?)
@@ -212,6 +222,7 @@ impl Config {
             (which(&servers, options.server)?, servers)
         };
         let data_centres = listed;
+        let hubs = options.hubs.clone().unwrap_or_default();
         let listed = servers.address(server).unwrap_or_default().to_owned();
         if let Some(advertise) = advertise.filter(|advertise| *advertise != listed) {
             return Err(ConfigError::Advertise { advertise, listed });
@@ -224,7 +235,18 @@ impl Config {
         let tables = options.tables.clone();
         let files = if dev { None } else { Some(credential_files(options)?) };
         let advertise = listed;
-        Ok(Self { server, bind, advertise, servers, data_centres, tables, files, metrics, log })
+        Ok(Self {
+            server,
+            bind,
+            advertise,
+            servers,
+            data_centres,
+            hubs,
+            tables,
+            files,
+            metrics,
+            log,
+        })
     }
 
     /// What all servers of all data centres are given; reads the file of tables.

@@ -4,11 +4,13 @@ use std::fmt;
 use std::str::FromStr;
 
 use archipelago::error::{SpecError, TransportError};
-use archipelago::id::ServerId;
-use archipelago::placement::{Site, Sites};
+use archipelago::id::{DataCentre, ServerId};
+use archipelago::placement::{HubGroup, Overlay, Site, Sites};
 use archipelago::transport::{Identity, Role};
 use archipelago_client::{ServerEntry, Servers, ServersError};
 use serde::{Deserialize, Serialize};
+
+use crate::nearest::{nearest, suggestion};
 
 /// A list of data centres does not hold together.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +33,16 @@ pub enum DataCentresError {
     SameName {
         /// The name.
         name: String,
+    },
+    /// A group names a data centre that is not in the list.
+    #[error("`hubs` names the data centre `{name}`{}", suggestion(nearest.as_deref(), known))]
+    Unknown {
+        /// The name.
+        name: String,
+        /// The data centre that was probably meant.
+        nearest: Option<String>,
+        /// All data centres.
+        known: Vec<String>,
     },
     /// Numbers or addresses of servers.
     #[error(transparent)]
@@ -97,6 +109,7 @@ impl fmt::Display for DataCentreEntry {
 pub struct DataCentres {
     sites: Sites,
     servers: Servers,
+    hubs: Vec<String>,
 }
 
 impl DataCentres {
@@ -122,7 +135,39 @@ impl DataCentres {
             let servers = entry.servers.iter().map(&mut number).collect();
             Site { name: entry.name.clone(), servers }
         });
-        Ok(Self { sites: Sites::new(sites.collect())?, servers })
+        Ok(Self { sites: Sites::new(sites.collect())?, servers, hubs: Vec::new() })
+    }
+
+    /// Puts them in groups, each a list of names with commas between them, its hub first.
+    ///
+    /// # Errors
+    /// `Unknown`; groups that have not each data centre once.
+    pub fn with_hubs(mut self, groups: &[String]) -> Result<Self, DataCentresError> {
+        let grouped = groups.iter().map(|group| {
+            let members = group.split(',').map(|name| self.named(name.trim()));
+            let members = members.collect::<Result<Vec<_>, _>>()?;
+            // A list that was split has one at least.
+            let hub = members.first().copied().unwrap_or_default();
+            Ok(HubGroup { members, hub })
+        });
+        let grouped = grouped.collect::<Result<Vec<_>, DataCentresError>>()?;
+        self.sites = self.sites.overlay(Overlay::new(grouped, &[])?)?;
+        self.hubs = groups.to_vec();
+        Ok(self)
+    }
+
+    /// The groups, as options and configuration write them.
+    pub fn hubs(&self) -> &[String] {
+        &self.hubs
+    }
+
+    fn named(&self, name: &str) -> Result<DataCentre, DataCentresError> {
+        let found = self.sites.iter().find(|(_, site)| site.name == name);
+        found.map(|(at, _)| at).ok_or_else(|| {
+            let known: Vec<_> = self.sites.iter().map(|(_, site)| site.name.clone()).collect();
+            let nearest = nearest(name, known.iter().map(String::as_str)).map(str::to_owned);
+            DataCentresError::Unknown { name: name.into(), nearest, known }
+        })
     }
 
     /// The data centres.
@@ -177,6 +222,24 @@ mod tests {
         assert_eq!(counted.entries()[1].to_string(), "tokyo:2=c:1");
         assert_eq!(counted.around(ServerId(1)).unwrap(), "0=a:1,1=b:1".parse().unwrap());
         assert_eq!(counted.all().numbers().len(), 3);
+    }
+
+    #[test]
+    fn groups_have_each_data_centre_once() {
+        let grouped = |groups: &[&str]| {
+            let listed = listed(&["a:x:1", "b:y:1", "c:z:1"]).unwrap();
+            let groups: Vec<_> = groups.iter().map(|group| (*group).to_owned()).collect();
+            listed.with_hubs(&groups).map_err(|error| error.to_string())
+        };
+        assert_eq!(grouped(&["a, b", "c"]).unwrap().hubs(), ["a, b", "c"]);
+        for (groups, words) in [
+            (&["a,b", "d"][..], "data centre `d`"),
+            (&["a,b"], "the 3 data centres of the list"),
+            (&["a,b", "b,c"], "data centre 1"),
+        ] {
+            let error = grouped(groups).unwrap_err();
+            assert!(error.contains(words), "{words:?} in {error:?}");
+        }
     }
 
     #[test]

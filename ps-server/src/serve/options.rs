@@ -50,6 +50,10 @@ pub struct Options {
     /// one in the certificates. Default: this data centre alone.
     #[arg(long, value_name = "NAME:[NUMBER=]HOST:PORT,..", num_args = 1..)]
     pub data_centres: Option<Vec<DataCentreEntry>>,
+    /// Data centres near each other, each list a group with its hub first: what leaves for another
+    /// group leaves once, from hub to hub. Default: everybody speaks to everybody.
+    #[arg(long, value_name = "NAME,..", num_args = 1..)]
+    pub hubs: Option<Vec<String>>,
     /// Tables that exist from the start, the same everywhere (TOML, as `train --describe-tables`
     /// writes it). Tables with a global policy have to. Default: none.
     #[arg(long, value_name = "FILE")]
@@ -85,6 +89,7 @@ impl Options {
             advertise: self.advertise.or(other.advertise),
             servers: self.servers.or(other.servers),
             data_centres: self.data_centres.or(other.data_centres),
+            hubs: self.hubs.or(other.hubs),
             tables: self.tables.or(other.tables),
             ca: self.ca.or(other.ca),
             certificate: self.certificate.or(other.certificate),

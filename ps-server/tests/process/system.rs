@@ -21,6 +21,8 @@ pub(crate) struct System {
     /// By number, with the addresses of their metrics; `None` once they were stopped.
     pub(crate) servers: Vec<Option<(Served, String)>>,
     addresses: Vec<SocketAddr>,
+    /// What all configurations have besides.
+    more: String,
 }
 
 /// A worker of one data centre, and the tables that its servers have been given.
@@ -33,6 +35,11 @@ impl System {
     /// Starts all servers one after the other on free ports, with these tables. A server calls
     /// those before it alone, so that it need not know where the later ones are.
     pub(crate) fn start(layout: &Layout<'_>, tables: &str) -> Self {
+        Self::start_with(layout, tables, "")
+    }
+
+    /// As [`System::start`], with these lines in all configurations.
+    pub(crate) fn start_with(layout: &Layout<'_>, tables: &str, more: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let ca = authority(folder.path());
         std::fs::write(folder.path().join("tables.toml"), tables).unwrap();
@@ -46,7 +53,8 @@ impl System {
         }
         let layout = layout.iter().map(|(name, servers)| ((*name).to_owned(), servers.to_vec()));
         let layout: Vec<_> = layout.collect();
-        let mut this = Self { folder, layout, servers: Vec::new(), addresses: Vec::new() };
+        let more = more.to_owned();
+        let mut this = Self { folder, layout, servers: vec![], addresses: vec![], more };
         let count = this.layout.iter().map(|(_, servers)| servers.len() as u32).sum();
         for number in 0..count {
             let (server, metrics) = this.serve(number, ANY);
@@ -75,7 +83,7 @@ impl System {
         let name = self.name_of(number);
         writeln!(lines, "data_centres = [{listed}]\ntables = \"tables.toml\"").unwrap();
         writeln!(lines, "ca = \"ca/ca.pem\"\ncertificate = \"certs/server-{name}.pem\"").unwrap();
-        writeln!(lines, "key = \"certs/server-{name}.key\"").unwrap();
+        writeln!(lines, "key = \"certs/server-{name}.key\"\n{}", self.more).unwrap();
         let path = self.folder.path().join(format!("server{number}.toml"));
         std::fs::write(&path, lines).unwrap();
         text(path)

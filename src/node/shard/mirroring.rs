@@ -267,7 +267,8 @@ impl Mirroring {
 
     /// Whether neither side has told the other anything that counts.
     pub(super) fn is_new(&self, server: ServerId) -> bool {
-        self.lanes_to(server).all(Lane::is_new) && self.sources.values().all(|source| source.is_new(server))
+        self.lanes_to(server).all(Lane::is_new)
+            && self.sources.values().all(|source| source.is_new(server))
     }
 
     /// The way that what is queued takes longest on, of those to data centres that count.
