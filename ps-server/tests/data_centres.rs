@@ -7,12 +7,16 @@
 
 #[path = "process/mod.rs"]
 mod process;
+#[path = "../../tests/relay/mod.rs"]
+mod relay;
 
+use std::ops::Range;
 use std::thread;
 
 use archipelago_client::{RemoteWorker, Table, Worker};
 use process::system::{Member, System, read};
 use process::{Served, complaint, until};
+use relay::{Relay, Road};
 use serde_json::Value;
 
 const TICKS: u64 = 60;
@@ -27,9 +31,14 @@ fn tables(global: &str) -> String {
 
 /// One worker's part: whole numbers for the sums, which are exact, and steps towards a target.
 async fn train(me: &RemoteWorker, tables: &[Table], part: u64, ticks: u64) {
+    steps(me, tables, part, 0..ticks).await;
+    me.finish().await.unwrap();
+}
+
+async fn steps(me: &RemoteWorker, tables: &[Table], part: u64, ticks: Range<u64>) {
     let [sums, model] = tables else { unreachable!("two tables") };
     let mut x = vec![0.0_f32; 320];
-    for tick in 0..ticks {
+    for tick in ticks {
         me.pull(model, .., &mut x).await.unwrap();
         let target = 1.0 + part as f32 / 3.0;
         let gradient: Vec<_> = x.iter().map(|x| x - target).collect();
@@ -38,7 +47,6 @@ async fn train(me: &RemoteWorker, tables: &[Table], part: u64, ticks: u64) {
         me.push(sums, .., &ones).await.unwrap();
         me.tick().await.unwrap();
     }
-    me.finish().await.unwrap();
 }
 
 /// What `train` adds to each of the sums.
@@ -99,7 +107,7 @@ fn three_data_centres_in_step_end_equal() {
 fn groups_of_data_centres_speak_through_their_hubs_and_end_equal() {
     let layout = [("a", &[0][..]), ("b", &[1, 2]), ("c", &[3]), ("d", &[4])];
     let hubs = "hubs = [\"a,b\", \"d,c\"]";
-    let system = System::start_with(&layout, &tables("asp"), hubs);
+    let system = System::start_with(&layout, &tables("asp"), hubs, |address| address);
     let names = ["a", "b", "c", "d"];
     train_in(&system, &names);
     system.equal();
@@ -112,6 +120,45 @@ fn groups_of_data_centres_speak_through_their_hubs_and_end_equal() {
     // Of the others seen by the first: b, c, d; seen by the second: a, c, d.
     assert_eq!([tells(0, 0), tells(0, 1), tells(0, 2)], [true, false, true], "a tells b and d");
     assert_eq!([tells(1, 0), tells(1, 1), tells(1, 2)], [true, false, false], "b tells a");
+}
+
+#[test]
+fn a_connection_that_had_to_be_made_again_loses_nothing_and_counts_nothing_twice() {
+    let layout = [("paris", &[0][..]), ("tokyo", &[1])];
+    let mut relays = Vec::new();
+    let system = System::start_with(&layout, &tables("asp:0.01,staleness=2"), "", |address| {
+        let relay = Relay::start(address, Road::FREE, Road::FREE, 1);
+        let address = relay.address();
+        relays.push(relay);
+        address
+    });
+    // Only the first server is called.
+    let relay = &relays[0];
+    let members = ["paris", "tokyo"].map(|name| system.join(name, "train"));
+    let both = |ticks: &Range<u64>| {
+        thread::scope(|threads| {
+            for (part, Member { me, tables }) in (0..).zip(&members) {
+                let ticks = ticks.clone();
+                threads.spawn(move || me.run(async |me| steps(me, tables, part, ticks).await));
+            }
+        });
+    };
+    both(&(0..TICKS / 2));
+    relay.cut();
+    thread::scope(|threads| {
+        threads.spawn(|| both(&(TICKS / 2..TICKS)));
+        let connected = |it: &Value| it["data_centres"][0]["servers"][0]["connected"] == true;
+        system.until(0, "the connection is gone", |it| !connected(it));
+        let tick = system.status(0)["tables"][0]["mirror"]["tick"].as_u64().unwrap();
+        assert!(tick < TICKS, "paris waits for tokyo");
+        relay.heal();
+        system.until(0, "there is another one", connected);
+    });
+    for Member { me, .. } in &members {
+        me.run(async |me| me.finish().await.unwrap());
+    }
+    system.equal();
+    check_equal(&system, &["paris", "tokyo"], summed(0) + summed(1));
 }
 
 #[test]

@@ -21,6 +21,8 @@ pub(crate) struct System {
     /// By number, with the addresses of their metrics; `None` once they were stopped.
     pub(crate) servers: Vec<Option<(Served, String)>>,
     addresses: Vec<SocketAddr>,
+    /// Where other servers find them.
+    found_at: Vec<SocketAddr>,
     /// What all configurations have besides.
     more: String,
 }
@@ -35,11 +37,17 @@ impl System {
     /// Starts all servers one after the other on free ports, with these tables. A server calls
     /// those before it alone, so that it need not know where the later ones are.
     pub(crate) fn start(layout: &Layout<'_>, tables: &str) -> Self {
-        Self::start_with(layout, tables, "")
+        Self::start_with(layout, tables, "", |address| address)
     }
 
-    /// As [`System::start`], with these lines in all configurations.
-    pub(crate) fn start_with(layout: &Layout<'_>, tables: &str, more: &str) -> Self {
+    /// As [`System::start`], with these lines in all configurations. `found_at` may put something
+    /// in front of a server, for other servers.
+    pub(crate) fn start_with(
+        layout: &Layout<'_>,
+        tables: &str,
+        more: &str,
+        mut found_at: impl FnMut(SocketAddr) -> SocketAddr,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let ca = authority(folder.path());
         std::fs::write(folder.path().join("tables.toml"), tables).unwrap();
@@ -54,10 +62,12 @@ impl System {
         let layout = layout.iter().map(|(name, servers)| ((*name).to_owned(), servers.to_vec()));
         let layout: Vec<_> = layout.collect();
         let more = more.to_owned();
-        let mut this = Self { folder, layout, servers: vec![], addresses: vec![], more };
+        let (servers, addresses) = (Vec::new(), Vec::new());
+        let mut this = Self { folder, layout, servers, addresses, found_at: Vec::new(), more };
         let count = this.layout.iter().map(|(_, servers)| servers.len() as u32).sum();
         for number in 0..count {
             let (server, metrics) = this.serve(number, ANY);
+            this.found_at.push(found_at(server.address));
             this.addresses.push(server.address);
             this.servers.push(Some((server, metrics)));
         }
@@ -90,7 +100,7 @@ impl System {
     }
 
     fn entry(&self, server: u32, own: u32, bind: &str) -> String {
-        match self.addresses.get(server as usize) {
+        match self.found_at.get(server as usize) {
             _ if server == own => format!("{server}={bind}"),
             Some(address) => format!("{server}={address}"),
             // Never called.
