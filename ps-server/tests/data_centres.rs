@@ -242,7 +242,7 @@ fn what_does_not_fit_together_is_told_before_anything_is_served() {
         ),
         (
             changed("data_centres = [\"paris:2=127.0.0.1:1\", \"tokyo:1=127.0.0.1:2\"]"),
-            "does not have",
+            "does not list",
         ),
         (format!("{good}\nhubs = [\"paris,oslo\"]"), "`oslo`"),
         (changed("data_centres = [\"paris\"]"), "expected NAME:NUMBER=HOST:PORT"),

@@ -87,8 +87,8 @@ pub enum ConfigError {
     },
     /// The own number is not in the list.
     #[error(
-        "`server` is {server}, which the list of servers does not have ({listed}): add it there \
-         as {server}=HOST:PORT, or give the number that this server has in the list"
+        "`server` is {server}, which `servers` does not list ({listed}): add it there as \
+         {server}=HOST:PORT, or give the number that this server has in the list"
     )]
     NotListed {
         /// The own number.
