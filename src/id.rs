@@ -95,7 +95,7 @@ impl Tick {
     /// The iteration after this one.
     #[must_use]
     pub fn next(self) -> Self {
-        Self(self.0 + 1)
+        Self(self.0.saturating_add(1))
     }
 
     /// The tick `count` earlier, or 0.

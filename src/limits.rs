@@ -156,6 +156,10 @@ pub const MIRROR_LOOK_INTERVAL: Duration = Duration::from_millis(500);
 /// Bytes that one shard of copies in step holds of ticks that are not settled. Only somebody who
 /// does not wait for its data centre tells it more.
 pub const MIRROR_STASH_BYTES_MAX: usize = 256 << 20;
+/// The last tick that another data centre may speak of: at one a nanosecond 146 years.
+pub const MIRROR_TICK_MAX: u64 = 1 << 62;
+/// Clocks of one slot that wait for marks; further ones count with the last of them.
+pub const MIRROR_CLOCKS_MAX: usize = 65_536;
 /// Weights of rounds that one shard of copies in step holds of ticks that are not settled.
 pub const MIRROR_WEIGHTS_MAX: usize = 65_536;
 /// Blocks or sparse slots whose values one server asks for at a time, at the end of training.

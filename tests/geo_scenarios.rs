@@ -5,6 +5,8 @@
 
 #[path = "geo_scenarios/convex.rs"]
 mod convex;
+#[path = "geo_scenarios/ends.rs"]
+mod ends;
 #[path = "geo_scenarios/equal.rs"]
 mod equal;
 #[path = "geo_scenarios/faults.rs"]

@@ -130,23 +130,29 @@ impl<'a, R: 'a> Run<'a, R> {
         while end == End::Done && self.queue.next_at().is_some_and(|at| at <= settled) {
             self.step();
         }
-        self.make_equal(end);
+        let equal = self.make_equal(end);
         self.sample_until(self.now);
-        self.outcome(end)
+        let mut outcome = self.outcome(end);
+        if !equal {
+            outcome.defects.push("data centres have not told each other everything".into());
+        }
+        outcome
     }
 
-    /// Goes on until data centres that exchange anything have told and heard everything.
-    fn make_equal(&mut self, end: End) {
+    /// Goes on until data centres that exchange anything have told and heard everything; false when
+    /// the deadline or the limit of events is first.
+    fn make_equal(&mut self, end: End) -> bool {
         let differs = |process: &ServerProcess| !process.stopped && !process.node.is_equal();
         while end == End::Done && self.servers.iter().any(differs) {
             for _ in 0..STEPS_AT_ONCE {
                 let next = self.queue.next_at().filter(|at| *at <= self.settings.deadline);
                 if next.is_none() || self.events >= self.settings.events_max {
-                    return;
+                    return false;
                 }
                 self.step();
             }
         }
+        true
     }
 
     fn go(&mut self) -> End {

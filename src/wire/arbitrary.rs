@@ -424,7 +424,7 @@ impl Any {
             MirrorMessage::Digest { slot, unit, digest },
             MirrorMessage::Same { slot, unit, digest },
             MirrorMessage::Differs { slot, unit },
-            MirrorMessage::Assign { slot, delta },
+            MirrorMessage::Assign { slot, piece: 3, last: ended, delta },
         ]);
         Message::Mirror { table, of: DataCentre(self.u32()), message }
     }

@@ -88,10 +88,14 @@ pub enum MirrorMessage {
         /// As in `Digest`.
         unit: Key,
     },
-    /// At the end: these are the values.
+    /// At the end: these are the values of a unit that was asked for, in pieces.
     Assign {
         /// The slot.
         slot: SlotIndex,
+        /// Which piece, from 0.
+        piece: u32,
+        /// Whether it is the last one.
+        last: bool,
         /// The rows, all elements of each.
         delta: Delta,
     },
@@ -145,7 +149,7 @@ choice! { MirrorMessage, "kind of mirror message",
     4 => Barrier { slot, mark, ranges },
     5 => Digest { slot, unit, digest },
     6 => Differs { slot, unit },
-    7 => Assign { slot, delta },
+    7 => Assign { slot, piece, last, delta },
     8 => Same { slot, unit, digest },
 }
 

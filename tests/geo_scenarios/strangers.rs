@@ -64,7 +64,8 @@ fn what_a_stranger_says_or_what_does_not_fit_changes_nothing() {
         update(1, 1, wrong)
     };
     let unknown = MirrorMessage::Open { terms_hash: 1 };
-    let assign = MirrorMessage::Assign { slot: SlotIndex(1), delta: delta(64, &[1.0; 64]) };
+    let (slot, delta_of) = (SlotIndex(1), delta(64, &[1.0; 64]));
+    let assign = MirrorMessage::Assign { slot, piece: 0, last: true, delta: delta_of };
     let differs = MirrorMessage::Differs { slot: SlotIndex(1), unit: Key(64) };
     let digest = MirrorMessage::Digest { slot: SlotIndex(1), unit: Key(65), digest: 9 };
     for (from, message) in [

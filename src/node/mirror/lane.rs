@@ -25,6 +25,8 @@ pub(in crate::node) struct Lane {
     /// How many of the queue's first may leave. Of a group nothing leaves until its clock advances,
     /// so that what its members tell of a tick leaves once.
     released: usize,
+    /// Since when something that may not leave was seen to wait.
+    held_since: Option<Instant>,
     waiting: BTreeMap<Place, Waiting>,
     waiting_bytes: usize,
     /// To be sent, made or sent on a connection that broke: by slot, in order.
@@ -128,6 +130,7 @@ impl Lane {
             open: false,
             queue: VecDeque::new(),
             released: 0,
+            held_since: None,
             waiting: BTreeMap::new(),
             waiting_bytes: 0,
             again: BTreeMap::new(),
@@ -234,6 +237,18 @@ impl Lane {
     /// What waits may leave.
     pub(in crate::node) fn release(&mut self) {
         self.released = self.queue.len();
+        self.held_since = None;
+    }
+
+    /// So may what has waited for long, also when no clock advances: its group has nobody who
+    /// trains, or only late ones.
+    pub(in crate::node) fn release_late(&mut self, now: Instant) {
+        if self.released < self.queue.len() {
+            let since = *self.held_since.get_or_insert(now);
+            if now.since(since) >= limits::MIRROR_HEARTBEAT_INTERVAL {
+                self.release();
+            }
+        }
     }
 
     /// What is due, the clock before only for the weight that no other names. Copies in step are
@@ -279,8 +294,13 @@ impl Lane {
         copies: Vec<Delta>,
         digest: u128,
     ) {
-        let assign = |delta| (slot, MirrorMessage::Assign { slot, delta });
-        self.values.extend(copies.into_iter().map(assign));
+        self.digests.insert((slot, unit), digest);
+        let pieces = copies.len();
+        let assign = |(piece, delta): (u32, Delta)| {
+            let last = piece as usize + 1 == pieces;
+            (slot, MirrorMessage::Assign { slot, piece, last, delta })
+        };
+        self.values.extend((0..).zip(copies).map(assign));
         self.values.push_back((slot, MirrorMessage::Digest { slot, unit, digest }));
     }
 
@@ -290,11 +310,6 @@ impl Lane {
         if self.open {
             self.control.push_back(MirrorMessage::Digest { slot, unit, digest });
         }
-    }
-
-    /// Whether the other side was told what its values have to be, and has not confirmed it.
-    pub(in crate::node) fn has_told(&self, slot: SlotIndex, unit: Key) -> bool {
-        self.digests.contains_key(&(slot, unit))
     }
 
     /// The other side's values are these now.

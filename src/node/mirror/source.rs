@@ -8,6 +8,7 @@ use super::barriers::Barriers;
 use crate::history::BarrierEnd;
 use crate::id::{Mark, Sequence, ServerId, SlotIndex, Tick};
 use crate::key::KeyRange;
+use crate::limits;
 use crate::time::{Duration, Instant};
 
 /// Another data centre, as a shard hears of it.
@@ -324,9 +325,11 @@ impl Source {
 impl Incoming {
     /// A clock waits for a mark.
     fn due(&mut self, mark: Mark, tick: Tick) {
+        let full = self.due.len() >= limits::MIRROR_CLOCKS_MAX;
         match self.due.back_mut() {
             Some((last, due)) if *last >= mark => *due = tick,
             _ if self.marked >= mark => {},
+            Some(last) if full => *last = (mark, tick),
             _ => self.due.push_back((mark, tick)),
         }
     }

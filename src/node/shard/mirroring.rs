@@ -16,6 +16,7 @@ use crate::spec::{Table, TablePolicy};
 use crate::sync::Arc;
 use crate::time::{Duration, Instant};
 use crate::vector::{Marks, Significance};
+use crate::wire::Delta;
 
 /// The mirrors of one shard.
 #[derive(Debug)]
@@ -89,8 +90,8 @@ pub(super) struct Ending {
     pub(super) compare: BTreeSet<(SlotIndex, Key)>,
     /// Units whose values were asked for.
     pub(super) asked: BTreeSet<(SlotIndex, Key)>,
-    /// Those of them of which values have come.
-    pub(super) coming: BTreeSet<(SlotIndex, Key)>,
+    /// What has come of those: taken once their digest has.
+    pub(super) coming: BTreeMap<(SlotIndex, Key), Vec<Delta>>,
 }
 
 /// How long ticks last: the mean of the last ones.
@@ -230,16 +231,30 @@ impl Mirroring {
     /// `None` when that is this one.
     pub(super) fn follows(&self) -> Option<DataCentre> {
         let counting = self.sources.iter().filter(|(_, source)| source.counts());
-        counting.map(|(other, _)| *other).min().filter(|other| *other < self.here)
+        let first = counting.map(|(other, _)| *other).min_by_key(|other| self.rank(*other));
+        first.filter(|first| self.precedes(*first))
+    }
+
+    /// Whether values of whom is heard count more than those here.
+    pub(super) fn precedes(&self, other: DataCentre) -> bool {
+        self.rank(other) < self.rank(self.here)
+    }
+
+    /// Groups by their names, whoever of them lives, and in the own group its members.
+    pub(super) fn rank(&self, other: DataCentre) -> (DataCentre, DataCentre) {
+        let own = other == self.here || self.members.contains(&other);
+        let group = self.members.iter().copied().fold(self.here, DataCentre::min);
+        (if own { group } else { other }, other)
     }
 
     /// Whether a lane is told at the end what values have to be. From the first data centre they
     /// spread as everything does: to its group and by it to other groups, and there by hubs.
     pub(super) fn leads(&self, lane: &Lane) -> bool {
+        let before = |first| self.rank(first) < self.rank(lane.data_centre);
         match (self.follows(), lane.feed) {
-            (None, Feed::Own | Feed::Group) => lane.data_centre > self.here,
+            (None, Feed::Own | Feed::Group) => before(self.here),
             (None, Feed::Relayed(_)) => false,
-            (Some(first), Feed::Group) => self.members.contains(&first) && lane.data_centre > first,
+            (Some(first), Feed::Group) => self.members.contains(&first) && before(first),
             (Some(first), Feed::Relayed(of)) => first == of,
             (Some(_), Feed::Own) => false,
         }

@@ -2,10 +2,11 @@
 //! the values of the first data centre that counts (law 6), by way of hubs where there are groups.
 
 use super::super::ShardEngine;
-use crate::id::{SlotIndex, Tick};
+use crate::id::{DataCentre, SlotIndex, Tick};
 use crate::key::Key;
 use crate::limits;
 use crate::node::mirror::{Lane, LineId, Source};
+use crate::node::shard::mirroring::{Ending, Mirroring};
 use crate::spec::Layout;
 use crate::vector::Element;
 use crate::wire::{Delta, Refusal};
@@ -73,9 +74,14 @@ impl<T: Element> ShardEngine<T> {
             return;
         };
         if !counts {
-            // Whoever was asked may be the one that is lost.
-            let asked = std::mem::take(&mut mirror.ending.asked);
-            mirror.ending.compare.extend(asked);
+            // What the lost one has told, and was asked for, the next one tells anew.
+            let sources = &mirror.sources;
+            let stays = |of: &DataCentre| sources.get(of).is_some_and(Source::counts);
+            mirror.ending.digests.retain(|_, ((_, of), _)| stays(of));
+            let Ending { digests, compare, asked, coming, .. } = &mut mirror.ending;
+            compare.retain(|place| digests.contains_key(place));
+            asked.retain(|place| digests.contains_key(place));
+            coming.retain(|place, _| digests.contains_key(place));
         }
         self.tell_all_digests();
     }
@@ -122,14 +128,32 @@ impl<T: Element> ShardEngine<T> {
 
     pub(super) fn on_digest(&mut self, line: LineId, (slot, unit): (SlotIndex, Key), digest: u128) {
         let fits = self.is_unit(slot, unit);
-        let Some(mirror) = self.mirror.as_mut().filter(|mirror| fits && line.1 < mirror.here)
-        else {
+        let may = |mirror: &&mut Mirroring| fits && mirror.precedes(line.1);
+        let Some(mirror) = self.mirror.as_mut().filter(may) else { return };
+        let place = (slot, unit);
+        // Of two that tell, which have lost each other, the first one counts.
+        if let Some(((_, held), _)) = mirror.ending.digests.get(&place)
+            && mirror.counts(*held)
+            && mirror.rank(*held) < mirror.rank(line.1)
+        {
             return;
-        };
-        mirror.ending.asked.remove(&(slot, unit));
-        mirror.ending.coming.remove(&(slot, unit));
-        mirror.ending.digests.insert((slot, unit), (line, digest));
-        mirror.ending.compare.insert((slot, unit));
+        }
+        mirror.ending.asked.remove(&place);
+        mirror.ending.coming.remove(&place);
+        mirror.ending.digests.insert(place, (line, digest));
+        mirror.ending.compare.insert(place);
+    }
+
+    /// Takes the values of a unit, which have come whole.
+    fn take_values(&mut self, slot: SlotIndex, pieces: &[Delta]) {
+        self.changes.any = true;
+        self.record_assigned(slot);
+        self.rows.reset(slot);
+        for piece in pieces {
+            if let Err(refusal) = self.rows.assign(slot, piece) {
+                tracing::error!(?refusal, "values that were checked do not fit");
+            }
+        }
     }
 
     /// Whether a slot is owned here, and this one of its units.
@@ -160,8 +184,10 @@ impl<T: Element> ShardEngine<T> {
     ) -> Result<(), Refusal> {
         self.owned(slot)?;
         let fits = self.is_unit(slot, unit);
-        let lane = self.mirror.as_mut().and_then(|mirror| mirror.lanes.get_mut(&line));
-        match lane.filter(|lane| fits && lane.has_told(slot, unit)) {
+        let leads = |mirror: &Mirroring| mirror.lanes.get(&line).is_some_and(|it| mirror.leads(it));
+        let leads = |mirror: &&mut Mirroring| fits && mirror.ending.heard && leads(mirror);
+        let mirror = self.mirror.as_mut().filter(leads);
+        match mirror.and_then(|mirror| mirror.lanes.get_mut(&line)) {
             Some(lane) => lane.ask(slot, unit),
             None => return Err(Refusal::OutsideDomain { key: unit }),
         }
@@ -185,9 +211,10 @@ impl<T: Element> ShardEngine<T> {
         &mut self,
         line: LineId,
         slot: SlotIndex,
-        delta: &Delta,
+        (piece, last): (u32, bool),
+        delta: Delta,
     ) -> Result<(), Refusal> {
-        let unit = self.check_delta(slot, delta)?;
+        let unit = self.check_delta(slot, &delta)?;
         let Some(ending) = self.mirror.as_ref().map(|mirror| &mirror.ending) else {
             return Ok(());
         };
@@ -199,12 +226,27 @@ impl<T: Element> ShardEngine<T> {
             // A newer digest has come meanwhile: after it has been compared they come again.
             return Ok(());
         }
-        self.changes.any = true;
-        self.record_assigned(slot);
-        let mirror = self.mirror.as_mut();
-        if mirror.is_some_and(|mirror| mirror.ending.coming.insert((slot, unit))) {
-            self.rows.reset(slot);
+        let Some(ending) = self.mirror.as_mut().map(|mirror| &mut mirror.ending) else {
+            return Ok(());
+        };
+        let come = ending.coming.entry((slot, unit)).or_default();
+        if piece == 0 {
+            come.clear();
         }
-        self.rows.assign(slot, delta)
+        if come.len() != piece as usize {
+            // The rest of those that were asked for before.
+            return Ok(());
+        }
+        let bytes: usize = come.iter().map(Delta::bytes).sum();
+        if bytes + delta.bytes() > limits::MIRROR_STASH_BYTES_MAX && !come.is_empty() {
+            return Err(Refusal::Limit);
+        }
+        come.push(delta);
+        if last {
+            let pieces = std::mem::take(come);
+            ending.coming.remove(&(slot, unit));
+            self.take_values(slot, &pieces);
+        }
+        Ok(())
     }
 }

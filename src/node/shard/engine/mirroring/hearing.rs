@@ -103,6 +103,11 @@ impl<T: Element> ShardEngine<T> {
         let aggregates = mirror.exchange == Exchange::Aggregates;
         let Some(source) = mirror.sources.get_mut(&of) else { return Ok(()) };
         match message {
+            MirrorMessage::Update { tick, .. } | MirrorMessage::Clock { tick, .. }
+                if tick.0 > limits::MIRROR_TICK_MAX =>
+            {
+                return Err(Refusal::Limit);
+            },
             MirrorMessage::Update { slot, sequence, tick, mark, delta } => {
                 let taken = self.on_update((from, of), (slot, sequence), (tick, mark), delta);
                 return taken.inspect_err(|refusal| {
@@ -131,7 +136,9 @@ impl<T: Element> ShardEngine<T> {
             MirrorMessage::Digest { slot, unit, digest } => {
                 self.on_digest((from, of), (slot, unit), digest);
             },
-            MirrorMessage::Assign { slot, delta } => self.on_assign((from, of), slot, &delta)?,
+            MirrorMessage::Assign { slot, piece, last, delta } => {
+                self.on_assign((from, of), slot, (piece, last), delta)?;
+            },
             // Taken before.
             MirrorMessage::Open { .. }
             | MirrorMessage::Confirm { .. }

@@ -178,6 +178,10 @@ impl<T: Element> ShardEngine<T> {
             self.queue_everywhere(unit, round, piece, delta);
         }
         if let Some(mirror) = &mut self.mirror {
+            if round <= mirror.stash.settled {
+                tracing::warn!(%round, "what was pushed after the end is left out under Bsp");
+                return;
+            }
             for delta in deltas {
                 mirror.stash.hold(round, unit, mirror.here, delta);
             }

@@ -63,6 +63,7 @@ impl<T: Element> ShardEngine<T> {
         let mirror = self.mirror.as_mut()?;
         let silences = mirror.sources.values().filter_map(|it| it.deadline(silence_max));
         let next = silences.min();
+        mirror.lanes.values_mut().for_each(|lane| lane.release_late(now));
         // Of whom it does not count itself a hub says nothing.
         let sources = &mirror.sources;
         let lives = |lane: &&mut Lane| match lane.feed {

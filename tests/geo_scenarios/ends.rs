@@ -1,0 +1,102 @@
+//! The end of training, and what comes after it: copies are equal, whoever is late or lost.
+
+use archipelago::id::{DataCentre, GroupId, ServerId, TableId};
+use archipelago::node::Peer;
+use archipelago::placement::{HubGroup, Overlay};
+use archipelago::rules::Add;
+use archipelago::sim::{Cluster, LinkProfile};
+use archipelago::time::Duration;
+use archipelago::{Asp, Bsp, Eventual, Extension, Hyper, TablePolicy, TableSpec, Worker};
+
+use crate::play::{Play, Site, copies, millis};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn group(members: &[u32], hub: u32) -> HubGroup {
+    let members = members.iter().copied().map(DataCentre).collect();
+    HubGroup { members, hub: DataCentre(hub) }
+}
+
+/// What each of three copies holds in the end, of 15 pushes and then 7 more of somebody who joins
+/// the second data centre late, one way being `slow`.
+fn after_late_pushes(
+    local: &Extension,
+    staleness: u64,
+    overlay: Option<Overlay>,
+    slow: [u32; 2],
+) -> Vec<i64> {
+    let spec = TableSpec::dense("n", 300).block_elements(64).slots(5).dtype::<i64>().rule(Add);
+    let policy = TablePolicy::local(local.clone()).global(Asp { staleness, ..Asp::new(0.5) });
+    let mut builder = Cluster::builder(1).table(spec, policy, Hyper::default()).group(1);
+    for name in ["a", "b", "c"] {
+        builder = builder.data_centre(name, 1);
+    }
+    for (a, b) in [(0, 1), (0, 2), (1, 0), (1, 2), (2, 0), (2, 1)] {
+        let latency = if [a, b] == slow { 3000 } else { 10 };
+        let wan = LinkProfile::normal().latency(millis(latency));
+        builder = builder.link(Peer::Server(ServerId(a)), Peer::Server(ServerId(b)), wan);
+    }
+    if let Some(overlay) = overlay {
+        builder = builder.overlay(overlay);
+    }
+    let (mut last, mut cluster) = (Vec::new(), builder.deadline(600 * SECOND).build().unwrap());
+    let w = cluster.table(0).unwrap();
+    for (at, starts, count) in [(0, 1, 5), (1, 1, 5), (2, 1, 5), (1, 100, 7)] {
+        let w = w.clone();
+        cluster.spawn_in(DataCentre(at), GroupId(0), starts * SECOND, async move |me| {
+            for _ in 0..count {
+                me.push(&w, .., &[1_i64; 300]).await?;
+                me.tick().await?;
+                me.compute(millis(100)).await;
+            }
+            me.finish().await
+        });
+    }
+    cluster.sample(SECOND, |mut sample| {
+        last = [0, 1, 2].map(|it| sample.values::<i64>(&[ServerId(it)], TableId(0))[0]).to_vec();
+    });
+    let outcome = cluster.run().unwrap();
+    assert!(outcome.is_good(), "{local}, DS {staleness}: {}", outcome.report());
+    last
+}
+
+/// An update that takes longer than the values it is in: a copy that has taken both takes the
+/// values again.
+#[test]
+fn what_comes_after_the_values_that_it_is_in_is_not_counted_twice() {
+    let hubs = || Overlay::new(vec![group(&[0, 1], 0), group(&[2], 2)], &[]).unwrap();
+    for (local, staleness, overlay, slow) in [
+        (Extension::from(Eventual), 1, None, [1, 2]),
+        (Bsp.into(), 1, None, [1, 2]),
+        (Bsp.into(), 0, None, [1, 2]),
+        (Eventual.into(), 1, Some(hubs()), [0, 2]),
+    ] {
+        assert_eq!(after_late_pushes(&local, staleness, overlay, slow), [22; 3], "{local}");
+    }
+}
+
+/// The group whose first data centre is dead still goes by its name: somebody leads, and who lives
+/// ends equal.
+#[test]
+fn a_group_whose_first_is_dead_leads_all_the_same() {
+    let overlay = Overlay::new(vec![group(&[0, 3], 3), group(&[1, 2], 1)], &[]).unwrap();
+    let asp = Asp { staleness: 2, ..Asp::new(0.02) };
+    let mut play = Play::new(asp).sites(vec![Site::new(1, 2); 4]).ticks(200).stop(0, 2 * SECOND);
+    play.overlay = Some(overlay);
+    let copies = copies(&play.run(1));
+    assert_eq!(copies[1..], [copies[1]; 3]);
+}
+
+/// The one whose values all take dies while they take them: the next one's count.
+#[test]
+fn the_first_dies_in_the_end_and_the_next_one_leads() {
+    for at in [3200, 3600, 4000, 4400, 4800, 6000, 7000] {
+        let asp = Asp { staleness: 2, silence_max: 5 * SECOND, ..Asp::new(0.02) };
+        let mut play = Play::new(asp).ticks(6).wan(SECOND, 5_000_000).stop(0, millis(at));
+        play.deadline = 200 * SECOND;
+        let outcome = play.play(1);
+        assert!(outcome.is_good(), "stopped at {at} ms: {}", outcome.report());
+        let copies = copies(&outcome);
+        assert_eq!(copies[1], copies[2], "stopped at {at} ms");
+    }
+}
