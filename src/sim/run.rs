@@ -143,7 +143,9 @@ impl<'a, R: 'a> Run<'a, R> {
     /// the deadline or the limit of events is first.
     fn make_equal(&mut self, end: End) -> bool {
         let differs = |process: &ServerProcess| !process.stopped && !process.node.is_equal();
-        while end == End::Done && self.servers.iter().any(differs) {
+        // Where nobody trains nothing ends.
+        let trained = !self.workers.is_empty() && end == End::Done;
+        while trained && self.servers.iter().any(differs) {
             for _ in 0..STEPS_AT_ONCE {
                 let next = self.queue.next_at().filter(|at| *at <= self.settings.deadline);
                 if next.is_none() || self.events >= self.settings.events_max {

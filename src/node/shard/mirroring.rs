@@ -86,13 +86,16 @@ pub(super) struct Ending {
     /// Where the values are those that count, or equal them: units whose digest is to be told.
     pub(super) units: BTreeSet<Key>,
     /// Elsewhere: the digests that were heard, and those to be compared with what is here.
-    pub(super) digests: BTreeMap<(SlotIndex, Key), (LineId, u128)>,
+    pub(super) digests: BTreeMap<(SlotIndex, Key), Digests>,
     pub(super) compare: BTreeSet<(SlotIndex, Key)>,
     /// Units whose values were asked for.
     pub(super) asked: BTreeSet<(SlotIndex, Key)>,
     /// What has come of those: taken once their digest has.
     pub(super) coming: BTreeMap<(SlotIndex, Key), Vec<Delta>>,
 }
+
+/// What was told of one unit, by the rank of whose values it is.
+type Digests = BTreeMap<(DataCentre, DataCentre), (LineId, u128)>;
 
 /// How long ticks last: the mean of the last ones.
 #[derive(Debug, Default)]
@@ -238,6 +241,12 @@ impl Mirroring {
     /// Whether values of whom is heard count more than those here.
     pub(super) fn precedes(&self, other: DataCentre) -> bool {
         self.rank(other) < self.rank(self.here)
+    }
+
+    /// Whose values of a unit are to be taken here, of those that were told, and their digest.
+    pub(super) fn told_last(&self, place: (SlotIndex, Key)) -> Option<(LineId, u128)> {
+        let told = self.ending.digests.get(&place)?.values();
+        told.copied().find(|((_, of), _)| self.counts(*of))
     }
 
     /// Groups by their names, whoever of them lives, and in the own group its members.

@@ -2,7 +2,7 @@
 //! the values of the first data centre that counts (law 6), by way of hubs where there are groups.
 
 use super::super::ShardEngine;
-use crate::id::{DataCentre, SlotIndex, Tick};
+use crate::id::{SlotIndex, Tick};
 use crate::key::Key;
 use crate::limits;
 use crate::node::mirror::{Lane, LineId, Source};
@@ -74,14 +74,16 @@ impl<T: Element> ShardEngine<T> {
             return;
         };
         if !counts {
-            // What the lost one has told, and was asked for, the next one tells anew.
+            // What the lost one has told, and was asked for, counts no more: the next one's does.
             let sources = &mirror.sources;
-            let stays = |of: &DataCentre| sources.get(of).is_some_and(Source::counts);
-            mirror.ending.digests.retain(|_, ((_, of), _)| stays(of));
             let Ending { digests, compare, asked, coming, .. } = &mut mirror.ending;
-            compare.retain(|place| digests.contains_key(place));
-            asked.retain(|place| digests.contains_key(place));
-            coming.retain(|place, _| digests.contains_key(place));
+            digests.retain(|_, told| {
+                told.retain(|_, ((_, of), _)| sources.get(of).is_some_and(Source::counts));
+                !told.is_empty()
+            });
+            asked.clear();
+            coming.clear();
+            *compare = digests.keys().copied().collect();
         }
         self.tell_all_digests();
     }
@@ -120,7 +122,7 @@ impl<T: Element> ShardEngine<T> {
         let Some(place) = mirror.ending.compare.pop_first() else {
             return false;
         };
-        if let Some((line, digest)) = mirror.ending.digests.get(&place).copied() {
+        if let Some((line, digest)) = mirror.told_last(place) {
             self.compare(line, place, digest);
         }
         true
@@ -131,17 +133,14 @@ impl<T: Element> ShardEngine<T> {
         let may = |mirror: &&mut Mirroring| fits && mirror.precedes(line.1);
         let Some(mirror) = self.mirror.as_mut().filter(may) else { return };
         let place = (slot, unit);
+        let rank = mirror.rank(line.1);
+        mirror.ending.digests.entry(place).or_default().insert(rank, (line, digest));
         // Of two that tell, which have lost each other, the first one counts.
-        if let Some(((_, held), _)) = mirror.ending.digests.get(&place)
-            && mirror.counts(*held)
-            && mirror.rank(*held) < mirror.rank(line.1)
-        {
-            return;
+        if mirror.told_last(place) == Some((line, digest)) {
+            mirror.ending.asked.remove(&place);
+            mirror.ending.coming.remove(&place);
+            mirror.ending.compare.insert(place);
         }
-        mirror.ending.asked.remove(&place);
-        mirror.ending.coming.remove(&place);
-        mirror.ending.digests.insert(place, (line, digest));
-        mirror.ending.compare.insert(place);
     }
 
     /// Takes the values of a unit, which have come whole.
@@ -215,20 +214,16 @@ impl<T: Element> ShardEngine<T> {
         delta: Delta,
     ) -> Result<(), Refusal> {
         let unit = self.check_delta(slot, &delta)?;
-        let Some(ending) = self.mirror.as_ref().map(|mirror| &mirror.ending) else {
-            return Ok(());
-        };
+        let Some(mirror) = &mut self.mirror else { return Ok(()) };
         // Whose digest counts here was asked, if anybody.
-        if ending.digests.get(&(slot, unit)).is_none_or(|(who, _)| *who != line) {
+        if mirror.told_last((slot, unit)).is_none_or(|(who, _)| who != line) {
             return Err(Refusal::OutsideDomain { key: unit });
         }
+        let ending = &mut mirror.ending;
         if !ending.asked.contains(&(slot, unit)) {
             // A newer digest has come meanwhile: after it has been compared they come again.
             return Ok(());
         }
-        let Some(ending) = self.mirror.as_mut().map(|mirror| &mut mirror.ending) else {
-            return Ok(());
-        };
         let come = ending.coming.entry((slot, unit)).or_default();
         if piece == 0 {
             come.clear();
