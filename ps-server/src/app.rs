@@ -135,7 +135,7 @@ impl App {
             #[cfg(feature = "workloads")]
             Command::Experiment(experiment) => {
                 let data = experiment.data_folder();
-                experiment::run(experiment, &mut experiment::Simulated::new(data), out)
+                experiment::run(experiment, &experiment::Simulated::new(data), out)
             },
             #[cfg(feature = "workloads")]
             Command::Train(train) => workload::train(train, &self.registry, out),

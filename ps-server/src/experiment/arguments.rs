@@ -1,5 +1,6 @@
 //! What the command line may say of experiments.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use archipelago_workloads::task::Kind;
@@ -35,8 +36,9 @@ pub enum ExperimentCommand {
 #[command(after_long_help = PROFILES)]
 pub struct GaiaArguments {
     /// The links: ec2-11 (11 regions of EC2), vc (Virginia with California), ss (Singapore with
-    /// Sao Paulo), lan (1000 Mb/s everywhere), aws-2022 (the same 11 regions in 2022), a profile
-    /// file, or all for the three of the paper: ec2-11, vc, ss.
+    /// Sao Paulo), these with the round-trip times of a local network (ec2-11-no-delay,
+    /// vc-no-delay, ss-no-delay), lan (1000 Mb/s everywhere), aws-2022 (the same 11 regions in
+    /// 2022), a profile file, or all for the three of the paper: ec2-11, vc, ss.
     #[arg(long, default_value = "all", value_name = "PROFILE")]
     pub profile: String,
     /// What is trained: matrix factorization, topics of documents, images.
@@ -45,9 +47,15 @@ pub struct GaiaArguments {
     /// What names a run. Same seed, same output.
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub seed: u64,
-    /// Run all policies, not just lan, baseline and asp, and five seeds from --seed on.
+    /// Five seeds from --seed on. With the first of them also all other policies, other thresholds
+    /// and variants: more or less time to compute, unequal sites, rows by site; and the same sites
+    /// over links without delay and of 2022. Of 11 sites most of that for matrix factorization
+    /// alone. About an hour on two cores.
     #[arg(long)]
     pub full: bool,
+    /// Runs at the same time; the output is the same. Default: as many as there are cores.
+    #[arg(long, value_name = "N")]
+    pub jobs: Option<NonZeroUsize>,
     /// The folder with the data files. Default: that of ARCHIPELAGO_DATA_FOLDER in the
     /// environment, else ../shared/data.
     #[arg(long, value_name = "FOLDER")]
@@ -95,6 +103,12 @@ impl WorkloadWord {
 }
 
 impl GaiaArguments {
+    /// Runs at the same time.
+    pub fn jobs(&self) -> usize {
+        let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        self.jobs.unwrap_or_else(cores).get()
+    }
+
     /// The command line that has the same results, without where they go to.
     pub fn command_line(&self) -> String {
         let (profile, workload, seed) = (&self.profile, self.workload.name(), self.seed);

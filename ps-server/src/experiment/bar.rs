@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use archipelago::sync::Mutex;
 use archipelago::time::Duration;
 use indicatif::{HumanDuration, ProgressBar, ProgressState, ProgressStyle};
 
@@ -11,29 +12,34 @@ use super::runner::Progress;
 /// Steps of the bar for one run.
 const RUN_STEPS: u64 = 1000;
 
-/// A bar over all runs.
+/// A bar over all runs, of which several may be under way.
 pub(super) struct Bar {
     drawn: ProgressBar,
-    runs: usize,
+    /// Steps of each run.
+    steps: Mutex<Vec<u64>>,
 }
 
 impl Bar {
     /// A bar of so many runs; `quiet`, it draws nothing.
     pub(super) fn new(runs: usize, quiet: bool) -> Self {
         let drawn = if quiet { ProgressBar::hidden() } else { drawn(runs) };
-        Self { drawn, runs }
+        Self { drawn, steps: Mutex::new(vec![0; runs]) }
     }
 
-    /// A run begins, after so many others.
-    pub(super) fn start(&self, finished: usize, cell: &Cell<'_>) {
-        self.drawn.set_prefix(format!("{}/{} {cell}", finished + 1, self.runs));
-        self.step(finished, Progress { share: 0.0, objective: None });
+    /// A run begins.
+    pub(super) fn start(&self, run: usize, cell: &Cell<'_>) {
+        let runs = self.steps.lock().len();
+        self.drawn.set_prefix(format!("{}/{runs} {cell}", run + 1));
+        self.step(run, Progress { share: 0.0, objective: None });
     }
 
     /// It is that far.
-    pub(super) fn step(&self, finished: usize, progress: Progress) {
+    pub(super) fn step(&self, run: usize, progress: Progress) {
         let share = (progress.share.clamp(0.0, 1.0) * RUN_STEPS as f64) as u64;
-        self.drawn.set_position(finished as u64 * RUN_STEPS + share);
+        let mut steps = self.steps.lock();
+        steps[run] = share;
+        self.drawn.set_position(steps.iter().sum());
+        drop(steps);
         if let Some(objective) = progress.objective {
             self.drawn.set_message(format!("objective {objective:.4}"));
         } else if share == 0 {

@@ -2,11 +2,14 @@
 
 use std::fmt;
 
+use archipelago::consistency::Goal;
 use archipelago_workloads::task::Kind;
 use serde::{Serialize, Serializer};
 
+use super::hand_tuned::HandTuned;
 use super::paper::Figures;
 use super::profile::{Links, Profile};
+use super::variant::Variant;
 
 /// How the copies of a model at the sites are kept together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +30,10 @@ pub enum Policy {
     Isolated,
     /// [`Asp`](Self::Asp) without one of its parts.
     Ablation(Ablation),
+    /// ASP under another constant threshold.
+    HandTuned(HandTuned),
+    /// ASP that finds its threshold itself.
+    Auto(Goal),
 }
 
 /// The part that ASP has to do without.
@@ -45,11 +52,9 @@ impl Policy {
     /// first.
     pub const USUAL: [Self; 3] = [Self::Lan, Self::Baseline, Self::Asp];
 
-    /// All of them, in the order of a run.
-    pub const ALL: [Self; 10] = [
-        Self::Lan,
-        Self::Baseline,
-        Self::Asp,
+    /// What else a full run has: other ways to keep copies together, and ASP under other
+    /// thresholds.
+    pub const OTHERS: [Self; 15] = [
         Self::Ssp,
         Self::Eventual,
         Self::Centralised,
@@ -57,7 +62,20 @@ impl Policy {
         Self::Ablation(Ablation::Async),
         Self::Ablation(Ablation::Barrier),
         Self::Ablation(Ablation::MirrorClock),
+        Self::HandTuned(HandTuned::ALL[0]),
+        Self::HandTuned(HandTuned::ALL[1]),
+        Self::HandTuned(HandTuned::ALL[2]),
+        Self::HandTuned(HandTuned::ALL[3]),
+        Self::HandTuned(HandTuned::ALL[4]),
+        Self::HandTuned(HandTuned::ALL[5]),
+        Self::Auto(Goal::Speed),
+        Self::Auto(Goal::Cost),
     ];
+
+    /// All of them, in the order of a run.
+    pub fn all() -> impl Iterator<Item = Self> {
+        Self::USUAL.into_iter().chain(Self::OTHERS)
+    }
 
     /// The name that reports have for it.
     pub fn name(self) -> &'static str {
@@ -72,6 +90,9 @@ impl Policy {
             Self::Ablation(Ablation::Async) => "ablation-async",
             Self::Ablation(Ablation::Barrier) => "ablation-no-barrier",
             Self::Ablation(Ablation::MirrorClock) => "ablation-no-mirror-clock",
+            Self::HandTuned(tuned) => tuned.name(),
+            Self::Auto(Goal::Speed) => "asp-auto-speed",
+            Self::Auto(Goal::Cost) => "asp-auto-cost",
         }
     }
 }
@@ -95,6 +116,8 @@ pub struct Cell<'a> {
     pub profile: &'a Profile,
     /// What is trained.
     pub workload: Kind,
+    /// What is changed about it.
+    pub variant: Variant,
     /// How.
     pub policy: Policy,
     /// What names the run among others of its kind.
@@ -110,16 +133,20 @@ impl Cell<'_> {
         }
     }
 
-    /// What the paper says of these links and this workload; the baseline's slowdown is what the
-    /// time to compute is calibrated by.
+    /// What the paper says of these links and this workload, when nothing is changed about them.
     pub fn figures(&self) -> Option<Figures> {
-        Figures::of(&self.profile.name, self.workload)
+        let usual = self.variant == Variant::Usual;
+        Figures::of(&self.profile.name, self.workload).filter(|_| usual)
     }
 }
 
 impl fmt::Display for Cell<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} {}", self.profile.name, self.workload.name(), self.policy)
+        write!(f, "{} {}", self.profile.name, self.workload.name())?;
+        if self.variant != Variant::Usual {
+            write!(f, " {}", self.variant)?;
+        }
+        write!(f, " {}", self.policy)
     }
 }
 
@@ -129,24 +156,27 @@ mod tests {
 
     #[test]
     fn names_differ_and_those_of_ablations_say_so() {
-        let mut names: Vec<_> = Policy::ALL.iter().map(|policy| policy.name()).collect();
+        let mut names: Vec<_> = Policy::all().map(Policy::name).collect();
         assert_eq!(names[..3], ["lan", "baseline", "asp"]);
-        for (policy, name) in Policy::ALL.iter().zip(&names) {
+        for (policy, name) in Policy::all().zip(&names) {
             let ablation = matches!(policy, Policy::Ablation(_));
             assert_eq!(ablation, name.starts_with("ablation"), "{name}");
         }
         names.sort_unstable();
         names.dedup();
-        assert_eq!(names.len(), Policy::ALL.len());
+        assert_eq!(names.len(), Policy::all().count());
     }
 
     #[test]
     fn the_lan_has_no_slow_links() {
         let profile = Profile::ready("ss").expect("ready");
-        let mut cell = Cell { profile: &profile, workload: Kind::Mf, policy: Policy::Asp, seed: 1 };
+        let (workload, variant) = (Kind::Mf, Variant::Usual);
+        let mut cell = Cell { profile: &profile, workload, variant, policy: Policy::Asp, seed: 1 };
         assert_eq!(cell.links().get(0, 1).megabits_per_second, 17.0);
         cell.policy = Policy::Lan;
         assert_eq!(cell.links().get(0, 1), profile.local);
         assert_eq!(cell.figures().map(|figures| figures.baseline_slowdown), Some(24.0));
+        cell.variant = Variant::UnequalData;
+        assert_eq!((cell.figures(), cell.to_string()), (None, "ss mf data-10-to-1 lan".into()));
     }
 }

@@ -6,7 +6,8 @@ use std::path::Path;
 use anyhow::ensure;
 
 use super::arguments::{ExperimentArguments, ExperimentCommand, GaiaArguments};
-use super::runner::{Finished, Plan, Runs, execute};
+use super::plan::Plan;
+use super::runner::{Finished, Manner, Runs, execute};
 use super::{json, report, table};
 use crate::files::{self, Readers};
 use crate::workload::Stop;
@@ -18,7 +19,7 @@ use crate::workload::Stop;
 /// [`Interrupted`](super::Interrupted).
 pub fn run(
     arguments: &ExperimentArguments,
-    runs: &mut dyn Runs,
+    runs: &dyn Runs,
     out: &mut dyn Write,
 ) -> anyhow::Result<()> {
     let stop = Stop::by_signals()?;
@@ -31,7 +32,7 @@ pub fn run(
 /// As [`run`].
 pub fn run_until(
     arguments: &ExperimentArguments,
-    runs: &mut dyn Runs,
+    runs: &dyn Runs,
     stop: &dyn Fn() -> Option<u8>,
     out: &mut dyn Write,
 ) -> anyhow::Result<()> {
@@ -40,7 +41,8 @@ pub fn run_until(
     if let Some(path) = &gaia.report {
         check_place(path)?;
     }
-    let finished = execute(&plan, runs, stop, gaia.json, &mut |result| {
+    let manner = Manner { jobs: gaia.jobs(), quiet: gaia.json };
+    let finished = execute(&plan, runs, stop, manner, &mut |result| {
         if gaia.json {
             json::write(out, result)?;
             out.flush()?;

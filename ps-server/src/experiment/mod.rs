@@ -7,11 +7,16 @@
 mod arguments;
 mod bar;
 mod cell;
+mod curve;
 mod gaia;
+mod hand_tuned;
 mod html;
 mod json;
+mod measured;
 mod overlay;
+mod overview;
 mod paper;
+mod plan;
 mod plot;
 mod prices;
 mod profile;
@@ -25,17 +30,23 @@ mod scale;
 mod simulated;
 mod summary;
 mod table;
+mod tuning;
+mod variant;
 
 pub use arguments::{ExperimentArguments, ExperimentCommand, GaiaArguments, WorkloadWord};
 pub use cell::{Ablation, Cell, Policy};
+pub use curve::{Curve, WINDOW};
 pub use gaia::{run, run_until};
+pub use hand_tuned::HandTuned;
+pub use measured::{Measured, Objective, ResultError, Sample, Traffic};
 pub use paper::Figures;
+pub use plan::{Comparison, Plan};
 pub use prices::{Price, Prices, dollars};
 pub use profile::{Group, Link, Links, Profile, SITES_MAX, Site};
 pub use profile_error::{Fault, ProfileError};
 pub use result::{
-    ByteBudget, GOAL, Measured, Objective, Paper, Reference, ResultError, RunResult, Sample,
-    SecondsTo, Traffic, Verdict, WholeRun,
+    ByteBudget, FinalObjective, GOAL, Paper, Reference, RunResult, SecondsTo, Verdict, WholeRun,
 };
-pub use runner::{Finished, Interrupted, Plan, Progress, Runs, execute};
+pub use runner::{Finished, Interrupted, Manner, Progress, Runs, execute};
 pub use simulated::Simulated;
+pub use variant::{ComputeScale, Variant};

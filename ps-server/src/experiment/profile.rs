@@ -107,7 +107,8 @@ impl Links {
 impl Profile {
     /// The ready ones. `lan` has the sites of `ec2-11` when it is asked for by itself: what other
     /// profiles are compared with is their own [`lan`](Self::lan).
-    pub const READY: [&str; 5] = ["ec2-11", "vc", "ss", "lan", "aws-2022"];
+    pub const READY: [&str; 8] =
+        ["ec2-11", "vc", "ss", "lan", "aws-2022", "ec2-11-no-delay", "vc-no-delay", "ss-no-delay"];
 
     /// What `all` means: the three that the paper has figures of.
     pub const PAPER: [&str; 3] = ["ec2-11", "vc", "ss"];
@@ -120,7 +121,9 @@ impl Profile {
     /// Singapore with Sao Paulo out of it. `lan` has 1000 Mb/s everywhere. The paper gives no
     /// latencies: all profiles have the round-trip times that were measured between the same
     /// regions in 2022, and 0.2 ms inside a site. `aws-2022` also has the rates measured then,
-    /// over 64 connections between two machines; one connection gets less.
+    /// over 64 connections between two machines; one connection gets less. `ec2-11-no-delay`,
+    /// `vc-no-delay` and `ss-no-delay` have the rates of the paper and the round-trip times of a
+    /// local network everywhere: what the paper emulates.
     pub fn ready(name: &str) -> Option<Self> {
         ready::profile(name)
     }
@@ -163,6 +166,23 @@ impl Profile {
         profile_file::written(self)
     }
 
+    /// The ready profiles that a full run has beside this one: the same sites over other links.
+    pub fn companions(&self) -> &'static [&'static str] {
+        match self.name.as_str() {
+            "ec2-11" => &["ec2-11-no-delay", "aws-2022"],
+            "vc" => &["vc-no-delay"],
+            "ss" => &["ss-no-delay"],
+            _ => &[],
+        }
+    }
+
+    /// The ready profile that this one is a companion of: the time to compute may be calibrated
+    /// over its links instead.
+    pub fn calibrated_over(&self) -> Option<Self> {
+        let mut paper = Self::PAPER.into_iter().filter_map(Self::ready);
+        paper.find(|other| other.companions().contains(&self.name.as_str()))
+    }
+
     /// Links as if all sites were in one data centre.
     pub fn lan(&self) -> Links {
         Links::new(self.sites.len(), |_, _| self.local)
@@ -194,9 +214,21 @@ mod tests {
             "no ready profile and no file is called `ec2-1`: did you mean `ec2-11`?"
         );
         let far = error("elsewhere");
-        assert!(far.ends_with("known are ec2-11, vc, ss, lan, aws-2022, all"), "{far}");
+        assert!(
+            far.ends_with("lan, aws-2022, ec2-11-no-delay, vc-no-delay, ss-no-delay, all"),
+            "{far}"
+        );
         assert_eq!(error("absent.toml"), "cannot read absent.toml");
         assert_eq!(error("absent/vc"), "cannot read absent/vc");
+    }
+
+    #[test]
+    fn companions_know_whose_they_are() {
+        let over = |name| Profile::ready(name).expect("ready").calibrated_over();
+        let name = |name| over(name).map(|profile| profile.name);
+        assert_eq!(name("aws-2022").as_deref(), Some("ec2-11"));
+        assert_eq!(name("vc-no-delay").as_deref(), Some("vc"));
+        assert_eq!((name("vc"), name("lan")), (None, None));
     }
 
     #[test]

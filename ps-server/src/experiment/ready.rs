@@ -1,5 +1,6 @@
 //! The ready profiles as data.
 
+use super::paper::NO_DELAY;
 use super::prices::{self, Price, Prices};
 use super::profile::{Group, Link, Links, Profile, Site};
 
@@ -84,6 +85,10 @@ Rates: read off the bars of figure 2 of the Gaia paper (NSDI 2017), good to 15 M
 1000 Mb/s. The paper gives no latencies: round-trip times were measured between the same regions in
 2022; inside a site 0.2 ms.";
 
+const NO_DELAY_SOURCE: &str = "\
+Rates: read off the bars of figure 2 of the Gaia paper (NSDI 2017), good to 15 Mb/s; inside a site
+1000 Mb/s. Round-trip times are 0.2 ms everywhere: the paper emulates rates alone.";
+
 const LAN_SOURCE: &str = "\
 Rates: 1000 Mb/s everywhere, as inside a data centre of the Gaia paper (NSDI 2017); round-trip
 times 0.2 ms.";
@@ -94,6 +99,10 @@ Rates: measured in November 2022 over 64 connections between two machines, which
 Mb/s, which those machines have, and 0.2 ms.";
 
 pub(super) fn profile(name: &str) -> Option<Profile> {
+    if let Some(with_delay) = name.strip_suffix(NO_DELAY) {
+        let known = Profile::PAPER.contains(&with_delay);
+        return known.then(|| profile(with_delay)).flatten().map(|it| without_delay(name, it));
+    }
     let all: Vec<_> = (0..REGIONS.len()).collect();
     let gaia = |sites: &[usize]| profile_of(name, GAIA_SOURCE, sites, &GAIA_MEGABITS, LOCAL);
     Some(match name {
@@ -107,6 +116,16 @@ pub(super) fn profile(name: &str) -> Option<Profile> {
         "aws-2022" => with_groups(profile_of(name, AWS_SOURCE, &all, &AWS_MEGABITS, LOCAL_2022)),
         _ => return None,
     })
+}
+
+/// The same links, with the round-trip times of a local network.
+fn without_delay(name: &str, profile: Profile) -> Profile {
+    let round_trip_milliseconds = profile.local.round_trip_milliseconds;
+    let links = Links::new(profile.sites.len(), |from, to| Link {
+        round_trip_milliseconds,
+        ..profile.links.get(from, to)
+    });
+    Profile { name: name.into(), source: NO_DELAY_SOURCE.into(), links, ..profile }
 }
 
 /// The profile of some of the regions, without an overlay.
@@ -194,6 +213,17 @@ mod tests {
         assert_eq!(ss.links.get(0, 1).round_trip_milliseconds, 360.1);
         assert_eq!(ss.links.get(1, 0).round_trip_milliseconds, 358.3);
         assert_eq!(vc.links.get(1, 1), LOCAL);
+    }
+
+    #[test]
+    fn without_delay_the_rates_stay() {
+        let (with, without) = (ready("ec2-11"), ready("ec2-11-no-delay"));
+        for ((from, to, one), (_, _, other)) in with.links.between().zip(without.links.between()) {
+            assert_eq!(one.megabits_per_second, other.megabits_per_second, "{from} {to}");
+            assert_eq!(other.round_trip_milliseconds, 0.2, "{from} {to}");
+        }
+        assert_eq!((with.groups, with.prices), (without.groups, without.prices));
+        assert!(profile("lan-no-delay").is_none() && profile("-no-delay").is_none());
     }
 
     /// Means of the links of the pairs of hubs, as the authors' groups have them.

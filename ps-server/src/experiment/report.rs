@@ -2,12 +2,15 @@
 
 use super::cell::Policy;
 use super::html::{element, escape, table};
+use super::measured::Sample;
+use super::overview::overview;
+use super::plan::Plan;
 use super::plot::{self, Axes, Bar, Line};
 use super::profile::Profile;
-use super::result::{GOAL, RunResult, Sample};
-use super::runner::{Finished, Plan};
-use super::summary::{self, Summary};
-use super::table::{dollars, exact_ratio, percent, ratio};
+use super::result::{GOAL, RunResult};
+use super::runner::Finished;
+use super::table::{dollars, percent, ratio};
+use super::variant::Variant;
 use crate::units;
 
 /// The page of a plan and what came of it.
@@ -26,79 +29,34 @@ pub(super) fn html(command_line: &str, plan: &Plan, finished: &Finished) -> Stri
     );
     page += &overview(results);
     for profile in &plan.profiles {
-        let mut workloads: Vec<&str> = Vec::new();
+        let mut cells: Vec<(&str, Variant)> = Vec::new();
         for result in results.iter().filter(|result| result.profile == profile.name) {
-            if !workloads.contains(&result.workload) {
-                workloads.push(result.workload);
+            let cell = (result.workload, result.variant);
+            if !cells.contains(&cell) {
+                cells.push(cell);
             }
         }
-        for workload in workloads {
-            page += &comparison(profile, workload, results);
+        for cell in cells {
+            page += &comparison(profile, cell, results);
         }
         page += &links(profile);
     }
     page + "</body>\n</html>\n"
 }
 
-fn overview(results: &[RunResult]) -> String {
-    let rows: String = Summary::all(results).iter().map(overview_row).collect();
-    let header = [
-        "profile",
-        "workload",
-        "ASP / LAN",
-        "paper",
-        "aim",
-        "",
-        "baseline / LAN",
-        "paper",
-        "speed-up over baseline",
-        "kept back",
-        "paper",
-    ];
-    let header: String = header.into_iter().map(|name| element("th", name)).collect();
-    format!(
-        "<h2>Beside the paper</h2>\n<p>{}</p>\n<div class=\"wide\"><table>\n<thead><tr>{header}\
-         </tr></thead>\n<tbody>\n{rows}</tbody>\n</table></div>\n",
-        escape(READING)
-    )
-}
-
-/// What the figures mean.
-const READING: &str = "\
-Times are virtual, to 99 % of the improvement that LAN-BSP makes: training by the same workers \
-with the links of one data centre. The baseline is a flat server over the WAN under Bsp; the time \
-to compute is calibrated so that its slowdown is the paper's, where it can be. Kept back is the \
-share of updates that ASP did not send. Of several seeds the median stands first, then least and \
-most.";
-
-fn overview_row(summary: &Summary) -> String {
-    let paper = |figure: &dyn Fn(&super::Figures) -> String| {
-        summary.paper.as_ref().map_or("-".into(), figure)
-    };
-    let verdict = summary.verdict().map_or("", |verdict| verdict.name());
-    let cell = |text: String| element("td", &text);
-    [
-        cell(summary.profile.clone()),
-        cell(summary.workload.into()),
-        cell(summary::shown(summary.asp.as_ref(), exact_ratio)),
-        cell(paper(&|figures| ratio(figures.asp_ratio_to_lan))),
-        cell(paper(&|figures| format!("<= {}", ratio(figures.aim)))),
-        format!("<td class=\"{verdict}\">{verdict}</td>"),
-        cell(summary::shown(summary.baseline.as_ref(), ratio)),
-        cell(paper(&|figures| ratio(figures.baseline_slowdown))),
-        cell(summary::shown(summary.speedup.as_ref(), ratio)),
-        cell(summary::shown(summary.suppressed.as_ref(), percent)),
-        cell(paper(&|figures| percent(figures.suppressed_share))),
-    ]
-    .concat()
-    .replacen("<td>", "<tr><td>", 1)
-        + "</tr>\n"
-}
-
-/// One profile and one workload: the runs, and plots of those of the first seed.
-fn comparison(profile: &Profile, workload: &str, results: &[RunResult]) -> String {
-    let own = |result: &&RunResult| result.profile == profile.name && result.workload == workload;
-    let all: Vec<_> = results.iter().filter(own).collect();
+/// One profile, workload and variant: the runs, and plots of those of the first seed.
+fn comparison(
+    profile: &Profile,
+    (workload, variant): (&str, Variant),
+    results: &[RunResult],
+) -> String {
+    let all: Vec<_> = results
+        .iter()
+        .filter(|result| {
+            let cell = (result.profile.as_str(), result.workload, result.variant);
+            cell == (profile.name.as_str(), workload, variant)
+        })
+        .collect();
     let Some(first) = all.first() else {
         return String::new();
     };
@@ -118,17 +76,34 @@ fn comparison(profile: &Profile, workload: &str, results: &[RunResult]) -> Strin
         units::seconds(first.compute_seconds),
         units::bytes((slowest * 1e6 / 8.0 * first.compute_seconds) as u64),
     );
+    let name = match variant {
+        Variant::Usual => String::new(),
+        changed => format!(", {changed}"),
+    };
     format!(
-        "<h2>{}, {}</h2>\n{}\n<div class=\"plots\">\n{}{}{}{}{}</div>\n{runs}",
+        "<h2>{}, {}{name}</h2>\n{}\n<div class=\"plots\">\n{}</div>\n{runs}",
         escape(&profile.name),
         escape(workload),
         element("p", &text),
-        objective(&plotted),
-        traffic(&plotted),
-        kept_back(&plotted),
-        over_time("How far the copies are apart", "distance", &plotted, |s| s.divergence),
-        over_time("How far copies are behind", "ticks", &plotted, |s| s.staleness),
+        plots(variant, &plotted),
     )
+}
+
+/// Of variants the objective alone.
+fn plots(variant: Variant, results: &[&RunResult]) -> String {
+    let tuned = |policy| matches!(policy, Policy::HandTuned(_) | Policy::Auto(_));
+    let lines: Vec<_> = results.iter().copied().filter(|result| !tuned(result.policy)).collect();
+    if variant != Variant::Usual {
+        return objective(&lines);
+    }
+    [
+        objective(&lines),
+        traffic(results),
+        kept_back(results),
+        over_time("How far the copies are apart", "distance", &lines, |s| s.divergence),
+        over_time("How far copies are behind", "ticks", &lines, |s| s.staleness),
+    ]
+    .concat()
 }
 
 fn runs(results: &[&RunResult]) -> String {
@@ -143,6 +118,8 @@ fn runs(results: &[&RunResult]) -> String {
         "WAN",
         "kept back",
         "objective",
+        "worse by",
+        "at the same ticks",
         "cost",
         "whole run",
         "WAN",
@@ -162,6 +139,8 @@ fn runs(results: &[&RunResult]) -> String {
             units::bytes(result.wan_bytes),
             result.suppressed_share.map_or("-".into(), percent),
             format!("{:.4}", result.objective),
+            percent(result.final_objective.worse_by),
+            percent(result.final_objective.worse_by_at_same_ticks),
             dollars(result.dollars),
             units::seconds(whole.seconds),
             units::bytes(whole.traffic.bytes()),
@@ -170,7 +149,7 @@ fn runs(results: &[&RunResult]) -> String {
     };
     // The seeds of a policy stand together.
     let of = |policy: Policy| results.iter().copied().filter(move |result| result.policy == policy);
-    let rows: Vec<_> = Policy::ALL.into_iter().flat_map(of).map(row).collect();
+    let rows: Vec<_> = Policy::all().flat_map(of).map(row).collect();
     table(&header, 1, &rows)
 }
 

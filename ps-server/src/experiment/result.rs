@@ -3,7 +3,10 @@
 use serde::Serialize;
 
 use super::cell::{Cell, Policy};
+use super::curve::Curve;
+use super::measured::{Measured, Objective, ResultError, Sample, Traffic};
 use super::prices;
+use super::variant::Variant;
 
 /// The part of LAN-BSP's improvement at which runs are compared: [`RunResult::seconds`] is the
 /// time to there.
@@ -12,224 +15,13 @@ pub const GOAL: f64 = 0.99;
 /// What division may add to a ratio that is an aim's equal.
 const ROUNDING: f64 = 1e-9;
 
-/// What one run has measured, in virtual time: what [`Runs`](super::Runs) gives back.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Measured {
-    /// What the model is judged by.
-    pub objective: Objective,
-    /// From the start, at 0 seconds, to the end; times never go back. At least one.
-    pub samples: Vec<Sample>,
-    /// What each site has sent over the WAN in the whole run, in the order of the profile's sites;
-    /// nothing under [`Policy::Lan`].
-    pub traffic: Vec<Traffic>,
-    /// Share of all updates that was kept from being sent, 0 to 1; `None` without a filter.
-    pub suppressed_share: Option<f64>,
-    /// Ticks that each worker has made.
-    pub ticks: u64,
-    /// Virtual time that a worker computes for in one tick, as calibrated.
-    pub compute_seconds: f64,
-    /// All values of the model.
-    pub model_bytes: u64,
-}
-
-/// What a model is judged by.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Objective {
-    /// What it is.
-    pub name: String,
-    /// Whether more is better.
-    pub rising: bool,
-}
-
-/// How a run stands at one time.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Sample {
-    /// Virtual seconds since the start.
-    pub seconds: f64,
-    /// The objective; not finite when training has diverged.
-    pub objective: f64,
-    /// Bytes sent over the WAN so far, by all sites: never less than before, nor more than the
-    /// whole run's traffic.
-    pub wan_bytes: u64,
-    /// The largest distance of a site's copy from the mean of all copies, over the length of the
-    /// mean; `None` where there is one copy.
-    pub divergence: Option<f64>,
-    /// Ticks of the furthest site that the site furthest behind has not seen yet; `None` where
-    /// there is one copy.
-    pub staleness: Option<f64>,
-}
-
-/// Bytes that a site has sent over the WAN.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Traffic {
-    /// Clocks, barriers, requests, acknowledgements.
-    pub control_bytes: u64,
-    /// Values.
-    pub data_bytes: u64,
-}
-
-impl From<archipelago::sim::Traffic> for Traffic {
-    fn from(sent: archipelago::sim::Traffic) -> Self {
-        Self { control_bytes: sent.control_bytes, data_bytes: sent.data_bytes }
-    }
-}
-
-impl Traffic {
-    /// Both.
-    pub fn bytes(self) -> u64 {
-        self.control_bytes + self.data_bytes
-    }
-
-    fn sum(all: &[Self]) -> Self {
-        all.iter().fold(Self::default(), |sum, one| Self {
-            control_bytes: sum.control_bytes + one.control_bytes,
-            data_bytes: sum.data_bytes + one.data_bytes,
-        })
-    }
-}
-
-/// The measurements of a run cannot be used.
-#[derive(Debug, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ResultError {
-    /// Nothing was measured.
-    #[error("{cell}: no sample was taken: a run has at least one, at its start")]
-    Empty {
-        /// Which run.
-        cell: String,
-    },
-    /// Time went back, or is no time.
-    #[error("{cell}: sample {sample} is at {seconds} s: times are finite and never go back")]
-    Time {
-        /// Which run.
-        cell: String,
-        /// Which sample, from 0.
-        sample: usize,
-        /// Its time.
-        seconds: f64,
-    },
-    /// Traffic of other sites.
-    #[error("{cell}: traffic of {found} sites: expected that of {expected}")]
-    Sites {
-        /// Which run.
-        cell: String,
-        /// Sites of the profile.
-        expected: usize,
-        /// How many there were.
-        found: usize,
-    },
-    /// Bytes that were unsent, or that no site has sent.
-    #[error(
-        "{cell}: sample {sample} has {found} bytes over the WAN: expected {least} to {most}, what \
-         was sent before and what all sites have sent in the whole run"
-    )]
-    Bytes {
-        /// Which run.
-        cell: String,
-        /// Which sample, from 0.
-        sample: usize,
-        /// Its bytes.
-        found: u64,
-        /// Those of the sample before it.
-        least: u64,
-        /// Those of all sites.
-        most: u64,
-    },
-    /// A share that is none.
-    #[error("{cell}: {found} of all updates were not sent: expected a share from 0 to 1")]
-    Share {
-        /// Which run.
-        cell: String,
-        /// What was found.
-        found: f64,
-    },
-    /// The measure of all others has learned nothing.
-    #[error(
-        "{cell}: the objective went from {start} to {end}, which is no improvement: there is \
-         nothing to compare others with"
-    )]
-    NoImprovement {
-        /// Which run.
-        cell: String,
-        /// At the start.
-        start: f64,
-        /// At the end.
-        end: f64,
-    },
-    /// There is nothing to compare with.
-    #[error("{cell}: LAN-BSP of the same workload and seed has to be run before")]
-    NoReference {
-        /// Which run.
-        cell: String,
-    },
-}
-
-impl Measured {
-    /// Whether the measurements are those of that cell, in good order.
-    ///
-    /// # Errors
-    /// `Empty`, `Time`, `Sites`, `Bytes`, `Share`.
-    pub fn check(&self, cell: &Cell<'_>) -> Result<(), ResultError> {
-        let cell_name = || cell.to_string();
-        if self.samples.is_empty() {
-            return Err(ResultError::Empty { cell: cell_name() });
-        }
-        let mut before = 0.0;
-        for (sample, Sample { seconds, .. }) in self.samples.iter().enumerate() {
-            if !seconds.is_finite() || *seconds < before {
-                return Err(ResultError::Time { cell: cell_name(), sample, seconds: *seconds });
-            }
-            before = *seconds;
-        }
-        let (expected, found) = (cell.profile.sites.len(), self.traffic.len());
-        if expected != found {
-            return Err(ResultError::Sites { cell: cell_name(), expected, found });
-        }
-        let (mut least, most) = (0, Traffic::sum(&self.traffic).bytes());
-        for (sample, Sample { wan_bytes: found, .. }) in self.samples.iter().enumerate() {
-            if !(least..=most).contains(found) {
-                let (cell, found) = (cell_name(), *found);
-                return Err(ResultError::Bytes { cell, sample, found, least, most });
-            }
-            least = *found;
-        }
-        match self.suppressed_share {
-            Some(found) if !(0.0..=1.0).contains(&found) => {
-                Err(ResultError::Share { cell: cell_name(), found })
-            },
-            _ => Ok(()),
-        }
-    }
-
-    /// When the objective first is as good as `goal`, between two samples in proportion, and the
-    /// bytes sent by then; `None` when it never is.
-    pub fn reaches(&self, goal: f64) -> Option<(f64, f64)> {
-        let good = |sample: &Sample| match self.objective.rising {
-            true => sample.objective >= goal,
-            false => sample.objective <= goal,
-        };
-        let at = self.samples.iter().position(good)?;
-        let after = self.samples[at];
-        let Some(before) = at.checked_sub(1).map(|before| self.samples[before]) else {
-            return Some((after.seconds, after.wan_bytes as f64));
-        };
-        let way = (goal - before.objective) / (after.objective - before.objective);
-        // A sample before that is not finite says nothing of the way.
-        let way = if way.is_finite() { way.clamp(0.0, 1.0) } else { 1.0 };
-        let between = |from: f64, to: f64| from + way * (to - from);
-        Some((
-            between(before.seconds, after.seconds),
-            between(before.wan_bytes as f64, after.wan_bytes as f64),
-        ))
-    }
-}
-
-/// What runs of one profile, workload and seed are measured by.
+/// What runs of one profile, workload, variant and seed are measured by.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Reference {
     /// The objective of LAN-BSP at the start and at the end.
     ends: (f64, f64),
     lan_seconds: f64,
+    lan_ticks: u64,
     baseline_seconds: Option<f64>,
 }
 
@@ -240,11 +32,16 @@ impl Reference {
     /// Those of [`Measured::check`]; `NoImprovement`.
     pub fn new(cell: &Cell<'_>, lan: &Measured) -> Result<Self, ResultError> {
         lan.check(cell)?;
-        let objective = |sample: Option<&Sample>| sample.map_or(f64::NAN, |held| held.objective);
-        let (start, end) = (objective(lan.samples.first()), objective(lan.samples.last()));
+        let curve = Curve::of(lan);
+        let (start, end) = (curve.start(), curve.end());
         let better = if lan.objective.rising { end - start } else { start - end };
-        let mut reference = Self { ends: (start, end), lan_seconds: 0.0, baseline_seconds: None };
-        match lan.reaches(reference.goal(GOAL)) {
+        let mut reference = Self {
+            ends: (start, end),
+            lan_seconds: 0.0,
+            lan_ticks: lan.ticks,
+            baseline_seconds: None,
+        };
+        match curve.reaches(reference.goal(GOAL)) {
             Some((seconds, _)) if better > 0.0 && better.is_finite() => {
                 reference.lan_seconds = seconds;
                 Ok(reference)
@@ -256,8 +53,8 @@ impl Reference {
     /// Also the measure that a run of the baseline gives.
     #[must_use]
     pub fn with_baseline(self, baseline: &Measured) -> Self {
-        let baseline_seconds = baseline.reaches(self.goal(GOAL)).map(|(seconds, _)| seconds);
-        Self { baseline_seconds, ..self }
+        let reached = Curve::of(baseline).reaches(self.goal(GOAL));
+        Self { baseline_seconds: reached.map(|(seconds, _)| seconds), ..self }
     }
 
     /// The objective that is that part of the way from LAN-BSP's start to its end.
@@ -275,6 +72,8 @@ pub struct RunResult {
     pub profile: String,
     /// `mf`, `lda` or `image`.
     pub workload: &'static str,
+    /// What is changed about the cell; `usual` when nothing is.
+    pub variant: Variant,
     /// How the copies are kept together.
     pub policy: Policy,
     /// Virtual time to [`GOAL`] of LAN-BSP's improvement; `None` when that is never reached.
@@ -287,8 +86,10 @@ pub struct RunResult {
     pub wan_bytes: u64,
     /// Share of all updates that was kept from being sent, 0 to 1.
     pub suppressed_share: Option<f64>,
-    /// At the end.
+    /// At the end of the run.
     pub objective: f64,
+    /// How that stands to LAN-BSP's.
+    pub final_objective: FinalObjective,
     /// What it costs up to that time; up to the end when it is never reached. Each site's share of
     /// the bytes is that of the whole run.
     pub dollars: f64,
@@ -308,6 +109,38 @@ pub struct RunResult {
     pub paper: Option<Paper>,
     /// From the start to the end.
     pub samples: Vec<Sample>,
+}
+
+/// How the objective at the end stands to that of LAN-BSP.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct FinalObjective {
+    /// LAN-BSP's at its end.
+    pub lan: f64,
+    /// By how much the run's own at its end is worse, as a share of the size of LAN-BSP's; below 0
+    /// when it is better.
+    pub worse_by: f64,
+    /// The same of the run's own after as many ticks as LAN-BSP has made in all: all others but
+    /// the baseline train a quarter longer.
+    pub worse_by_at_same_ticks: f64,
+}
+
+impl FinalObjective {
+    /// Largest share by which ASP may be worse.
+    pub const WORSE_MAX: f64 = 0.01;
+
+    fn new(measured: &Measured, curve: &Curve, reference: &Reference) -> Self {
+        let lan = reference.goal(1.0);
+        let sign = if measured.objective.rising { -1.0 } else { 1.0 };
+        // Adding 0 makes a 0 of -0.
+        let worse_by = |own: f64| sign * (own - lan) / lan.abs().max(f64::MIN_POSITIVE) + 0.0;
+        let end = measured.samples.last().map_or(0.0, |sample| sample.seconds);
+        let part = reference.lan_ticks as f64 / measured.ticks.max(1) as f64;
+        Self {
+            lan,
+            worse_by: worse_by(curve.end()),
+            worse_by_at_same_ticks: worse_by(curve.at(end * part)),
+        }
+    }
 }
 
 /// Virtual times to parts of LAN-BSP's improvement; `None` when they are never reached.
@@ -400,11 +233,11 @@ impl RunResult {
         reference: &Reference,
     ) -> Result<Self, ResultError> {
         measured.check(cell)?;
-        let time_to = |part| measured.reaches(reference.goal(part)).map(|(seconds, _)| seconds);
-        let last = measured.samples.last().copied();
-        let (end_seconds, objective) = last.map_or((0.0, f64::NAN), |s| (s.seconds, s.objective));
+        let curve = Curve::of(&measured);
+        let time_to = |part| curve.reaches(reference.goal(part)).map(|(seconds, _)| seconds);
+        let end_seconds = measured.samples.last().map_or(0.0, |sample| sample.seconds);
         let traffic = Traffic::sum(&measured.traffic);
-        let reached = measured.reaches(reference.goal(GOAL));
+        let reached = curve.reaches(reference.goal(GOAL));
         let (until, bytes) = reached.unwrap_or((end_seconds, traffic.bytes() as f64));
         let cost = |seconds: f64, bytes: f64| {
             let part = bytes / (traffic.bytes().max(1) as f64);
@@ -416,13 +249,15 @@ impl RunResult {
         Ok(Self {
             profile: cell.profile.name.clone(),
             workload: cell.workload.name(),
+            variant: cell.variant,
             policy: cell.policy,
             seconds,
             ratio_to_lan,
             speedup: reference.baseline_seconds.zip(seconds).map(|(base, own)| base / own),
             wan_bytes: bytes.round() as u64,
             suppressed_share: measured.suppressed_share,
-            objective,
+            objective: curve.end(),
+            final_objective: FinalObjective::new(&measured, &curve, reference),
             dollars: cost(until, bytes),
             seed: cell.seed,
             seconds_to: SecondsTo {

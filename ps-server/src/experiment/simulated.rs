@@ -1,25 +1,32 @@
 //! Cells run in the simulator, on real models and data.
 //!
-//! Under Bsp what is learned does not depend on links: LAN-BSP is trained once for each number of
-//! sites, workload and seed, and the baseline has its curve, with the time and traffic of its own
-//! ticks. Everything else is trained over its own links.
+//! Under Bsp what is learned does not depend on links or on the time to compute: LAN-BSP is
+//! trained once for each number of sites, cut of the rows, workload and seed. Other cells of it,
+//! and the baseline, have its curve, with the time and traffic of their own ticks. Everything else
+//! is trained over its own links. What is trained once is always trained in the same cell, so that
+//! results do not depend on what was run before.
 
 mod layout;
 mod moving;
+mod once;
+mod rows;
 mod timing;
 mod training;
 mod workload;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::Context;
-use archipelago_workloads::task::Kind;
+use archipelago_workloads::task::Task;
 
 use super::cell::{Cell, Policy};
-use super::result::Measured;
+use super::measured::Measured;
+use super::profile::Profile;
 use super::runner::{Progress, Runs};
-use timing::Calibrated;
+use super::variant::Variant;
+use once::Once;
+use timing::{Calibrated, Computing};
 use workload::Workload;
 
 /// Runs cells in the simulator.
@@ -27,75 +34,118 @@ use workload::Workload;
 pub struct Simulated {
     /// Where the data files are.
     data: PathBuf,
-    /// The workload at hand.
-    workload: Option<(Kind, u32, u64, Workload)>,
-    /// By profile, workload and seed.
-    calibrated: BTreeMap<String, Calibrated>,
-    /// LAN-BSP, by sites, workload and seed.
-    lan: BTreeMap<(usize, &'static str, u64), (Calibrated, Measured)>,
+    /// By kind.
+    tasks: Once<&'static str, Arc<Task>>,
+    /// By the cell over whose links it was calibrated.
+    computing: Once<String, Computing>,
+    /// By cell, whatever its policy.
+    timed: Once<String, Calibrated>,
+    /// By the cell that it was trained in.
+    lan: Once<String, (Calibrated, Measured)>,
 }
 
 impl Simulated {
     /// Runs on the data files of a folder.
     pub fn new(data: impl Into<PathBuf>) -> Self {
-        let (calibrated, lan) = (BTreeMap::new(), BTreeMap::new());
-        Self { data: data.into(), workload: None, calibrated, lan }
+        let (tasks, computing) = (Once::default(), Once::default());
+        Self { data: data.into(), tasks, computing, timed: Once::default(), lan: Once::default() }
     }
 
-    fn workload(&mut self, cell: &Cell<'_>) -> anyhow::Result<Workload> {
-        let workers = layout::workers(cell.profile);
-        match &self.workload {
-            Some((kind, held, seed, workload))
-                if (*kind, *held, *seed) == (cell.workload, workers, cell.seed) =>
-            {
-                Ok(workload.clone())
-            },
-            _ => {
-                let opened = Workload::open(cell.workload, &self.data, workers, cell.seed);
-                let workload = opened.context("the data (--data names its folder)")?;
-                let place = (cell.workload, workers, cell.seed, workload.clone());
-                self.workload = Some(place);
-                Ok(workload)
-            },
-        }
+    fn workload(&self, cell: &Cell<'_>) -> anyhow::Result<Workload> {
+        let kind = cell.workload;
+        let task = self.tasks.get(kind.name(), || {
+            let opened = Task::open(kind, &self.data);
+            Ok(Arc::new(opened.context("the data (--data names its folder)")?))
+        })?;
+        Workload::new(&task, cell)
     }
 
     /// The time to compute at which the baseline is as slow as the paper's.
-    fn calibrated(&mut self, cell: &Cell<'_>, work: &Workload) -> anyhow::Result<Calibrated> {
-        let name = format!("{} {} {}", cell.profile.name, cell.workload.name(), cell.seed);
-        if let Some(held) = self.calibrated.get(&name) {
-            return Ok(*held);
-        }
-        let found = timing::calibrate(cell, work)?;
-        self.calibrated.insert(name, found);
-        Ok(found)
+    fn computing(&self, cell: &Cell<'_>) -> anyhow::Result<Computing> {
+        let held = cell.profile.calibrated_over();
+        let profile = match (cell.variant, &held) {
+            (Variant::HeldCompute, Some(profile)) => profile,
+            _ => cell.profile,
+        };
+        let usual = Cell { profile, variant: Variant::Usual, ..*cell };
+        let calibrate = || timing::calibrate(&usual, &self.workload(&usual)?);
+        let found = self.computing.get(name(&usual), calibrate)?;
+        Ok(found.scaled(cell.variant.compute_factor()))
+    }
+
+    fn timed(&self, cell: &Cell<'_>, work: &Workload) -> anyhow::Result<Calibrated> {
+        self.timed.get(name(cell), || timing::timed(cell, work, self.computing(cell)?))
+    }
+
+    /// LAN-BSP with the ticks of a cell.
+    fn lan(
+        &self,
+        cell: &Cell<'_>,
+        timed: &Calibrated,
+        progress: &dyn Fn(Progress),
+    ) -> anyhow::Result<Measured> {
+        let profile = trained_over(cell.profile);
+        let variant = match cell.variant {
+            Variant::UnequalData | Variant::RowsBySite => cell.variant,
+            _ => Variant::Usual,
+        };
+        let trained = Cell { profile: &profile, variant, policy: Policy::Lan, ..*cell };
+        let (held, lan) = self.lan.get(name(&trained), || {
+            let work = self.workload(&trained)?;
+            let timed = self.timed(&trained, &work)?;
+            let work = work.computing(timed.computing.flop_nanoseconds);
+            Ok((timed, training::train(&trained, &work, &timed, progress)?))
+        })?;
+        Ok(timing::computing(&lan, &held, timed))
     }
 }
 
+/// What names a cell, whatever its policy.
+fn name(cell: &Cell<'_>) -> String {
+    let (profile, workload) = (&cell.profile.name, cell.workload.name());
+    format!("{profile} {workload} {} {}", cell.variant, cell.seed)
+}
+
+/// The profile over whose sites LAN-BSP is trained: of ready ones that have as many sites the
+/// paper's first.
+fn trained_over(profile: &Profile) -> Profile {
+    let is_ready = Profile::ready(&profile.name).is_some_and(|ready| ready == *profile);
+    let mut paper = Profile::PAPER.into_iter().filter_map(Profile::ready);
+    let first = paper.find(|ready| is_ready && ready.sites.len() == profile.sites.len());
+    first.unwrap_or_else(|| profile.clone())
+}
+
 impl Runs for Simulated {
-    fn run(&mut self, cell: &Cell<'_>, progress: &dyn Fn(Progress)) -> anyhow::Result<Measured> {
-        let workload = self.workload(cell)?;
-        let calibrated = self.calibrated(cell, &workload)?;
-        let workload = workload.computing(calibrated.flop_nanoseconds);
-        let sites = cell.profile.sites.len();
-        let key = (sites, cell.workload.name(), cell.seed);
-        match (cell.policy, self.lan.get(&key)) {
-            (Policy::Lan, Some((held, lan))) => Ok(timing::computing(lan, held, &calibrated)),
-            (Policy::Baseline, Some((held, lan))) => {
-                let lan = timing::computing(lan, held, &calibrated);
-                Ok(timing::stretched(&lan, &calibrated, sites))
+    fn run(&self, cell: &Cell<'_>, progress: &dyn Fn(Progress)) -> anyhow::Result<Measured> {
+        let work = self.workload(cell)?;
+        let timed = self.timed(cell, &work)?;
+        let work = work.computing(timed.computing.flop_nanoseconds);
+        match cell.policy {
+            Policy::Lan => self.lan(cell, &timed, progress),
+            Policy::Baseline => {
+                let lan = self.lan(cell, &timed, progress)?;
+                Ok(timing::stretched(&lan, &timed, cell.profile.sites.len()))
             },
-            (Policy::Lan, None) => {
-                let measured = training::train(cell, &workload, &calibrated, progress)?;
-                self.lan.insert(key, (calibrated, measured.clone()));
-                Ok(measured)
-            },
-            (Policy::Baseline, None) => training::train(cell, &workload, &calibrated, progress),
-            (Policy::Centralised, _) => {
-                let trained = training::train(cell, &workload, &calibrated, progress)?;
+            Policy::Centralised => {
+                let trained = training::train(cell, &work, &timed, progress)?;
                 moving::moved(cell, &self.data, trained)
             },
-            _ => training::train(cell, &workload.longer(), &calibrated, progress),
+            _ => training::train(cell, &work.longer(), &timed, progress),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lan_is_trained_over_the_same_sites_whatever_is_run() {
+        let over = |name| trained_over(&Profile::ready(name).expect("ready")).name;
+        assert_eq!(["vc", "ss", "ss-no-delay"].map(over), ["vc"; 3]);
+        assert_eq!(["ec2-11", "aws-2022"].map(over), ["ec2-11"; 2]);
+        let mut own = Profile::ready("vc").expect("ready");
+        own.local.megabits_per_second = 10.0;
+        assert_eq!(trained_over(&own), own, "a file may call itself vc");
     }
 }

@@ -1,15 +1,21 @@
-//! Results beside the paper: one line for each profile and workload, over all seeds.
+//! Results beside the paper: one line for each profile, workload and variant, over all seeds.
+
+use archipelago_workloads::task::Kind;
 
 use super::cell::Policy;
 use super::paper::Figures;
-use super::result::{RunResult, Verdict};
+use super::result::{ByteBudget, FinalObjective, RunResult, Verdict};
+use super::variant::Variant;
 
-/// What a profile and a workload came to.
+/// What a profile, a workload and a variant came to.
 #[derive(Clone, Debug)]
 pub(super) struct Summary {
     pub(super) profile: String,
     pub(super) workload: &'static str,
+    pub(super) variant: Variant,
     pub(super) paper: Option<Figures>,
+    /// Of the WAN, with the time to compute of the first seed.
+    pub(super) budget: Option<ByteBudget>,
     /// Time of the baseline over time of LAN-BSP.
     pub(super) baseline: Option<Spread>,
     /// Time of ASP over time of LAN-BSP.
@@ -18,41 +24,54 @@ pub(super) struct Summary {
     pub(super) speedup: Option<Spread>,
     /// Share of updates that ASP kept from being sent.
     pub(super) suppressed: Option<Spread>,
+    /// The objective of LAN-BSP at its end.
+    pub(super) lan_objective: Option<Spread>,
+    /// That of ASP.
+    pub(super) asp_objective: Option<Spread>,
+    /// By how much that is worse, as a share.
+    pub(super) worse_by: Option<Spread>,
 }
 
 impl Summary {
     /// Of all results, in the order of their first runs.
     pub(super) fn all(results: &[RunResult]) -> Vec<Self> {
-        let mut cells: Vec<(&str, &'static str)> = Vec::new();
+        let mut cells: Vec<(&str, &'static str, Variant)> = Vec::new();
         for result in results {
-            let cell = (result.profile.as_str(), result.workload);
+            let cell = (result.profile.as_str(), result.workload, result.variant);
             if !cells.contains(&cell) {
                 cells.push(cell);
             }
         }
-        let summary = |(profile, workload)| Self::of(profile, workload, results);
-        cells.into_iter().map(summary).collect()
+        cells.into_iter().map(|cell| Self::of(cell, results)).collect()
     }
 
-    fn of(profile: &str, workload: &'static str, results: &[RunResult]) -> Self {
-        let spread = |policy: Policy, value: &dyn Fn(&RunResult) -> Option<f64>| {
-            let own = results.iter().filter(|result| {
-                (result.profile.as_str(), result.workload, result.policy)
-                    == (profile, workload, policy)
-            });
-            Spread::of(own.map(value).collect())
+    fn of(cell: (&str, &'static str, Variant), results: &[RunResult]) -> Self {
+        let own = |policy: Policy| {
+            results.iter().filter(move |result| {
+                let of = (result.profile.as_str(), result.workload, result.variant);
+                (of, result.policy) == (cell, policy)
+            })
         };
-        let kind = archipelago_workloads::task::Kind::ALL;
-        let kind = kind.into_iter().find(|kind| kind.name() == workload);
+        let spread = |policy: Policy, value: &dyn Fn(&RunResult) -> Option<f64>| {
+            Spread::of(own(policy).map(value).collect())
+        };
+        let (profile, workload, variant) = cell;
+        let kind = Kind::ALL.into_iter().find(|kind| kind.name() == workload);
+        let figures = kind.and_then(|kind| Figures::of(profile, kind));
         let suppressed = spread(Policy::Asp, &|run| run.suppressed_share);
         Self {
             profile: profile.into(),
             workload,
-            paper: kind.and_then(|kind| Figures::of(profile, kind)),
+            variant,
+            paper: figures.filter(|_| variant == Variant::Usual),
+            budget: own(Policy::Asp).next().map(|run| run.byte_budget),
             baseline: spread(Policy::Baseline, &|run| run.ratio_to_lan),
             asp: spread(Policy::Asp, &|run| run.ratio_to_lan),
             speedup: spread(Policy::Asp, &|run| run.speedup),
             suppressed: suppressed.filter(|spread| spread.median.is_some()),
+            lan_objective: spread(Policy::Lan, &|run| Some(run.objective)),
+            asp_objective: spread(Policy::Asp, &|run| Some(run.objective)),
+            worse_by: spread(Policy::Asp, &|run| Some(run.final_objective.worse_by)),
         }
     }
 
@@ -60,6 +79,11 @@ impl Summary {
     pub(super) fn verdict(&self) -> Option<Verdict> {
         let (paper, asp) = (self.paper?, self.asp.as_ref()?);
         Some(Verdict::of(asp.median, paper.aim))
+    }
+
+    /// Whether ASP ends as well as LAN-BSP; `None` without a run.
+    pub(super) fn end_verdict(&self) -> Option<Verdict> {
+        Some(Verdict::of(self.worse_by.as_ref()?.median, FinalObjective::WORSE_MAX))
     }
 }
 
@@ -85,6 +109,11 @@ impl Spread {
         })
     }
 
+    /// The median alone.
+    pub(super) fn middle(&self, figure: impl Fn(f64) -> String) -> String {
+        self.median.map_or("never".into(), figure)
+    }
+
     /// The median, and the range where it can be told from the median.
     pub(super) fn shown(&self, figure: impl Fn(f64) -> String) -> String {
         let shown = |value: Option<f64>| value.map_or("never".into(), &figure);
@@ -96,6 +125,14 @@ impl Spread {
 /// A spread, or that there is none.
 pub(super) fn shown(spread: Option<&Spread>, figure: impl Fn(f64) -> String) -> String {
     spread.map_or("-".into(), |spread| spread.shown(figure))
+}
+
+/// Whether an end is within its bound.
+pub(super) fn yes_or_no(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Met => "yes",
+        Verdict::Missed => "no",
+    }
 }
 
 #[cfg(test)]

@@ -4,29 +4,62 @@ use std::io::Write;
 
 use comfy_table::{CellAlignment, Table, presets::UTF8_HORIZONTAL_ONLY};
 
-use super::result::RunResult;
+use super::result::{RunResult, Verdict};
 use super::summary::{self, Summary};
+use super::tuning::{self, Tuning};
 use crate::units;
 
-/// Writes all runs, then what they came to beside the paper.
+/// Writes what links can carry, then all runs, then what they came to beside the paper.
 pub(super) fn write(out: &mut dyn Write, results: &[RunResult]) -> anyhow::Result<()> {
+    let summaries = Summary::all(results);
+    writeln!(out, "{}", budgets(&summaries))?;
+    writeln!(out, "{BUDGET_LEGEND}\n")?;
     writeln!(out, "{}", runs(results))?;
     writeln!(out, "{LEGEND}\n")?;
-    writeln!(out, "{}", summaries(&Summary::all(results)))?;
+    writeln!(out, "{}", beside_the_paper(&summaries))?;
     writeln!(out, "{SUMMARY_LEGEND}")?;
+    let tunings = Tuning::all(results);
+    if !tunings.is_empty() {
+        writeln!(out, "\n{}", thresholds(&tunings))?;
+        writeln!(out, "{TUNING_LEGEND}")?;
+    }
     Ok(())
+}
+
+fn budgets(summaries: &[Summary]) -> Table {
+    let header =
+        ["profile", "workload", "variant", "model", "slowest link", "carries per tick", "models"];
+    let mut table = table(header.to_vec(), 3);
+    for summary in summaries {
+        let Some(budget) = summary.budget else { continue };
+        table.add_row([
+            summary.profile.clone(),
+            summary.workload.into(),
+            summary.variant.to_string(),
+            units::bytes(budget.model_bytes),
+            format!("{} Mb/s", budget.slowest_megabits_per_second),
+            units::bytes(budget.bytes_per_tick as u64),
+            ratio(budget.models_per_tick),
+        ]);
+    }
+    table
 }
 
 fn runs(results: &[RunResult]) -> Table {
     let seeds = results.iter().any(|result| results.first().map(|r| r.seed) != Some(result.seed));
-    let mut header = vec!["profile", "workload", "policy"];
+    let mut header = vec!["profile", "workload", "variant", "policy"];
     header.extend(seeds.then_some("seed"));
     let texts = header.len();
-    header.extend(["time", "/ LAN", "speed-up", "WAN", "kept back", "objective", "cost"]);
+    header.extend(["time", "/ LAN", "speed-up", "WAN", "kept back", "objective"]);
+    header.extend(["worse by", "cost"]);
     let mut table = table(header, texts);
     for result in results {
-        let mut row =
-            vec![result.profile.clone(), result.workload.into(), result.policy.to_string()];
+        let mut row = vec![
+            result.profile.clone(),
+            result.workload.into(),
+            result.variant.to_string(),
+            result.policy.to_string(),
+        ];
         row.extend(seeds.then(|| result.seed.to_string()));
         row.extend([
             result.seconds.map_or("never".into(), units::seconds),
@@ -35,6 +68,7 @@ fn runs(results: &[RunResult]) -> Table {
             units::bytes(result.wan_bytes),
             result.suppressed_share.map_or("-".into(), percent),
             format!("{:.4}", result.objective),
+            percent(result.final_objective.worse_by),
             dollars(result.dollars),
         ]);
         table.add_row(row);
@@ -42,22 +76,53 @@ fn runs(results: &[RunResult]) -> Table {
     table
 }
 
-fn summaries(summaries: &[Summary]) -> Table {
-    let header = ["profile", "workload", "ASP / LAN", "paper", "aim", "", "baseline", "paper"];
-    let mut table = table(header.to_vec(), 2);
+fn beside_the_paper(summaries: &[Summary]) -> Table {
+    let header = ["profile", "workload", "variant", "ASP / LAN", "paper", "aim", "", "baseline"];
+    let ends = ["paper", "LAN ends at", "ASP", "worse by", "<= 1 %"];
+    let mut table = table([&header[..], &ends[..]].concat(), 3);
     for summary in summaries {
         let paper = |figure: fn(&super::Figures) -> f64| {
             summary.paper.as_ref().map_or("-".into(), |figures| ratio(figure(figures)))
         };
+        let verdict = |verdict: Option<Verdict>| verdict.map_or("", Verdict::name).to_owned();
         table.add_row([
             summary.profile.clone(),
             summary.workload.into(),
+            summary.variant.to_string(),
             summary::shown(summary.asp.as_ref(), exact_ratio),
             paper(|figures| figures.asp_ratio_to_lan),
             paper(|figures| figures.aim),
-            summary.verdict().map_or(String::new(), |verdict| verdict.name().into()),
+            verdict(summary.verdict()),
             summary::shown(summary.baseline.as_ref(), ratio),
             paper(|figures| figures.baseline_slowdown),
+            summary.lan_objective.map_or("-".into(), |spread| spread.middle(objective)),
+            summary.asp_objective.map_or("-".into(), |spread| spread.middle(objective)),
+            summary::shown(summary.worse_by.as_ref(), percent),
+            summary.end_verdict().map_or("-", summary::yes_or_no).into(),
+        ]);
+    }
+    table
+}
+
+fn thresholds(tunings: &[Tuning<'_>]) -> Table {
+    let header = ["profile", "workload", "fastest", "in", "auto-speed", "", "auto-cost"];
+    let bytes = ["least sent", "WAN", "auto-speed", "auto-cost"];
+    let mut table = table([&header[..], &bytes[..]].concat(), 2);
+    for tuning in tunings {
+        let [speed, cost] = tuning.auto;
+        let time = |auto| tuning.time_ratio(auto).map_or("never".into(), ratio);
+        table.add_row([
+            tuning.profile.to_owned(),
+            tuning.workload.into(),
+            tuning::threshold(tuning.fastest.policy),
+            tuning.fastest.seconds.map_or("never".into(), units::seconds),
+            time(speed),
+            tuning.verdict().name().into(),
+            time(cost),
+            tuning::threshold(tuning.thriftiest.policy),
+            units::bytes(tuning.thriftiest.wan_bytes),
+            ratio(tuning.byte_ratio(speed)),
+            ratio(tuning.byte_ratio(cost)),
         ]);
     }
     table
@@ -84,6 +149,11 @@ pub(super) fn exact_ratio(ratio: f64) -> String {
     format!("{ratio:.3}")
 }
 
+/// A value of an objective.
+pub(super) fn objective(value: f64) -> String {
+    format!("{value:.4}")
+}
+
 /// A share.
 pub(super) fn percent(share: f64) -> String {
     format!("{:.1} %", share * 100.0)
@@ -94,13 +164,27 @@ pub(super) fn dollars(dollars: f64) -> String {
     if dollars < 1.0 { format!("${dollars:.4}") } else { format!("${dollars:.2}") }
 }
 
+/// What the columns of the budget mean.
+const BUDGET_LEGEND: &str = "\
+What the slowest link of the WAN carries while a worker computes for one tick, in bytes and in whole
+models: below 1, the model cannot be sent in every tick.";
+
 /// What the columns mean.
 const LEGEND: &str = "\
-time: virtual, to 99 % of the improvement that LAN-BSP makes. / LAN: that over LAN-BSP's.
-speed-up: the baseline's time over it. WAN, cost: up to then, or to the end where it is never
-reached. kept back: share of updates that were not sent. objective: at the end.";
+time: virtual, to 99 % of the improvement that LAN-BSP makes; under every policy a sample counts as
+the mean of those within 15 % of its time. / LAN: that over LAN-BSP's. speed-up: the baseline's time
+over it. WAN, cost: up to then, or to the end where it is never reached. kept back: share of updates
+that were not sent. objective: at the end. worse by: than LAN-BSP's, as a share of it; below 0 it is
+better. All but LAN-BSP and the baseline train a quarter longer.";
 
 /// What the columns of the summary mean.
 const SUMMARY_LEGEND: &str = "\
 Times over those of LAN-BSP. The baseline, a flat server over the WAN, has the paper's ratio where
-the time to compute could be calibrated to it. Of several seeds the median, least and most.";
+the time to compute could be calibrated to it. Objectives at the end: ASP is to be worse by at most
+1 %. Of several seeds the median, least and most.";
+
+/// What the columns of the thresholds mean.
+const TUNING_LEGEND: &str = "\
+fastest: of constant thresholds, 0.001 to 0.2, the one that is there first; auto-speed, auto-cost:
+time of ASP that finds its threshold itself over that; at most 1.1 for auto-speed is met. least
+sent: the one that has sent least over the WAN by then; beside it the others' bytes over its.";

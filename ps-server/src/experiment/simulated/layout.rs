@@ -28,6 +28,8 @@ pub(super) struct Layout {
     pub(super) global: Extension,
     /// All sites are one local network.
     pub(super) one_site: bool,
+    /// Whether updates are filtered.
+    pub(super) filters: bool,
     /// The site whose servers' copy is judged: the last one, which in the paper's order is the one
     /// that is hardest to reach.
     pub(super) judged: DataCentre,
@@ -40,20 +42,24 @@ impl Layout {
             local,
             global: Off.into(),
             one_site: false,
+            filters: false,
             judged: DataCentre(0),
         };
         let last = DataCentre(cell.profile.sites.len() as u32 - 1);
         let copies =
             |global: Extension| Self { copies: true, global, judged: last, ..flat(Bsp.into()) };
+        let filtered = |asp: Asp| Self { filters: true, ..copies(asp.into()) };
         let asp = Asp::default();
         match cell.policy {
             Policy::Lan | Policy::Centralised => Self { one_site: true, ..flat(Bsp.into()) },
             Policy::Baseline => flat(Bsp.into()),
             Policy::Ssp => flat(Ssp { staleness: 3 }.into()),
             Policy::Eventual => flat(Eventual.into()),
-            Policy::Asp => copies(asp.into()),
+            Policy::Asp => filtered(asp),
             Policy::Isolated => copies(Off.into()),
-            Policy::Ablation(ablation) => copies(ablated(asp, ablation).into()),
+            Policy::Ablation(ablation) => filtered(ablated(asp, ablation)),
+            Policy::HandTuned(tuned) => filtered(Asp::new(tuned.threshold())),
+            Policy::Auto(goal) => filtered(Asp::auto(goal)),
         }
     }
 }

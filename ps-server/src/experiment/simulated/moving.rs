@@ -5,8 +5,8 @@ use std::path::Path;
 use anyhow::Context;
 
 use super::super::cell::Cell;
+use super::super::measured::{Measured, Sample, Traffic};
 use super::super::profile::Link;
-use super::super::result::{Measured, Sample, Traffic};
 
 /// A run that trains in one site, behind the time that every other site's share of the files, as
 /// they are, needs to get there: all at once, each over its own link. The site is the one where

@@ -1,17 +1,31 @@
 //! How long ticks last, and how long workers have to compute for that to be as in the paper.
 
 use super::super::cell::{Cell, Policy};
-use super::super::result::{Measured, Sample, Traffic};
+use super::super::measured::{Measured, Sample, Traffic};
 use super::layout::Layout;
 use super::training::run;
 use super::workload::Workload;
 
+/// The time to compute.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Computing {
+    pub(super) flop_nanoseconds: f64,
+    /// What a worker computes for in a tick.
+    pub(super) seconds: f64,
+}
+
+impl Computing {
+    /// So many times as long.
+    pub(super) fn scaled(self, factor: f64) -> Self {
+        let (flop_nanoseconds, seconds) = (self.flop_nanoseconds * factor, self.seconds * factor);
+        Self { flop_nanoseconds, seconds }
+    }
+}
+
 /// The ticks of a cell's LAN-BSP and baseline, and the time to compute.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Calibrated {
-    pub(super) flop_nanoseconds: f64,
-    /// What a worker computes for in a tick.
-    pub(super) compute_seconds: f64,
+    pub(super) computing: Computing,
     pub(super) lan: Tick,
     pub(super) baseline: Tick,
 }
@@ -28,8 +42,12 @@ pub(super) struct Tick {
 /// is nothing.
 const SLOW_NANOSECONDS: f64 = 1e6;
 
-/// Ticks that are timed, behind as many that are not: connections and groups have to form.
-const TIMED: u64 = 8;
+/// Ticks before those that are timed: connections and groups have to form.
+const BEFORE: u64 = 8;
+/// Ticks that are timed to calibrate.
+const FEW: u64 = 8;
+/// Ticks that are timed for results: batches differ.
+const MANY: u64 = 40;
 
 impl Calibrated {
     /// About how long a tick will last.
@@ -43,40 +61,57 @@ impl Calibrated {
 
 /// Finds the time to compute at which the baseline is slower than LAN-BSP by the paper's factor;
 /// without such a factor the machine's own.
-pub(super) fn calibrate(cell: &Cell<'_>, work: &Workload) -> anyhow::Result<Calibrated> {
-    let timed = |nanoseconds: f64| -> anyhow::Result<Calibrated> {
-        let work = work.computing(nanoseconds);
-        let of = |policy| tick(&Cell { policy, ..*cell }, &work);
-        let (lan, baseline) = (of(Policy::Lan)?, of(Policy::Baseline)?);
-        Ok(Calibrated { flop_nanoseconds: nanoseconds, compute_seconds: 0.0, lan, baseline })
+pub(super) fn calibrate(cell: &Cell<'_>, work: &Workload) -> anyhow::Result<Computing> {
+    let ticks = |nanoseconds: f64| -> anyhow::Result<[f64; 2]> {
+        let [lan, baseline] = both(cell, &work.computing(nanoseconds), FEW)?;
+        Ok([lan.seconds, baseline.seconds])
     };
-    let (free, slow) = (timed(0.0)?, timed(SLOW_NANOSECONDS)?);
-    let per_nanosecond = (slow.lan.seconds - free.lan.seconds) / SLOW_NANOSECONDS;
+    let (free, slow) = (ticks(0.0)?, ticks(SLOW_NANOSECONDS)?);
+    let per_nanosecond = (slow[0] - free[0]) / SLOW_NANOSECONDS;
+    let mut nanoseconds = 0.0_f64;
     let Some(figures) = cell.figures() else {
-        return Ok(Calibrated { compute_seconds: per_nanosecond, ..timed(1.0)? });
+        return Ok(Computing { flop_nanoseconds: 1.0, seconds: per_nanosecond });
     };
     // (baseline + more) = slowdown (lan + more), once more where the first step has led.
-    let (mut found, mut nanoseconds) = (free, 0.0_f64);
-    for _ in 0..2 {
+    let mut found = free;
+    for step in 0..2 {
+        if step > 0 {
+            found = ticks(nanoseconds)?;
+        }
         let slowdown = figures.baseline_slowdown;
-        let more = (found.baseline.seconds - slowdown * found.lan.seconds) / (slowdown - 1.0);
+        let more = (found[1] - slowdown * found[0]) / (slowdown - 1.0);
         nanoseconds = (nanoseconds + more / per_nanosecond).max(0.0);
-        found = timed(nanoseconds)?;
     }
-    Ok(Calibrated { compute_seconds: nanoseconds * per_nanosecond, ..found })
+    Ok(Computing { flop_nanoseconds: nanoseconds, seconds: nanoseconds * per_nanosecond })
+}
+
+/// Times the ticks of a cell.
+pub(super) fn timed(
+    cell: &Cell<'_>,
+    work: &Workload,
+    computing: Computing,
+) -> anyhow::Result<Calibrated> {
+    let [lan, baseline] = both(cell, &work.computing(computing.flop_nanoseconds), MANY)?;
+    Ok(Calibrated { computing, lan, baseline })
+}
+
+/// Ticks of LAN-BSP and of the baseline.
+fn both(cell: &Cell<'_>, work: &Workload, timed: u64) -> anyhow::Result<[Tick; 2]> {
+    let of = |policy| tick(&Cell { policy, ..*cell }, work, timed);
+    Ok([of(Policy::Lan)?, of(Policy::Baseline)?])
 }
 
 /// The mean tick of a short run.
-fn tick(cell: &Cell<'_>, work: &Workload) -> anyhow::Result<Tick> {
+fn tick(cell: &Cell<'_>, work: &Workload, timed: u64) -> anyhow::Result<Tick> {
     let layout = Layout::of(cell);
     let ended = |ticks: u64| -> anyhow::Result<(f64, Traffic)> {
         let outcome = run(cell, &layout, &work.iterations(ticks), None)?;
         Ok((outcome.ended.0 as f64 / 1e9, outcome.sent_abroad(None).into()))
     };
-    let ((early, before), (late, after)) = (ended(TIMED)?, ended(2 * TIMED)?);
-    let mean = |early: u64, late: u64| (late as f64 - early as f64) / TIMED as f64;
+    let ((early, before), (late, after)) = (ended(BEFORE)?, ended(BEFORE + timed)?);
+    let mean = |early: u64, late: u64| (late as f64 - early as f64) / timed as f64;
     Ok(Tick {
-        seconds: (late - early) / TIMED as f64,
+        seconds: (late - early) / timed as f64,
         control_bytes: mean(before.control_bytes, after.control_bytes),
         data_bytes: mean(before.data_bytes, after.data_bytes),
     })
@@ -112,6 +147,6 @@ pub(super) fn computing(lan: &Measured, held: &Calibrated, calibrated: &Calibrat
     let ratio = calibrated.lan.seconds / held.lan.seconds;
     let samples = lan.samples.iter();
     let samples = samples.map(|sample| Sample { seconds: sample.seconds * ratio, ..*sample });
-    let (samples, compute_seconds) = (samples.collect(), calibrated.compute_seconds);
+    let (samples, compute_seconds) = (samples.collect(), calibrated.computing.seconds);
     Measured { samples, compute_seconds, ..lan.clone() }
 }

@@ -8,14 +8,14 @@ use archipelago::time::{Duration, Instant};
 use archipelago_workloads::task::TaskError;
 use archipelago_workloads::train::{TrainReport, Values};
 
-use super::super::cell::{Cell, Policy};
-use super::super::result::{Measured, Sample, Traffic};
+use super::super::cell::Cell;
+use super::super::measured::{Measured, Sample, Traffic};
 use super::super::runner::Progress;
 use super::layout::{self, Layout, WORKERS_PER_SITE};
 use super::timing::Calibrated;
 use super::workload::Workload;
 
-/// Looks that a run is cut into.
+/// Looks that a run of as many ticks as LAN-BSP has is cut into.
 const SAMPLES: u32 = 100;
 
 /// Runs a cell to its end.
@@ -27,7 +27,7 @@ pub(super) fn train(
 ) -> anyhow::Result<Measured> {
     let layout = Layout::of(cell);
     let tick = calibrated.expected_tick(cell.policy);
-    let every = Duration::from_secs_f64(tick * work.ticks as f64 / f64::from(SAMPLES));
+    let every = Duration::from_secs_f64(tick * work.lan_ticks as f64 / f64::from(SAMPLES));
     let samples = RefCell::new(Vec::new());
     let outcome = run(cell, &layout, work, Some((every, &samples, progress)))?;
     let ended = outcome.ended.since(Instant::EPOCH).as_secs_f64();
@@ -41,7 +41,7 @@ pub(super) fn train(
     anyhow::ensure!(!samples.is_empty(), "no sample was taken");
     let kept: u64 = mirror(&outcome, |stats| stats.elements_kept);
     let told: u64 = mirror(&outcome, |stats| stats.elements_told);
-    let filters = matches!(cell.policy, Policy::Asp | Policy::Ablation(_));
+    let filters = layout.filters;
     let share = kept as f64 / (kept + told).max(1) as f64;
     Ok(Measured {
         objective: objective(work)?,
@@ -49,7 +49,7 @@ pub(super) fn train(
         traffic: traffic(cell, &layout, &outcome),
         suppressed_share: filters.then_some(share),
         ticks: work.ticks,
-        compute_seconds: calibrated.compute_seconds,
+        compute_seconds: calibrated.computing.seconds,
         model_bytes: work.model_bytes()?,
     })
 }
@@ -84,7 +84,9 @@ pub(super) fn run(
     let mut cluster = layout::builder(cell, layout, work)?.build()?;
     let tables = (0..work.tables()?.len() as u32).map(|index| cluster.table(index));
     let tables = tables.collect::<Result<Vec<_>, _>>()?;
+    let elsewhere = work.elsewhere();
     for worker in 0..work.workers {
+        let work = if worker < WORKERS_PER_SITE { work } else { &elsewhere };
         let (work, tables) = (work.clone(), tables.clone());
         let workers = work.workers;
         let train = async move |me| {
@@ -115,7 +117,8 @@ pub(super) fn run(
                 divergence: several.then(|| divergence(&values)),
                 staleness: several.then(|| staleness(&look, &servers)),
             };
-            let share = seconds / (every.as_secs_f64() * f64::from(SAMPLES)).max(1e-9);
+            let length = f64::from(SAMPLES) * judge.ticks as f64 / judge.lan_ticks as f64;
+            let share = seconds / (every.as_secs_f64() * length).max(1e-9);
             progress(Progress { share: share.min(1.0), objective: Some(objective) });
             samples.borrow_mut().push(sample);
         });

@@ -1,13 +1,15 @@
 //! What is trained, with its settings for an experiment.
 
-use std::path::Path;
-
 use archipelago::rules::Sgd;
 use archipelago::vector::DType;
 use archipelago::{Hyper, Layout, Schedule, TableSpec};
 use archipelago_workloads::data::Cut;
 use archipelago_workloads::task::{Kind, Task};
 use archipelago_workloads::train::Values;
+
+use super::super::cell::Cell;
+use super::super::variant::Variant;
+use super::{layout, rows};
 
 /// A task with its settings, chosen once by hand and then the same for all policies and links.
 #[derive(Clone, Debug)]
@@ -17,6 +19,10 @@ pub(super) struct Workload {
     judge: std::sync::Arc<Task>,
     pub(super) workers: u32,
     pub(super) cut: Cut,
+    /// By what the time to compute is multiplied outside the first site.
+    slower: f64,
+    /// Iterations of each worker under LAN-BSP.
+    pub(super) lan_ticks: u64,
     /// Iterations of each worker.
     pub(super) ticks: u64,
 }
@@ -38,29 +44,35 @@ const SPARSE_SLOTS: u32 = 64;
 /// Elements of a dense table's block, so that all servers have some.
 const BLOCK_ELEMENTS: u32 = 256;
 
+/// How much longer workers outside the first site compute, where sites are not alike.
+const SLOWER: f64 = 3.0;
+
 impl Workload {
-    pub(super) fn open(kind: Kind, folder: &Path, workers: u32, seed: u64) -> anyhow::Result<Self> {
-        let mut task = Task::open(kind, folder)?;
-        let (batch, epochs) = pace(kind);
-        let pace = task.pace_mut();
-        pace.batch = (batch / workers as usize).max(1);
-        (pace.epochs, pace.seed, pace.final_model) = (epochs, seed, None);
-        match &mut task {
-            Task::Mf { config, .. } => config.rate = Schedule::inverse_sqrt(0.15),
-            Task::Cnn { config, .. } => {
-                // Momentum, the default, amplifies what comes late: over Virginia with California
-                // it never came to 99 % of what LAN-BSP learns.
-                (config.rule, config.rate) = (Sgd.into(), Schedule::Constant(0.05));
-            },
-            _ => {},
-        }
-        let cut = Cut::Even;
-        let ticks = task.iterations(workers, &cut)?;
-        let mut judge = task.clone();
+    /// What a cell trains, with its settings.
+    pub(super) fn new(opened: &Task, cell: &Cell<'_>) -> anyhow::Result<Self> {
+        let workers = layout::workers(cell.profile);
+        let mut judge = with_settings(opened.clone(), cell, workers);
+        let task = match cell.variant {
+            Variant::RowsBySite => rows::sorted(&judge)?,
+            _ => judge.clone(),
+        };
+        // However rows are cut, there are as many ticks.
+        let ticks = task.iterations(workers, &Cut::Even)?;
         if let Task::Cnn { test, .. } = &mut judge {
             *test = test.clone().split(JUDGED_IMAGES.min(test.rows()))?.0;
         }
-        Ok(Self { task: task.into(), judge: judge.into(), workers, cut, ticks })
+        let cut = rows::cut(cell.variant, workers);
+        let slower = if cell.variant == Variant::UnequalCompute { SLOWER } else { 1.0 };
+        let (task, judge) = (task.into(), judge.into());
+        Ok(Self { task, judge, workers, cut, slower, lan_ticks: ticks, ticks }.iterations(ticks))
+    }
+
+    /// The same as workers outside the first site have it.
+    pub(super) fn elsewhere(&self) -> Self {
+        if self.slower == 1.0 {
+            return self.clone();
+        }
+        self.computing(self.task.pace().flop_nanoseconds * self.slower)
     }
 
     /// The same with another time to compute.
@@ -116,4 +128,21 @@ impl Workload {
         let found = self.judge.judge(values)?.objective;
         Ok(super::super::Objective { name: found.name.into(), rising: found.rising })
     }
+}
+
+fn with_settings(mut task: Task, cell: &Cell<'_>, workers: u32) -> Task {
+    let (batch, epochs) = pace(cell.workload);
+    let pace = task.pace_mut();
+    pace.batch = (batch / workers as usize).max(1);
+    (pace.epochs, pace.seed, pace.final_model) = (epochs, cell.seed, None);
+    match &mut task {
+        Task::Mf { config, .. } => config.rate = Schedule::inverse_sqrt(0.15),
+        Task::Cnn { config, .. } => {
+            // Momentum, the default, amplifies what comes late: over Virginia with California it
+            // never came to 99 % of what LAN-BSP learns.
+            (config.rule, config.rate) = (Sgd.into(), Schedule::Constant(0.05));
+        },
+        _ => {},
+    }
+    task
 }

@@ -1,0 +1,131 @@
+//! What a command line asks to be run.
+
+use archipelago::consistency::Goal;
+use archipelago_workloads::task::Kind;
+
+use super::arguments::GaiaArguments;
+use super::cell::{Cell, Policy};
+use super::profile::Profile;
+use super::profile_error::ProfileError;
+use super::variant::Variant;
+
+/// Seeds of `--full`.
+const FULL_SEEDS: u64 = 5;
+
+/// Sites of a profile from which on a run takes minutes: variants and other policies are then
+/// tried with one workload alone.
+const WIDE_SITES: usize = 5;
+
+/// The workload of those.
+const WIDE_WORKLOAD: Kind = Kind::Mf;
+
+/// Other policies of those.
+const WIDE_OTHERS: [Policy; 2] = [Policy::Auto(Goal::Speed), Policy::Auto(Goal::Cost)];
+
+/// All runs of a command.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// Over which links.
+    pub profiles: Vec<Profile>,
+    /// What is run over them, in order.
+    pub comparisons: Vec<Comparison>,
+}
+
+/// Runs that are measured by the same run of LAN-BSP.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Comparison {
+    /// Over the links of which profile of the plan, from 0.
+    pub profile: usize,
+    /// What is trained.
+    pub workload: Kind,
+    /// What is changed about it.
+    pub variant: Variant,
+    /// How; LAN-BSP first, then the baseline.
+    pub policies: Vec<Policy>,
+    /// What names the runs.
+    pub seed: u64,
+}
+
+impl Plan {
+    /// What a command line asks for: of a profile and a workload the usual policies with one seed.
+    /// A full one has five seeds, with the first of them also all other policies and all variants,
+    /// and the profile's companions.
+    ///
+    /// # Errors
+    /// A profile that there is not, or that is wrong.
+    pub fn new(arguments: &GaiaArguments) -> Result<Self, ProfileError> {
+        let named: Result<Vec<_>, _> = match arguments.profile.as_str() {
+            "all" => Profile::PAPER.iter().map(|name| Profile::named(name)).collect(),
+            name => Profile::named(name).map(|profile| vec![profile]),
+        };
+        let mut plan = Self { profiles: Vec::new(), comparisons: Vec::new() };
+        for profile in named? {
+            let companions = profile.companions();
+            plan.add(profile, arguments);
+            for name in companions.iter().filter(|_| arguments.full) {
+                plan.add_companion(Profile::named(name)?, arguments);
+            }
+        }
+        Ok(plan)
+    }
+
+    fn add(&mut self, profile: Profile, arguments: &GaiaArguments) {
+        let wide = profile.sites.len() >= WIDE_SITES;
+        self.profiles.push(profile);
+        for workload in arguments.workload.kinds() {
+            let usual = || Policy::USUAL.to_vec();
+            if !arguments.full {
+                self.compare(workload, Variant::Usual, usual(), arguments.seed);
+                continue;
+            }
+            let others: &[Policy] = match (wide, workload) {
+                (false, _) => &Policy::OTHERS,
+                (true, WIDE_WORKLOAD) => &WIDE_OTHERS,
+                (true, _) => &[],
+            };
+            for number in 0..FULL_SEEDS {
+                let others = if number == 0 { others } else { &[] };
+                let policies = [&Policy::USUAL[..], others].concat();
+                self.compare(workload, Variant::Usual, policies, arguments.seed + number);
+            }
+            for variant in Variant::CHANGES {
+                if !wide || workload == WIDE_WORKLOAD {
+                    self.compare(workload, variant, usual(), arguments.seed);
+                }
+            }
+        }
+    }
+
+    /// Companions have the usual policies, with one seed, and the time to compute of the profile
+    /// whose they are. Of few sites also their own, where it follows from the paper's slowdown.
+    fn add_companion(&mut self, profile: Profile, arguments: &GaiaArguments) {
+        let calibrated = super::Figures::of(&profile.name, Kind::Mf).is_some();
+        let variants: &[Variant] = match (calibrated, profile.sites.len() >= WIDE_SITES) {
+            (true, false) => &[Variant::Usual, Variant::HeldCompute],
+            _ => &[Variant::HeldCompute],
+        };
+        self.profiles.push(profile);
+        for workload in arguments.workload.kinds() {
+            for &variant in variants {
+                self.compare(workload, variant, Policy::USUAL.to_vec(), arguments.seed);
+            }
+        }
+    }
+
+    /// Adds a comparison over the links of the last profile.
+    fn compare(&mut self, workload: Kind, variant: Variant, policies: Vec<Policy>, seed: u64) {
+        let profile = self.profiles.len() - 1;
+        self.comparisons.push(Comparison { profile, workload, variant, policies, seed });
+    }
+
+    /// The cells in the order in which they are told, those that are compared together.
+    pub fn cells(&self) -> Vec<Vec<Cell<'_>>> {
+        let cells = |comparison: &Comparison| {
+            let Comparison { profile, workload, variant, seed, .. } = *comparison;
+            let profile = &self.profiles[profile];
+            let cell = |&policy: &Policy| Cell { profile, workload, variant, policy, seed };
+            comparison.policies.iter().map(cell).collect()
+        };
+        self.comparisons.iter().map(cells).collect()
+    }
+}
