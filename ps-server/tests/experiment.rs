@@ -105,6 +105,8 @@ fn all_is_what_the_paper_has_and_full_is_everything() {
     for policy in Policy::all() {
         let seeds = if Policy::USUAL.contains(&policy) { vec![7, 8, 9, 10, 11] } else { vec![7] };
         assert_eq!(of("vc", Variant::Usual, policy), seeds, "{policy}");
+        let again = Policy::USUAL.contains(&policy) || policy.is_threshold();
+        assert_eq!(!of("ss", Variant::Usual, policy).is_empty(), again, "{policy}");
     }
     for variant in Variant::CHANGES {
         assert_eq!(of("ss", variant, Policy::Asp), [7], "{variant}");
@@ -230,7 +232,7 @@ fn the_report_holds_everything_and_needs_nothing_else() {
         assert!(!page.contains(foreign), "{foreign}");
     }
     for policy in Policy::all() {
-        let tuned = matches!(policy, Policy::HandTuned(_) | Policy::Auto(_));
+        let tuned = policy.is_threshold();
         assert_eq!(page.contains(&format!("<path class=\"{policy}\"")), !tuned, "{policy}");
         assert!(page.contains(&format!("<td>{policy}</td>")), "{policy}");
     }

@@ -77,6 +77,11 @@ impl Policy {
         Self::USUAL.into_iter().chain(Self::OTHERS)
     }
 
+    /// Whether it is ASP under another threshold than the default.
+    pub fn is_threshold(self) -> bool {
+        matches!(self, Self::HandTuned(_) | Self::Auto(_))
+    }
+
     /// The name that reports have for it.
     pub fn name(self) -> &'static str {
         match self {

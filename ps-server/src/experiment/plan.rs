@@ -12,14 +12,14 @@ use super::variant::Variant;
 /// Seeds of `--full`.
 const FULL_SEEDS: u64 = 5;
 
-/// Sites of a profile from which on a run takes minutes: variants and other policies are then
-/// tried with one workload alone.
+/// Sites of a profile from which on a run takes minutes: variants and automatic thresholds are then
+/// tried with one workload alone, other policies not at all.
 const WIDE_SITES: usize = 5;
 
 /// The workload of those.
 const WIDE_WORKLOAD: Kind = Kind::Mf;
 
-/// Other policies of those.
+/// What is tried there beside the usual policies.
 const WIDE_OTHERS: [Policy; 2] = [Policy::Auto(Goal::Speed), Policy::Auto(Goal::Cost)];
 
 /// All runs of a command.
@@ -48,8 +48,8 @@ pub struct Comparison {
 
 impl Plan {
     /// What a command line asks for: of a profile and a workload the usual policies with one seed.
-    /// A full one has five seeds, with the first of them also all other policies and all variants,
-    /// and the profile's companions.
+    /// A full one has five seeds, with the first of them also other thresholds, all variants and
+    /// the profile's companions, and over the first profile of few sites all other policies.
     ///
     /// # Errors
     /// A profile that there is not, or that is wrong.
@@ -70,7 +70,8 @@ impl Plan {
     }
 
     fn add(&mut self, profile: Profile, arguments: &GaiaArguments) {
-        let wide = profile.sites.len() >= WIDE_SITES;
+        let wide = is_wide(&profile);
+        let first = !wide && self.profiles.iter().all(is_wide);
         self.profiles.push(profile);
         for workload in arguments.workload.kinds() {
             let usual = || Policy::USUAL.to_vec();
@@ -78,13 +79,14 @@ impl Plan {
                 self.compare(workload, Variant::Usual, usual(), arguments.seed);
                 continue;
             }
-            let others: &[Policy] = match (wide, workload) {
-                (false, _) => &Policy::OTHERS,
-                (true, WIDE_WORKLOAD) => &WIDE_OTHERS,
-                (true, _) => &[],
+            let others = match (wide, workload) {
+                (false, _) if first => Policy::OTHERS.to_vec(),
+                (false, _) => Policy::OTHERS.into_iter().filter(|it| it.is_threshold()).collect(),
+                (true, WIDE_WORKLOAD) => WIDE_OTHERS.to_vec(),
+                (true, _) => Vec::new(),
             };
             for number in 0..FULL_SEEDS {
-                let others = if number == 0 { others } else { &[] };
+                let others: &[Policy] = if number == 0 { &others } else { &[] };
                 let policies = [&Policy::USUAL[..], others].concat();
                 self.compare(workload, Variant::Usual, policies, arguments.seed + number);
             }
@@ -100,7 +102,7 @@ impl Plan {
     /// whose they are. Of few sites also their own, where it follows from the paper's slowdown.
     fn add_companion(&mut self, profile: Profile, arguments: &GaiaArguments) {
         let calibrated = super::Figures::of(&profile.name, Kind::Mf).is_some();
-        let variants: &[Variant] = match (calibrated, profile.sites.len() >= WIDE_SITES) {
+        let variants: &[Variant] = match (calibrated, is_wide(&profile)) {
             (true, false) => &[Variant::Usual, Variant::HeldCompute],
             _ => &[Variant::HeldCompute],
         };
@@ -128,4 +130,8 @@ impl Plan {
         };
         self.comparisons.iter().map(cells).collect()
     }
+}
+
+fn is_wide(profile: &Profile) -> bool {
+    profile.sites.len() >= WIDE_SITES
 }

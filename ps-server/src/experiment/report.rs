@@ -91,8 +91,8 @@ fn comparison(
 
 /// Of variants the objective alone.
 fn plots(variant: Variant, results: &[&RunResult]) -> String {
-    let tuned = |policy| matches!(policy, Policy::HandTuned(_) | Policy::Auto(_));
-    let lines: Vec<_> = results.iter().copied().filter(|result| !tuned(result.policy)).collect();
+    let lines = results.iter().copied().filter(|result| !result.policy.is_threshold());
+    let lines: Vec<_> = lines.collect();
     if variant != Variant::Usual {
         return objective(&lines);
     }

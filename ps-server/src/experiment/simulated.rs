@@ -93,7 +93,7 @@ impl Simulated {
         let (held, lan) = self.lan.get(name(&trained), || {
             let work = self.workload(&trained)?;
             let timed = self.timed(&trained, &work)?;
-            let work = work.computing(timed.computing.flop_nanoseconds);
+            let work = work.paced(timed.computing.flop_nanoseconds, work.lan_ticks);
             Ok((timed, training::train(&trained, &work, &timed, progress)?))
         })?;
         Ok(timing::computing(&lan, &held, timed))
@@ -119,7 +119,7 @@ impl Runs for Simulated {
     fn run(&self, cell: &Cell<'_>, progress: &dyn Fn(Progress)) -> anyhow::Result<Measured> {
         let work = self.workload(cell)?;
         let timed = self.timed(cell, &work)?;
-        let work = work.computing(timed.computing.flop_nanoseconds);
+        let paced = |ticks| work.paced(timed.computing.flop_nanoseconds, ticks);
         match cell.policy {
             Policy::Lan => self.lan(cell, &timed, progress),
             Policy::Baseline => {
@@ -127,10 +127,10 @@ impl Runs for Simulated {
                 Ok(timing::stretched(&lan, &timed, cell.profile.sites.len()))
             },
             Policy::Centralised => {
-                let trained = training::train(cell, &work, &timed, progress)?;
+                let trained = training::train(cell, &paced(work.lan_ticks), &timed, progress)?;
                 moving::moved(cell, &self.data, trained)
             },
-            _ => training::train(cell, &work.longer(), &timed, progress),
+            _ => training::train(cell, &paced(work.more_ticks()), &timed, progress),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Rows that are not alike from site to site.
+//! Which rows sites have, and which ones copies are judged by.
 
 use std::fmt::Write;
 
@@ -10,6 +10,12 @@ use super::layout::WORKERS_PER_SITE;
 
 /// By how much the first site has more rows than another.
 const MORE_ROWS: u32 = 10;
+
+/// Held-out images that a copy is judged by.
+const JUDGED_IMAGES: usize = 2_000;
+
+/// Every so many users are judged by.
+const JUDGED_USERS_APART: usize = 5;
 
 /// How rows are cut into the shares of workers, those of a site one after the other.
 pub(super) fn cut(variant: Variant, workers: u32) -> Cut {
@@ -31,6 +37,23 @@ pub(super) fn sorted(task: &Task) -> anyhow::Result<Task> {
     Ok(sorted)
 }
 
+/// The task with as many rows as it takes to judge a copy: a hundred times in a run.
+pub(super) fn judged(task: &Task) -> anyhow::Result<Task> {
+    Ok(match task {
+        Task::Mf { config, train, .. } => {
+            let users: Vec<_> = (0..train.users()).step_by(JUDGED_USERS_APART).collect();
+            let train = only(train, &users)?;
+            // Held-out ratings have no part in the objective.
+            Task::Mf { config: config.clone(), test: train.clone(), train }
+        },
+        Task::Cnn { config, test, .. } => {
+            let test = test.clone().split(JUDGED_IMAGES.min(test.rows()))?.0;
+            Task::Cnn { config: config.clone(), train: test.clone(), test }
+        },
+        other => other.clone(),
+    })
+}
+
 fn by_mean(ratings: &Ratings) -> anyhow::Result<Ratings> {
     let mean = |user: usize| {
         let values = ratings.user(user).values;
@@ -39,16 +62,21 @@ fn by_mean(ratings: &Ratings) -> anyhow::Result<Ratings> {
     };
     let mut users: Vec<_> = (0..ratings.users()).map(|user| (mean(user), user)).collect();
     users.sort_by(|(one, _), (other, _)| one.total_cmp(other));
+    only(ratings, &users.into_iter().map(|(_, user)| user).collect::<Vec<_>>())
+}
+
+/// The ratings of these users, in their order.
+fn only(ratings: &Ratings, users: &[usize]) -> anyhow::Result<Ratings> {
     let mut text = String::from("user,item,rating\n");
-    for (place, (_, user)) in users.into_iter().enumerate() {
-        let rated = ratings.user(user);
+    for (place, user) in users.iter().enumerate() {
+        let rated = ratings.user(*user);
         for (item, value) in rated.items.iter().zip(rated.values) {
             writeln!(text, "{place},{item},{value}")?;
         }
     }
-    let sorted = Ratings::read("users by mean rating", text.as_bytes(), RatingFormat::Csv)?;
-    anyhow::ensure!(sorted.items() == ratings.items(), "an item that nobody rates is lost");
-    Ok(sorted)
+    let some = Ratings::read("ratings of some users", text.as_bytes(), RatingFormat::Csv)?;
+    anyhow::ensure!(some.items() == ratings.items(), "an item that nobody of them rates is lost");
+    Ok(some)
 }
 
 #[cfg(test)]

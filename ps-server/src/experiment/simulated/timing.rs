@@ -63,7 +63,7 @@ impl Calibrated {
 /// without such a factor the machine's own.
 pub(super) fn calibrate(cell: &Cell<'_>, work: &Workload) -> anyhow::Result<Computing> {
     let ticks = |nanoseconds: f64| -> anyhow::Result<[f64; 2]> {
-        let [lan, baseline] = both(cell, &work.computing(nanoseconds), FEW)?;
+        let [lan, baseline] = both(cell, work, nanoseconds, FEW)?;
         Ok([lan.seconds, baseline.seconds])
     };
     let (free, slow) = (ticks(0.0)?, ticks(SLOW_NANOSECONDS)?);
@@ -91,30 +91,36 @@ pub(super) fn timed(
     work: &Workload,
     computing: Computing,
 ) -> anyhow::Result<Calibrated> {
-    let [lan, baseline] = both(cell, &work.computing(computing.flop_nanoseconds), MANY)?;
+    let [lan, baseline] = both(cell, work, computing.flop_nanoseconds, MANY)?;
     Ok(Calibrated { computing, lan, baseline })
 }
 
-/// Ticks of LAN-BSP and of the baseline.
-fn both(cell: &Cell<'_>, work: &Workload, timed: u64) -> anyhow::Result<[Tick; 2]> {
-    let of = |policy| tick(&Cell { policy, ..*cell }, work, timed);
+/// The mean ticks of short runs of LAN-BSP and of the baseline.
+fn both(
+    cell: &Cell<'_>,
+    work: &Workload,
+    flop_nanoseconds: f64,
+    timed: u64,
+) -> anyhow::Result<[Tick; 2]> {
+    let short = work.paced(flop_nanoseconds, BEFORE);
+    let long = work.paced(flop_nanoseconds, BEFORE + timed);
+    let of = |policy| -> anyhow::Result<Tick> {
+        let (early, before) = ended(&Cell { policy, ..*cell }, &short)?;
+        let (late, after) = ended(&Cell { policy, ..*cell }, &long)?;
+        let mean = |early: u64, late: u64| (late as f64 - early as f64) / timed as f64;
+        Ok(Tick {
+            seconds: (late - early) / timed as f64,
+            control_bytes: mean(before.control_bytes, after.control_bytes),
+            data_bytes: mean(before.data_bytes, after.data_bytes),
+        })
+    };
     Ok([of(Policy::Lan)?, of(Policy::Baseline)?])
 }
 
-/// The mean tick of a short run.
-fn tick(cell: &Cell<'_>, work: &Workload, timed: u64) -> anyhow::Result<Tick> {
-    let layout = Layout::of(cell);
-    let ended = |ticks: u64| -> anyhow::Result<(f64, Traffic)> {
-        let outcome = run(cell, &layout, &work.iterations(ticks), None)?;
-        Ok((outcome.ended.0 as f64 / 1e9, outcome.sent_abroad(None).into()))
-    };
-    let ((early, before), (late, after)) = (ended(BEFORE)?, ended(BEFORE + timed)?);
-    let mean = |early: u64, late: u64| (late as f64 - early as f64) / timed as f64;
-    Ok(Tick {
-        seconds: (late - early) / timed as f64,
-        control_bytes: mean(before.control_bytes, after.control_bytes),
-        data_bytes: mean(before.data_bytes, after.data_bytes),
-    })
+/// When a run has ended, and what it has sent by then.
+fn ended(cell: &Cell<'_>, work: &Workload) -> anyhow::Result<(f64, Traffic)> {
+    let outcome = run(cell, &Layout::of(cell), work, None)?;
+    Ok((outcome.ended.0 as f64 / 1e9, outcome.sent_abroad(None).into()))
 }
 
 /// A run of LAN-BSP with ticks of the baseline: the same ticks of both were timed.

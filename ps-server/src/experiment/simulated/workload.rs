@@ -37,8 +37,6 @@ fn pace(kind: Kind) -> (usize, u32) {
     }
 }
 
-/// Held-out images that a copy is judged by.
-const JUDGED_IMAGES: usize = 2_000;
 /// Slots of a sparse table, so that its chunks are worth a message.
 const SPARSE_SLOTS: u32 = 64;
 /// Elements of a dense table's block, so that all servers have some.
@@ -51,20 +49,30 @@ impl Workload {
     /// What a cell trains, with its settings.
     pub(super) fn new(opened: &Task, cell: &Cell<'_>) -> anyhow::Result<Self> {
         let workers = layout::workers(cell.profile);
-        let mut judge = with_settings(opened.clone(), cell, workers);
-        let task = match cell.variant {
-            Variant::RowsBySite => rows::sorted(&judge)?,
-            _ => judge.clone(),
-        };
+        let sorted = cell.variant == Variant::RowsBySite;
+        let task = if sorted { rows::sorted(opened)? } else { opened.clone() };
+        let mut task = with_settings(task, cell, workers);
+        let judge = with_settings(rows::judged(opened)?, cell, workers).into();
         // However rows are cut, there are as many ticks.
         let ticks = task.iterations(workers, &Cut::Even)?;
-        if let Task::Cnn { test, .. } = &mut judge {
-            *test = test.clone().split(JUDGED_IMAGES.min(test.rows()))?.0;
-        }
+        task.pace_mut().iterations = Some(ticks);
         let cut = rows::cut(cell.variant, workers);
         let slower = if cell.variant == Variant::UnequalCompute { SLOWER } else { 1.0 };
-        let (task, judge) = (task.into(), judge.into());
-        Ok(Self { task, judge, workers, cut, slower, lan_ticks: ticks, ticks }.iterations(ticks))
+        let task = task.into();
+        Ok(Self { task, judge, workers, cut, slower, lan_ticks: ticks, ticks })
+    }
+
+    /// The same with another time to compute and so many iterations. Cost: a copy of the data.
+    pub(super) fn paced(&self, flop_nanoseconds: f64, ticks: u64) -> Self {
+        let mut task = (*self.task).clone();
+        let pace = task.pace_mut();
+        (pace.flop_nanoseconds, pace.iterations) = (flop_nanoseconds, Some(ticks));
+        Self { task: task.into(), ticks, ..self.clone() }
+    }
+
+    /// Iterations for policies that may need a quarter more than Bsp to learn as much.
+    pub(super) fn more_ticks(&self) -> u64 {
+        self.lan_ticks + self.lan_ticks / 4
     }
 
     /// The same as workers outside the first site have it.
@@ -72,27 +80,7 @@ impl Workload {
         if self.slower == 1.0 {
             return self.clone();
         }
-        self.computing(self.task.pace().flop_nanoseconds * self.slower)
-    }
-
-    /// The same with another time to compute.
-    pub(super) fn computing(&self, flop_nanoseconds: f64) -> Self {
-        let mut task = (*self.task).clone();
-        task.pace_mut().flop_nanoseconds = flop_nanoseconds;
-        Self { task: task.into(), ..self.clone() }
-    }
-
-    /// The same with a quarter more iterations, for policies that may need more than Bsp to learn
-    /// as much.
-    pub(super) fn longer(&self) -> Self {
-        self.iterations(self.ticks + self.ticks / 4)
-    }
-
-    /// The same with so many iterations.
-    pub(super) fn iterations(&self, ticks: u64) -> Self {
-        let mut task = (*self.task).clone();
-        task.pace_mut().iterations = Some(ticks);
-        Self { task: task.into(), ticks, ..self.clone() }
+        self.paced(self.task.pace().flop_nanoseconds * self.slower, self.ticks)
     }
 
     /// The tables to create.
