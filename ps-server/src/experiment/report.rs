@@ -155,11 +155,9 @@ fn runs(results: &[&RunResult]) -> String {
 
 fn objective(results: &[&RunResult]) -> String {
     let lan = results.iter().find(|result| result.policy == Policy::Lan);
-    let ends = lan.and_then(|lan| lan.samples.first().zip(lan.samples.last()));
-    let level = ends.map(|(start, end)| {
-        let goal = start.objective + GOAL * (end.objective - start.objective);
-        (goal, "99 % of LAN-BSP's improvement")
-    });
+    let level = lan.and_then(|lan| Some((lan.samples.first()?.objective, lan.objective)));
+    let level =
+        level.map(|(start, end)| (start + GOAL * (end - start), "99 % of LAN-BSP's improvement"));
     let line = |result: &&RunResult| Line {
         name: result.policy.name(),
         points: result.samples.iter().map(|sample| (sample.seconds, sample.objective)).collect(),

@@ -94,6 +94,22 @@ mod tests {
     }
 
     #[test]
+    fn every_fifth_user_is_judged() {
+        let row = |user: usize| format!("{user},{},{user}.5\n{user},{},1\n", user % 2, 2);
+        let text: String = (0..11).map(row).collect();
+        let text = format!("user,item,rating\n{text}");
+        let train = Ratings::read("f", text.as_bytes(), RatingFormat::Csv).expect("good");
+        let config = archipelago_workloads::mf::Config::default();
+        let task = Task::Mf { config, test: train.clone(), train };
+        let Task::Mf { train, test, .. } = judged(&task).expect("ratings") else {
+            panic!("another task");
+        };
+        assert_eq!((train.users(), &train), (3, &test));
+        assert_eq!([0, 1, 2].map(|user| train.user(user).values[0]), [0.5, 5.5, 10.5]);
+        assert_eq!(train.user(1).items, [1, 2]);
+    }
+
+    #[test]
     fn the_first_site_has_ten_times_the_rows_of_another() {
         let cut = cut(Variant::UnequalData, 2 * WORKERS_PER_SITE);
         assert_eq!(cut, Cut::Weighted(vec![10, 10, 10, 10, 1, 1, 1, 1]));
