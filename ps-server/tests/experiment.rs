@@ -83,6 +83,20 @@ fn the_usual_policies_are_run_and_lan_comes_first() {
 }
 
 #[test]
+fn policies_are_asked_for_by_name_and_hubs_need_groups() {
+    let policies = |profile: &str, asked: &str| {
+        let arguments = gaia(&["--profile", profile, "--workload", "mf", "--policy", asked]);
+        let plan = Plan::new(&arguments).unwrap();
+        let [cells] = &plan.cells()[..] else { panic!("one comparison") };
+        cells[3..].iter().map(|cell| cell.policy.name()).collect::<Vec<_>>()
+    };
+    assert_eq!(policies("ec2-11", "ssp,asp-hubs"), ["asp-hubs", "ssp"]);
+    assert_eq!(policies("vc", "isolated,asp-hubs,asp"), ["isolated"]);
+    let Err(error) = Words::try_parse_from(["gaia", "--policy", "hubs"]) else { panic!("no such") };
+    assert!(error.to_string().contains("expected one of asp-hubs"), "{error}");
+}
+
+#[test]
 fn all_is_what_the_paper_has_and_full_is_everything() {
     let plan = Plan::new(&gaia(&["--seed", "7"])).unwrap();
     let names =
@@ -103,7 +117,11 @@ fn all_is_what_the_paper_has_and_full_is_everything() {
         own.map(|cell| cell.seed).collect::<Vec<_>>()
     };
     for policy in Policy::all() {
-        let seeds = if Policy::USUAL.contains(&policy) { vec![7, 8, 9, 10, 11] } else { vec![7] };
+        let seeds = match policy {
+            Policy::Hubs => vec![],
+            _ if Policy::USUAL.contains(&policy) => vec![7, 8, 9, 10, 11],
+            _ => vec![7],
+        };
         assert_eq!(of("vc", Variant::Usual, policy), seeds, "{policy}");
         let again = Policy::USUAL.contains(&policy) || policy.is_threshold();
         assert_eq!(!of("ss", Variant::Usual, policy).is_empty(), again, "{policy}");
@@ -112,6 +130,7 @@ fn all_is_what_the_paper_has_and_full_is_everything() {
         assert_eq!(of("ss", variant, Policy::Asp), [7], "{variant}");
         assert!(of("ec2-11", variant, Policy::Asp).is_empty(), "{variant} takes too long");
     }
+    assert_eq!(of("ec2-11", Variant::Usual, Policy::Hubs), [7], "where there are groups");
     assert_eq!(of("vc-no-delay", Variant::Usual, Policy::Asp), [7]);
     assert_eq!(of("vc-no-delay", Variant::HeldCompute, Policy::Lan), [7]);
     assert!(of("aws-2022", Variant::Usual, Policy::Asp).is_empty());

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use archipelago_workloads::task::Kind;
 use clap::{Args, Subcommand, ValueEnum};
 
+use super::cell::Policy;
+
 /// Options of `experiment`.
 #[derive(Clone, Debug, Args)]
 pub struct ExperimentArguments {
@@ -47,6 +49,11 @@ pub struct GaiaArguments {
     /// What names a run. Same seed, same output.
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub seed: u64,
+    /// More policies than lan, baseline and asp, by the names that reports have: asp-hubs (where
+    /// the links have groups), ssp, eventual, centralised, isolated, asp-auto-speed, and others.
+    #[arg(long = "policy", value_name = "NAME,..", value_delimiter = ',', value_parser = policy,
+        conflicts_with = "full")]
+    pub policies: Vec<Policy>,
     /// Five seeds from --seed on. With the first of them also all other policies, other thresholds
     /// and variants: more or less time to compute, unequal sites, rows by site; and the same sites
     /// over links without delay and of 2022. Of 11 sites most of that for matrix factorization
@@ -66,6 +73,13 @@ pub struct GaiaArguments {
     /// Write a report with plots into this file, HTML that needs no other file.
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
+}
+
+fn policy(name: &str) -> Result<Policy, String> {
+    Policy::all().find(|policy| policy.name() == name).ok_or_else(|| {
+        let known: Vec<_> = Policy::OTHERS.iter().map(|policy| policy.name()).collect();
+        format!("expected one of {}", known.join(", "))
+    })
 }
 
 /// The workloads that a command line may ask for.

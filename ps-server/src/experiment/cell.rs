@@ -20,6 +20,8 @@ pub enum Policy {
     Baseline,
     /// Approximate Synchronous Parallel: what Gaia is.
     Asp,
+    /// [`Asp`](Self::Asp) with the profile's groups and hubs.
+    Hubs,
     /// As [`Baseline`](Self::Baseline), with bounded staleness.
     Ssp,
     /// As [`Baseline`](Self::Baseline), where nobody waits for anybody.
@@ -54,7 +56,8 @@ impl Policy {
 
     /// What else a full run has: other ways to keep copies together, and ASP under other
     /// thresholds.
-    pub const OTHERS: [Self; 15] = [
+    pub const OTHERS: [Self; 16] = [
+        Self::Hubs,
         Self::Ssp,
         Self::Eventual,
         Self::Centralised,
@@ -88,6 +91,7 @@ impl Policy {
             Self::Lan => "lan",
             Self::Baseline => "baseline",
             Self::Asp => "asp",
+            Self::Hubs => "asp-hubs",
             Self::Ssp => "ssp",
             Self::Eventual => "eventual",
             Self::Centralised => "centralised",

@@ -20,7 +20,8 @@ const WIDE_SITES: usize = 5;
 const WIDE_WORKLOAD: Kind = Kind::Mf;
 
 /// What is tried there beside the usual policies.
-const WIDE_OTHERS: [Policy; 2] = [Policy::Auto(Goal::Speed), Policy::Auto(Goal::Cost)];
+const WIDE_OTHERS: [Policy; 3] =
+    [Policy::Hubs, Policy::Auto(Goal::Speed), Policy::Auto(Goal::Cost)];
 
 /// All runs of a command.
 #[derive(Clone, Debug, PartialEq)]
@@ -72,19 +73,24 @@ impl Plan {
     fn add(&mut self, profile: Profile, arguments: &GaiaArguments) {
         let wide = is_wide(&profile);
         let first = !wide && self.profiles.iter().all(is_wide);
+        let grouped = !profile.groups.is_empty();
         self.profiles.push(profile);
         for workload in arguments.workload.kinds() {
             let usual = || Policy::USUAL.to_vec();
+            let possible = |policy: &Policy| grouped || *policy != Policy::Hubs;
             if !arguments.full {
-                self.compare(workload, Variant::Usual, usual(), arguments.seed);
+                let asked = Policy::OTHERS.into_iter().filter(|it| arguments.policies.contains(it));
+                let policies = usual().into_iter().chain(asked.filter(possible)).collect();
+                self.compare(workload, Variant::Usual, policies, arguments.seed);
                 continue;
             }
             let others = match (wide, workload) {
                 (false, _) if first => Policy::OTHERS.to_vec(),
                 (false, _) => Policy::OTHERS.into_iter().filter(|it| it.is_threshold()).collect(),
                 (true, WIDE_WORKLOAD) => WIDE_OTHERS.to_vec(),
-                (true, _) => Vec::new(),
+                (true, _) => vec![Policy::Hubs],
             };
+            let others: Vec<_> = others.into_iter().filter(possible).collect();
             for number in 0..FULL_SEEDS {
                 let others: &[Policy] = if number == 0 { &others } else { &[] };
                 let policies = [&Policy::USUAL[..], others].concat();

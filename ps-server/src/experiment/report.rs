@@ -271,8 +271,8 @@ fn overlay(profile: &Profile) -> String {
         true => "Between groups their hubs speak.".into(),
         false => format!("Between groups speak {}.", pairs.join("; ")),
     };
-    let unused = "The runs do not use them yet: every site sends to every other one.";
-    element("p", &format!("Groups: {}. {pairs} {unused}", groups.join("; ")))
+    let used = "Runs of asp-hubs use them; in all others every site sends to every other one.";
+    element("p", &format!("Groups: {}. {pairs} {used}", groups.join("; ")))
 }
 
 fn prices(profile: &Profile) -> String {

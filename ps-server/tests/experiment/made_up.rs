@@ -79,7 +79,7 @@ pub(crate) fn measured(cell: &Cell<'_>, slower: f64) -> Measured {
     };
     let filtered = matches!(
         cell.policy,
-        Policy::Asp | Policy::Ablation(_) | Policy::HandTuned(_) | Policy::Auto(_)
+        Policy::Asp | Policy::Hubs | Policy::Ablation(_) | Policy::HandTuned(_) | Policy::Auto(_)
     );
     Measured {
         objective: Objective { name: "made-up loss".into(), rising },

@@ -3,12 +3,13 @@
 use archipelago::consistency::{Asp, Off};
 use archipelago::id::{DataCentre, ServerId};
 use archipelago::node::Peer;
+use archipelago::placement::{HubGroup, Overlay};
 use archipelago::sim::{Builder, Cluster, Site, Topology, Wan};
 use archipelago::time::Duration;
 use archipelago::{Bsp, Eventual, Extension, Ssp, TablePolicy};
 
 use super::super::cell::{Ablation, Cell, Policy};
-use super::super::profile::{Link, Profile};
+use super::super::profile::{Group, Link, Profile};
 use super::workload::Workload;
 
 /// Workers of each site.
@@ -26,6 +27,8 @@ pub(super) struct Layout {
     pub(super) copies: bool,
     pub(super) local: Extension,
     pub(super) global: Extension,
+    /// Copies tell each other through the profile's hubs.
+    pub(super) hubs: bool,
     /// All sites are one local network.
     pub(super) one_site: bool,
     /// Whether updates are filtered.
@@ -41,6 +44,7 @@ impl Layout {
             copies: false,
             local,
             global: Off.into(),
+            hubs: false,
             one_site: false,
             filters: false,
             judged: DataCentre(0),
@@ -56,6 +60,7 @@ impl Layout {
             Policy::Ssp => flat(Ssp { staleness: 3 }.into()),
             Policy::Eventual => flat(Eventual.into()),
             Policy::Asp => filtered(asp),
+            Policy::Hubs => Self { hubs: true, ..filtered(asp) },
             Policy::Isolated => copies(Off.into()),
             Policy::Ablation(ablation) => filtered(ablated(asp, ablation)),
             Policy::HandTuned(tuned) => filtered(Asp::new(tuned.threshold())),
@@ -91,6 +96,9 @@ pub(super) fn builder(
         for site in &profile.sites {
             builder = builder.data_centre(&site.name, per_site);
         }
+        if layout.hubs {
+            builder = builder.overlay(overlay(profile)?);
+        }
         builder = builder.group(WORKERS_PER_SITE);
     } else {
         builder = builder.servers(per_site * profile.sites.len() as u32).group(work.workers);
@@ -100,6 +108,17 @@ pub(super) fn builder(
         builder = builder.table(spec, policy.clone(), hyper);
     }
     Ok(builder)
+}
+
+fn overlay(profile: &Profile) -> anyhow::Result<Overlay> {
+    let data_centre = |site: &usize| DataCentre(*site as u32);
+    let group = |group: &Group| HubGroup {
+        members: group.members.iter().map(data_centre).collect(),
+        hub: data_centre(&group.hub),
+    };
+    let pairs: Vec<_> =
+        profile.hub_pairs.iter().map(|pair| pair.each_ref().map(data_centre)).collect();
+    Ok(Overlay::new(profile.groups.iter().map(group).collect(), &pairs)?)
 }
 
 fn topology(profile: &Profile, one_site: bool) -> anyhow::Result<Topology> {
