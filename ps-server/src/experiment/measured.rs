@@ -12,7 +12,7 @@ pub struct Measured {
     /// From the start, at 0 seconds, to the end; times never go back. At least one.
     pub samples: Vec<Sample>,
     /// What each site has sent over the WAN in the whole run, in the order of the profile's sites;
-    /// nothing under [`Policy::Lan`].
+    /// nothing under [`Policy::Lan`](super::Policy::Lan).
     pub traffic: Vec<Traffic>,
     /// Share of all updates that was kept from being sent, 0 to 1; `None` without a filter.
     pub suppressed_share: Option<f64>,
