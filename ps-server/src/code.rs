@@ -120,6 +120,7 @@ pub(crate) fn named<'a>(
 
 /// The shortest text that names an extension: without version 1, and the parameter that may go
 /// without its name does.
+#[cfg(any(test, feature = "workloads"))]
 pub(crate) fn written(extension: &Extension) -> String {
     let name = extension.name().strip_suffix("/1").unwrap_or(extension.name());
     let nameless = |parameter: &str| FIRST.contains(&(stem(name), parameter));

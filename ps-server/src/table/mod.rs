@@ -1,6 +1,8 @@
 //! `table`: tables of a running cluster, created, listed, described, changed and dropped.
 
 mod arguments;
+#[cfg(any(test, feature = "workloads"))]
+mod entry;
 mod file;
 mod numbers;
 mod view;
@@ -21,9 +23,9 @@ pub use self::arguments::{
     ClusterArguments, CreateArguments, NamedArguments, NonFinite, SetArguments, TableArguments,
     TableCommand, TableOptions,
 };
-pub use self::file::TableFileError;
 #[cfg(feature = "workloads")]
-pub(crate) use self::file::file_entry;
+pub(crate) use self::entry::file_entry;
+pub use self::file::TableFileError;
 pub(crate) use self::file::read;
 pub use self::numbers::CombineWord;
 use self::view::{TableView, listed, shown};
