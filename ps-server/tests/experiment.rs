@@ -363,6 +363,10 @@ fn command_lines_can_be_pasted() {
         line(&["--profile", "vc", "--json", "--report", "r.html", "--full"]),
         "ps-server experiment gaia --profile vc --workload all --seed 1 --full"
     );
+    assert_eq!(
+        line(&["--profile", "vc", "--workload", "mf", "--policy", "ssp,isolated"]),
+        "ps-server experiment gaia --profile vc --workload mf --seed 1 --policy ssp,isolated"
+    );
     assert!(line(&["--profile", "my file's.toml"]).contains(r"--profile 'my file'\''s.toml' "));
 }
 

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::clocks::{Clocks, Heard};
 use super::violation::{Found, Violation};
 use crate::history::{Event, History, Record};
-use crate::id::{DataCentre, Mark, SlotIndex, TableId, Tick};
+use crate::id::{DataCentre, Mark, SlotIndex};
 use crate::key::KeyRange;
 use crate::placement::Overlay;
 
@@ -21,6 +22,8 @@ pub fn check_bound(
 ) -> Vec<Violation> {
     let mut found = Found::new(6);
     let mut readers = Readers::default();
+    let heard = data_centres.iter().map(|here| (*here, heard_at(*here, data_centres, overlay)));
+    let heard: BTreeMap<_, _> = heard.collect();
     for record in history.records() {
         readers.note(record);
         match &record.event {
@@ -36,7 +39,7 @@ pub fn check_bound(
                 let bound = staleness.get(table.0 as usize).copied().flatten();
                 let wrong = bound.and_then(|bound| {
                     let here = data_centres.get(record.node as usize)?;
-                    readers.misread(record, &heard_at(*here, data_centres, overlay), bound)
+                    readers.misread(record, heard.get(here)?, bound)
                 });
                 if let Some(what) = wrong {
                     found.add(record, what);
@@ -60,36 +63,24 @@ fn heard_at(
     }
 }
 
-/// A shard, and a data centre that it hears of.
-type Heard = (u32, TableId, DataCentre);
-
 /// What reads rely on, shard by shard.
 #[derive(Debug, Default)]
 struct Readers {
-    counted: BTreeMap<(Heard, SlotIndex), Tick>,
+    clocks: Clocks,
     barriers: BTreeMap<(Heard, SlotIndex, Mark), Vec<KeyRange>>,
-    lost: BTreeSet<Heard>,
 }
 
 impl Readers {
     fn note(&mut self, record: &Record) {
+        self.clocks.note(record);
         let node = record.node;
         match &record.event {
-            Event::MirrorClockCounted { table, data_centre, slot, tick, .. } => {
-                self.counted.insert(((node, *table, *data_centre), *slot), *tick);
-            },
             Event::BarrierSet { table, data_centre, slot, mark, ranges, .. } => {
                 let place = ((node, *table, *data_centre), *slot, *mark);
                 self.barriers.insert(place, ranges.clone());
             },
             Event::BarrierEnded { table, data_centre, slot, mark, .. } => {
                 self.barriers.remove(&((node, *table, *data_centre), *slot, *mark));
-            },
-            Event::DataCentreLost { table, data_centre } => {
-                self.lost.insert((node, *table, *data_centre));
-            },
-            Event::DataCentreBack { table, data_centre } => {
-                self.lost.remove(&(node, *table, *data_centre));
             },
             _ => {},
         }
@@ -106,8 +97,8 @@ impl Readers {
         };
         let heard = others.iter().map(|other| (record.node, *table, *other));
         let needed = at_tick.back(bound.saturating_add(1));
-        heard.filter(|heard| !self.lost.contains(heard)).find_map(|heard| {
-            let counted = self.counted.get(&(heard, *slot)).copied().unwrap_or_default();
+        heard.filter(|heard| !self.clocks.is_lost(*heard)).find_map(|heard| {
+            let counted = self.clocks.counted(heard, *slot);
             let barred = rows.is_some_and(|rows| self.is_barred(heard, *slot, &rows));
             let who = heard.2;
             let told = format!("{table}, {slot}: {origin} was served at {at_tick}, {who}");
@@ -129,7 +120,7 @@ impl Readers {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::id::{Origin, ServerId};
+    use crate::id::{Origin, ServerId, TableId, Tick};
     use crate::key::Key;
     use crate::time::Instant;
 

@@ -1,11 +1,12 @@
 //! Law 8 behind hubs: the clock of a group is none that a member's data has not reached.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
+use super::clocks::Clocks;
 use super::violation::{Found, Violation};
-use crate::history::{Event, History, Record};
-use crate::id::{DataCentre, ServerId, SlotIndex, TableId, Tick};
-use crate::placement::{Feed, Overlay};
+use crate::history::{Event, History};
+use crate::id::{DataCentre, ServerId, Tick};
+use crate::placement::{Feed, Overlay, Telling};
 
 /// Where a hub has told a clock for others that does not count with it (SPEC law 8.2): for its
 /// group one ahead of its own passes or of a member that counts, for another group one ahead of
@@ -17,9 +18,12 @@ pub fn check_hub_clocks(
     overlay: &Overlay,
 ) -> Vec<Violation> {
     let mut found = Found::new(8);
-    let mut hubs = Hubs::default();
+    let (mut clocks, mut passed) = (Clocks::default(), BTreeMap::new());
     for record in history.records() {
-        hubs.note(record);
+        clocks.note(record);
+        if let Event::PassEnded { table, tick, .. } = &record.event {
+            passed.insert((record.node, *table), *tick);
+        }
         let Event::MirrorClockTold { table, to: ServerId(to), of, tick, .. } = &record.event else {
             continue;
         };
@@ -29,16 +33,17 @@ pub fn check_hub_clocks(
         let Some(telling) = tellings.iter().find(|it| it.of == *of && it.to == *there) else {
             continue;
         };
-        let shard = (record.node, *table);
+        let (node, table) = (record.node, *table);
         let needed = match telling.feed {
             Feed::Own => continue,
             Feed::Group => members(&tellings),
             Feed::Relayed(group) => vec![group],
         };
-        let early = needed.iter().find(|member| hubs.counted(shard, **member) < *tick);
-        if let Some(member) = early {
-            let counted = hubs.counted(shard, *member);
-            let node = record.node;
+        let heard = needed.into_iter().map(|member| (node, table, member));
+        let mut early = heard
+            .filter(|heard| !clocks.is_lost(*heard))
+            .map(|heard| (heard.2, clocks.counted_everywhere(heard)));
+        if let Some((member, counted)) = early.find(|(_, counted)| counted < tick) {
             found.add(
                 record,
                 format!(
@@ -47,7 +52,7 @@ pub fn check_hub_clocks(
                 ),
             );
         }
-        let passed = hubs.passed.get(&shard).copied().unwrap_or_default();
+        let passed = passed.get(&(node, table)).copied().unwrap_or_default();
         if telling.feed == Feed::Group && *tick != Tick(u64::MAX) && passed < *tick {
             let what = format!("{table}: a hub has told {tick} for {of} after its own {passed}");
             found.add(record, what);
@@ -56,54 +61,14 @@ pub fn check_hub_clocks(
     found.done()
 }
 
-fn members(tellings: &[crate::placement::Telling]) -> Vec<DataCentre> {
+fn members(tellings: &[Telling]) -> Vec<DataCentre> {
     tellings.iter().filter(|it| it.feed == Feed::Own).map(|it| it.to).collect()
-}
-
-/// A server's part of a table.
-type Shard = (u32, TableId);
-
-#[derive(Debug, Default)]
-struct Hubs {
-    passed: BTreeMap<Shard, Tick>,
-    counted: BTreeMap<(Shard, DataCentre), BTreeMap<SlotIndex, Tick>>,
-    lost: BTreeSet<(Shard, DataCentre)>,
-}
-
-impl Hubs {
-    fn note(&mut self, record: &Record) {
-        let node = record.node;
-        match &record.event {
-            Event::PassEnded { table, tick, .. } => {
-                self.passed.insert((node, *table), *tick);
-            },
-            Event::MirrorClockCounted { table, data_centre, slot, tick, .. } => {
-                let slots = self.counted.entry(((node, *table), *data_centre)).or_default();
-                slots.insert(*slot, *tick);
-            },
-            Event::DataCentreLost { table, data_centre } => {
-                self.lost.insert(((node, *table), *data_centre));
-            },
-            Event::DataCentreBack { table, data_centre } => {
-                self.lost.remove(&((node, *table), *data_centre));
-            },
-            _ => {},
-        }
-    }
-
-    /// The clock that counts for every slot; the end for whom nobody waits.
-    fn counted(&self, shard: Shard, of: DataCentre) -> Tick {
-        if self.lost.contains(&(shard, of)) {
-            return Tick(u64::MAX);
-        }
-        let slots = self.counted.get(&(shard, of));
-        slots.and_then(|slots| slots.values().min().copied()).unwrap_or_default()
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::id::{SlotIndex, TableId};
     use crate::placement::HubGroup;
     use crate::time::Instant;
 

@@ -3,6 +3,7 @@
 //! A checker trusts nothing but the events. It judges what the history holds and knows no driver;
 //! a truncated history is a violation of its own, since what is missing cannot be called good.
 
+mod clocks;
 mod courses;
 mod law11_tiling;
 mod law12_bounded;

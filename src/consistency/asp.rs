@@ -7,7 +7,7 @@
 //! And no data centre runs further ahead of the slowest than a bound (mirror clock).
 
 use super::global::within;
-use super::threshold::{share, whole};
+use super::threshold::{falls, share, whole};
 use super::{
     Decay, Exchange, GlobalPolicy, LinkView, MirrorAdmit, MirrorRead, PassView, Threshold,
 };
@@ -147,9 +147,8 @@ impl GlobalPolicy for Asp {
     /// Those of the paper's theorem (section 3.4), by which the regret of convex problems is
     /// O(sqrt T).
     fn conditions_broken(&self, rate: &Schedule) -> Vec<&'static str> {
-        let vanishes = matches!(rate, Schedule::InverseSqrt { .. });
         let conditions = [
-            (vanishes, "the learning rate decays as 1 / sqrt(tick)"),
+            (falls(rate), "the learning rate decays as 1 / sqrt(tick)"),
             (self.hard.vanishes(rate), "the threshold decays as 1 / sqrt(tick)"),
             (self.staleness < STALENESS_FREE, "mirror clocks differ by a bounded number of ticks"),
         ];

@@ -88,11 +88,10 @@ impl Threshold {
     /// Whether it goes towards 0 as the theorem of Gaia wants, at least as 1 / sqrt(tick), under a
     /// learning rate.
     pub fn vanishes(&self, rate: &Schedule) -> bool {
-        let with_rate = || matches!(rate, Schedule::InverseSqrt { .. });
         match self.decay {
             _ if self.initial == 0.0 => true,
             Decay::InverseSqrt => true,
-            Decay::WithRate => with_rate(),
+            Decay::WithRate => falls(rate),
             Decay::Constant | Decay::Linear { .. } | Decay::Steps(_) => false,
         }
     }
@@ -168,6 +167,11 @@ fn steps(named: &Extension) -> Result<[(u64, f64); 4], String> {
         *step = (from, share(named, name_to, 0.0)?);
     }
     Ok(steps)
+}
+
+/// Whether a learning rate decays as the theorem of Gaia wants: as 1 / sqrt(tick).
+pub(super) fn falls(rate: &Schedule) -> bool {
+    matches!(rate, Schedule::InverseSqrt { .. })
 }
 
 /// A parameter that is finite and at least 0.

@@ -108,6 +108,12 @@ impl Overlay {
         Ok(overlay)
     }
 
+    /// One group, in which everybody speaks to everybody.
+    pub(super) fn of_all(count: u32) -> Self {
+        let group = HubGroup { members: (0..count).map(DataCentre).collect(), hub: DataCentre(0) };
+        Self { groups: vec![group], pairs: BTreeMap::new() }
+    }
+
     /// The groups.
     pub fn groups(&self) -> &[HubGroup] {
         &self.groups
@@ -170,13 +176,6 @@ impl Overlay {
         let pair = self.pairs.get(&(group.min(to), group.max(to)));
         pair.map_or(self.groups[group].hub, |pair| pair[usize::from(group > to)])
     }
-}
-
-/// Everybody to everybody.
-pub(super) fn all_to_all(count: u32, here: DataCentre) -> (Vec<Hearing>, Vec<Telling>) {
-    let others = || (0..count).map(DataCentre).filter(|other| *other != here);
-    let telling = |to| Telling { of: here, to, stands_for: to, feed: Feed::Own };
-    (others().map(|of| Hearing { of, from: of }).collect(), others().map(telling).collect())
 }
 
 fn field(name: &'static str, expected: &str, found: DataCentre) -> SpecError {

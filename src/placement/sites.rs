@@ -1,6 +1,8 @@
 //! Data centres and their servers.
 
-use super::overlay::{Hearing, Overlay, Telling, all_to_all};
+use std::borrow::Cow;
+
+use super::overlay::{Hearing, Overlay, Telling};
 use super::ring::Ring;
 use crate::error::SpecError;
 use crate::id::{DataCentre, ServerId};
@@ -84,11 +86,11 @@ impl Sites {
 
     /// What a data centre hears and tells: by its groups, or `straight` from and to all others.
     pub fn ways(&self, here: DataCentre, straight: bool) -> (Vec<Hearing>, Vec<Telling>) {
-        match &self.overlay {
-            Some(overlay) if !straight => (overlay.hearings(here), overlay.tellings(here)),
-            // `new` bounds the list.
-            _ => all_to_all(u32::try_from(self.sites.len()).unwrap_or(u32::MAX), here),
-        }
+        // `new` bounds the list.
+        let all = || Overlay::of_all(u32::try_from(self.sites.len()).unwrap_or(u32::MAX));
+        let grouped = self.overlay.as_ref().filter(|_| !straight);
+        let overlay = grouped.map_or_else(|| Cow::Owned(all()), Cow::Borrowed);
+        (overlay.hearings(here), overlay.tellings(here))
     }
 
     fn check_servers(sites: &[Site], at: usize) -> Result<(), SpecError> {
@@ -120,6 +122,11 @@ impl Sites {
     pub fn of(&self, server: ServerId) -> Option<DataCentre> {
         let at = self.sites.iter().position(|site| site.servers.contains(&server))?;
         u32::try_from(at).ok().map(DataCentre)
+    }
+
+    /// The data centre of a server, with its other servers.
+    pub fn around(&self, server: ServerId) -> Option<&Site> {
+        self.get(self.of(server)?)
     }
 
     /// The ring of a data centre's servers, all of one weight.

@@ -108,7 +108,6 @@ impl Agreed {
         plan: &Plan,
         identity: &Identity,
     ) -> Result<Self, TransportError> {
-        let System { data_centres, tables } = system;
         let own = identity.dc().to_owned();
         if let Some(abroad) = plan.abroad()
             && let Some(site) = abroad.sites.get(abroad.here)
@@ -118,10 +117,10 @@ impl Agreed {
             let found = format!("{identity}, while the servers are listed for {}", site.name);
             return Err(TransportError::Identity { expected, found });
         }
-        let sites = data_centres.filter(|sites| sites.iter().len() > 1);
-        let digest = match (&sites, tables.is_empty()) {
+        let sites = plan.abroad().map(|abroad| abroad.sites.clone());
+        let digest = match (&sites, system.tables.is_empty()) {
             (None, true) => plan.digest(),
-            _ => digest(plan, sites.as_ref(), tables),
+            _ => digest(plan, sites.as_ref(), system.tables),
         };
         Ok(Self { sites, own, digest })
     }
@@ -129,8 +128,8 @@ impl Agreed {
     /// The data centre that a peer's certificate has to name; why there is none.
     pub(super) fn data_centre_of(&self, peer: Peer) -> Result<&str, String> {
         let (Some(sites), Peer::Server(server)) = (&self.sites, peer) else { return Ok(&self.own) };
-        let site = sites.of(server).and_then(|site| sites.get(site));
-        let site = site.ok_or_else(|| format!("{server} is in no list of a data centre"));
+        let site =
+            sites.around(server).ok_or_else(|| format!("{server} is in no list of a data centre"));
         site.map(|site| site.name.as_str())
     }
 }

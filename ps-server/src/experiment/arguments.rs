@@ -132,9 +132,12 @@ impl GaiaArguments {
             false => format!("'{}'", profile.replace('\'', r"'\''")),
         };
         let full = if self.full { " --full" } else { "" };
+        let names: Vec<_> = self.policies.iter().map(|policy| policy.name()).collect();
+        let policies =
+            if names.is_empty() { String::new() } else { format!(" --policy {}", names.join(",")) };
         format!(
             "ps-server experiment gaia --profile {profile} --workload {workload} --seed {seed}\
-             {full}"
+             {policies}{full}"
         )
     }
 }

@@ -4,8 +4,7 @@ use super::html::{element, table};
 use super::result::RunResult;
 use super::summary::{self, Summary};
 use super::table::{exact_ratio, objective, percent, ratio};
-use super::tuning::{self, AIM, Tuning};
-use crate::units;
+use super::tuning::{AIM, Tuning};
 
 /// All cells beside the paper, then what thresholds came to.
 pub(super) fn overview(results: &[RunResult]) -> String {
@@ -96,23 +95,6 @@ fn thresholds(tunings: &[Tuning<'_>]) -> String {
         "auto-speed, WAN",
         "auto-cost, WAN",
     ];
-    let row = |tuning: &Tuning<'_>| {
-        let [speed, cost] = tuning.auto;
-        let time = |auto| tuning.time_ratio(auto).map_or("never".into(), ratio);
-        vec![
-            tuning.profile.to_owned(),
-            tuning.workload.into(),
-            tuning::threshold(tuning.fastest.policy),
-            tuning.fastest.seconds.map_or("never".into(), units::seconds),
-            time(speed),
-            tuning.verdict().name().into(),
-            time(cost),
-            tuning::threshold(tuning.thriftiest.policy),
-            units::bytes(tuning.thriftiest.wan_bytes),
-            ratio(tuning.byte_ratio(speed)),
-            ratio(tuning.byte_ratio(cost)),
-        ]
-    };
     let reading = format!(
         "Up to 99 % of LAN-BSP's improvement, of one seed. auto-speed and auto-cost find their \
          threshold themselves: their times are over that of the fastest constant threshold, met \
@@ -121,6 +103,6 @@ fn thresholds(tunings: &[Tuning<'_>]) -> String {
     format!(
         "<h2>Thresholds by hand and automatic ones</h2>\n{}\n{}",
         element("p", &reading),
-        table(&header, 2, &tunings.iter().map(row).collect::<Vec<_>>())
+        table(&header, 2, &tunings.iter().map(|it| it.row().to_vec()).collect::<Vec<_>>())
     )
 }

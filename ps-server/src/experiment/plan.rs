@@ -94,7 +94,12 @@ impl Plan {
             for number in 0..FULL_SEEDS {
                 let others: &[Policy] = if number == 0 { &others } else { &[] };
                 let policies = [&Policy::USUAL[..], others].concat();
-                self.compare(workload, Variant::Usual, policies, arguments.seed + number);
+                self.compare(
+                    workload,
+                    Variant::Usual,
+                    policies,
+                    arguments.seed.wrapping_add(number),
+                );
             }
             for variant in Variant::CHANGES {
                 if !wide || workload == WIDE_WORKLOAD {

@@ -6,7 +6,7 @@ use comfy_table::{CellAlignment, Table, presets::UTF8_HORIZONTAL_ONLY};
 
 use super::result::{RunResult, Verdict};
 use super::summary::{self, Summary};
-use super::tuning::{self, Tuning};
+use super::tuning::Tuning;
 use crate::units;
 
 /// Writes what links can carry, then all runs, then what they came to beside the paper.
@@ -109,21 +109,7 @@ fn thresholds(tunings: &[Tuning<'_>]) -> Table {
     let bytes = ["least sent", "WAN", "auto-speed", "auto-cost"];
     let mut table = table([&header[..], &bytes[..]].concat(), 2);
     for tuning in tunings {
-        let [speed, cost] = tuning.auto;
-        let time = |auto| tuning.time_ratio(auto).map_or("never".into(), ratio);
-        table.add_row([
-            tuning.profile.to_owned(),
-            tuning.workload.into(),
-            tuning::threshold(tuning.fastest.policy),
-            tuning.fastest.seconds.map_or("never".into(), units::seconds),
-            time(speed),
-            tuning.verdict().name().into(),
-            time(cost),
-            tuning::threshold(tuning.thriftiest.policy),
-            units::bytes(tuning.thriftiest.wan_bytes),
-            ratio(tuning.byte_ratio(speed)),
-            ratio(tuning.byte_ratio(cost)),
-        ]);
+        table.add_row(tuning.row());
     }
     table
 }

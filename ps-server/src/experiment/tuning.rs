@@ -4,7 +4,9 @@ use archipelago::consistency::Goal;
 
 use super::cell::Policy;
 use super::result::{RunResult, Verdict};
+use super::table::ratio;
 use super::variant::Variant;
+use crate::units;
 
 /// The largest ratio to the best time by hand that we are content with.
 pub(super) const AIM: f64 = 1.1;
@@ -12,14 +14,14 @@ pub(super) const AIM: f64 = 1.1;
 /// What the thresholds of one profile, workload and seed came to.
 #[derive(Clone, Debug)]
 pub(super) struct Tuning<'a> {
-    pub(super) profile: &'a str,
-    pub(super) workload: &'static str,
+    profile: &'a str,
+    workload: &'static str,
     /// Of those by hand the one that is fastest.
-    pub(super) fastest: &'a RunResult,
+    fastest: &'a RunResult,
     /// Of those by hand the one that sends least up to there.
-    pub(super) thriftiest: &'a RunResult,
+    thriftiest: &'a RunResult,
     /// The ones without a threshold of the user's: for speed, then for cost.
-    pub(super) auto: [&'a RunResult; 2],
+    auto: [&'a RunResult; 2],
 }
 
 impl<'a> Tuning<'a> {
@@ -52,23 +54,43 @@ impl<'a> Tuning<'a> {
     }
 
     /// Time of an automatic one over the best by hand; `None` when it never gets there.
-    pub(super) fn time_ratio(&self, auto: &RunResult) -> Option<f64> {
+    fn time_ratio(&self, auto: &RunResult) -> Option<f64> {
         Some(auto.seconds? / self.fastest.seconds?)
     }
 
     /// Bytes of an automatic one over the fewest by hand.
-    pub(super) fn byte_ratio(&self, auto: &RunResult) -> f64 {
+    fn byte_ratio(&self, auto: &RunResult) -> f64 {
         auto.wan_bytes as f64 / self.thriftiest.wan_bytes.max(1) as f64
     }
 
+    /// What tables and report show of it: where, the fastest by hand and its time, times of the
+    /// automatic ones over it with the verdict between them, then the same of bytes.
+    pub(super) fn row(&self) -> [String; 11] {
+        let [speed, cost] = self.auto;
+        let time = |auto| self.time_ratio(auto).map_or("never".into(), ratio);
+        [
+            self.profile.to_owned(),
+            self.workload.into(),
+            threshold(self.fastest.policy),
+            self.fastest.seconds.map_or("never".into(), units::seconds),
+            time(speed),
+            self.verdict().name().into(),
+            time(cost),
+            threshold(self.thriftiest.policy),
+            units::bytes(self.thriftiest.wan_bytes),
+            ratio(self.byte_ratio(speed)),
+            ratio(self.byte_ratio(cost)),
+        ]
+    }
+
     /// Whether the one for speed is as fast as we aim at.
-    pub(super) fn verdict(&self) -> Verdict {
+    fn verdict(&self) -> Verdict {
         Verdict::of(self.time_ratio(self.auto[0]), AIM)
     }
 }
 
 /// The threshold of a policy by hand, as text.
-pub(super) fn threshold(policy: Policy) -> String {
+fn threshold(policy: Policy) -> String {
     match policy {
         Policy::HandTuned(tuned) => tuned.threshold().to_string(),
         _ => "0.01".into(),

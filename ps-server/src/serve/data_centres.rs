@@ -182,7 +182,7 @@ impl DataCentres {
 
     /// The servers of the data centre that has this one.
     pub(super) fn around(&self, server: ServerId) -> Result<Servers, ServersError> {
-        let site = self.sites.of(server).and_then(|it| self.sites.get(it));
+        let site = self.sites.around(server);
         Servers::new(&site.map(|site| self.entries_of(site)).unwrap_or_default())
     }
 

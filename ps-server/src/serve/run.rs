@@ -9,7 +9,6 @@ use archipelago::node::server::ServerOptions;
 use archipelago::transport::{Credentials, Identity, Role, Server, ServerConfig};
 
 use super::config::{Config, CredentialFiles};
-use super::data_centres::DataCentreEntry;
 use super::dev::Throwaway;
 use super::options::ServeArguments;
 use super::{http, rotation};
@@ -85,12 +84,8 @@ pub(super) fn load(files: &CredentialFiles) -> anyhow::Result<Credentials> {
 /// Checks that the certificate is for the data centre that lists this server.
 pub(super) fn check_data_centre(config: &Config, identity: &Identity) -> anyhow::Result<()> {
     let Some(listed) = &config.data_centres else { return Ok(()) };
-    let entries = listed.entries();
-    let lists = |entry: &&DataCentreEntry| {
-        entry.servers.iter().any(|it| it.number == Some(config.server.0))
-    };
-    let own = entries.iter().find(lists).map_or("none", |entry| &entry.name);
-    let names: Vec<_> = entries.iter().map(|entry| entry.name.as_str()).collect();
+    let own = listed.sites().around(config.server).map_or("none", |site| &site.name);
+    let names: Vec<_> = listed.sites().iter().map(|(_, site)| site.name.as_str()).collect();
     let (server, found) = (config.server, identity.dc());
     ensure!(
         names.contains(&found),

@@ -90,7 +90,7 @@ pub(super) struct Ending {
     pub(super) compare: BTreeSet<(SlotIndex, Key)>,
     /// Units whose values were asked for.
     pub(super) asked: BTreeSet<(SlotIndex, Key)>,
-    /// What has come of those: taken once their digest has.
+    /// The pieces that have come of those: taken once the last one has.
     pub(super) coming: BTreeMap<(SlotIndex, Key), Vec<Delta>>,
 }
 
@@ -222,6 +222,11 @@ impl Mirroring {
     /// Whether values keep what they have gained.
     pub(super) fn keeps_residuals(&self) -> bool {
         self.exchange == Exchange::Deltas
+    }
+
+    /// The clock here, as others are told it: the end once everything has been told.
+    pub(super) fn own_clock(&self) -> Tick {
+        if self.ending.told { Tick(u64::MAX) } else { self.passed }
     }
 
     /// The data centre furthest behind in a slot, of those that count, and its clock there.

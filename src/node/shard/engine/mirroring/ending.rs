@@ -182,13 +182,15 @@ impl<T: Element> ShardEngine<T> {
         (slot, unit): (SlotIndex, Key),
     ) -> Result<(), Refusal> {
         self.owned(slot)?;
-        let fits = self.is_unit(slot, unit);
-        let leads = |mirror: &Mirroring| mirror.lanes.get(&line).is_some_and(|it| mirror.leads(it));
-        let leads = |mirror: &&mut Mirroring| fits && mirror.ending.heard && leads(mirror);
-        let mirror = self.mirror.as_mut().filter(leads);
-        match mirror.and_then(|mirror| mirror.lanes.get_mut(&line)) {
-            Some(lane) => lane.ask(slot, unit),
-            None => return Err(Refusal::OutsideDomain { key: unit }),
+        let leads = |mirror: &Mirroring| {
+            mirror.ending.heard && mirror.lanes.get(&line).is_some_and(|it| mirror.leads(it))
+        };
+        if !self.is_unit(slot, unit) || !self.mirror.as_ref().is_some_and(leads) {
+            return Err(Refusal::OutsideDomain { key: unit });
+        }
+        let lanes = self.mirror.as_mut().map(|mirror| &mut mirror.lanes);
+        if let Some(lane) = lanes.and_then(|lanes| lanes.get_mut(&line)) {
+            lane.ask(slot, unit);
         }
         Ok(())
     }

@@ -324,11 +324,10 @@ impl<T: Element> ShardEngine<T> {
 impl Mirroring {
     /// The last tick that everybody who counts has told of, and no later than anything was told.
     fn told_by_all(&self) -> Tick {
-        let own = if self.ending.told { Tick(u64::MAX) } else { self.passed };
         let last = self.passed.max(self.stash.last_tick());
         let counting = self.sources.values().filter(|source| source.counts());
         let heard = counting.map(Source::counted_everywhere).min();
-        heard.into_iter().fold(own.min(last), Tick::min)
+        heard.into_iter().fold(self.own_clock().min(last), Tick::min)
     }
 
     /// Leaves out aggregates of which only parts have come: their senders are not waited for.

@@ -75,11 +75,10 @@ impl Mirroring {
 
     /// The clocks of the data centre itself and the members of its group that count.
     fn clocks(&self) -> impl Iterator<Item = (DataCentre, Tick)> {
-        let own = if self.ending.told { Tick(u64::MAX) } else { self.passed };
         let members = self.members.iter().filter_map(|it| Some((*it, self.sources.get(it)?)));
         let counting = members.filter(|(_, source)| source.counts());
         let heard = counting.map(|(member, source)| (member, source.counted_everywhere()));
-        std::iter::once((self.here, own)).chain(heard)
+        std::iter::once((self.here, self.own_clock())).chain(heard)
     }
 
     /// Whether somebody has told two ticks since anything of the group left: who is slower, or has
