@@ -81,6 +81,11 @@ impl<'a> Reader<'a> {
         self.bytes.len()
     }
 
+    /// The bytes not yet read.
+    pub fn rest(&self) -> &'a [u8] {
+        self.bytes
+    }
+
     /// The next `count` bytes, borrowed.
     ///
     /// # Errors

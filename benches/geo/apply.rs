@@ -35,7 +35,7 @@ struct Field {
 
 impl Field {
     fn new(elements: usize) -> Self {
-        let delta: Vec<f32> = scattered(elements, 1e-6, 0.0);
+        let delta: Vec<f32> = scattered(0, elements, 1e-6, 0.0);
         let gathered = |block: &[f32]| {
             let (mut positions, mut values) = (Vec::new(), Vec::new());
             filter::gather_positions(block, &mut positions, &mut values);

@@ -48,9 +48,10 @@ fn table_bytes(smoke: bool) -> usize {
     if smoke { 1 << 20 } else { 64 << 20 }
 }
 
-/// `chosen` at random places, [`SIGNIFICANT_PERCENT`] of all, `other` elsewhere.
-fn scattered<T: Element>(elements: usize, chosen: f64, other: f64) -> Vec<T> {
-    let mut random = Rng::named(0, "significant");
+/// `chosen` at random places, [`SIGNIFICANT_PERCENT`] of all, `other` elsewhere. Places depend on
+/// the seed alone.
+fn scattered<T: Element>(seed: u64, elements: usize, chosen: f64, other: f64) -> Vec<T> {
+    let mut random = Rng::named(seed, "significant");
     let mut one = || if random.below(100) < SIGNIFICANT_PERCENT { chosen } else { other };
     (0..elements).map(|_| T::from_f64(one())).collect()
 }

@@ -57,7 +57,7 @@ struct Field<T> {
 
 impl<T: Element> Field<T> {
     fn new(elements: usize) -> Self {
-        let fresh = scattered(elements, VALUE / 50.0, VALUE / 1000.0);
+        let fresh = scattered(0, elements, VALUE / 50.0, VALUE / 1000.0);
         Self {
             values: vec![T::from_f64(VALUE); elements],
             residuals: fresh.clone(),

@@ -1,5 +1,5 @@
 //! Data centres of one server and one worker each, whose nodes hand each other encoded messages
-//! without a network; the first server is timed.
+//! without a network; one server is timed.
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
@@ -33,7 +33,9 @@ pub(crate) struct Sea {
     now: Instant,
     /// Half ticks that workers may begin: to push, and to tick.
     halves: Rc<Cell<u64>>,
-    /// Of the first server, since the last look.
+    /// Which server is timed, by its place.
+    timed: usize,
+    /// What it has spent since the last look.
     spent: Spent,
 }
 
@@ -65,11 +67,12 @@ impl Notify for Nobody {
 }
 
 impl Sea {
-    /// One data centre for each plan, connected; everybody pushes the same to the first table.
-    pub(crate) fn new(plans: Vec<Plan>, pushed: &Pushed) -> Outcome<Self> {
+    /// One data centre for each plan, connected, whose worker pushes this to the first table; the
+    /// server at place `timed` is timed.
+    pub(crate) fn new(plans: Vec<(Plan, Pushed)>, timed: usize) -> Outcome<Self> {
         let (now, halves) = (Instant::EPOCH, Rc::new(Cell::new(0)));
         let (mut servers, mut workers) = (Vec::new(), Vec::new());
-        for (here, plan) in (0..).zip(plans) {
+        for (here, (plan, pushed)) in (0..).zip(plans) {
             servers.push(ServerNode::new(
                 plan.clone(),
                 ServerId(here),
@@ -80,16 +83,16 @@ impl Sea {
             let node = WorkerNode::new(plan, here.into(), now, WorkerOptions::default());
             let node = Arc::new(Mutex::new(node));
             let session = Session::new(Arc::clone(&node), Arc::new(Nobody));
-            let task = Box::pin(train(session, table, Rc::clone(pushed), Rc::clone(&halves)));
+            let task = Box::pin(train(session, table, pushed, Rc::clone(&halves)));
             workers.push(Member { node, task });
         }
-        let mut sea = Self { servers, workers, now, halves, spent: Spent::default() };
+        let mut sea = Self { servers, workers, now, halves, timed, spent: Spent::default() };
         sea.connect();
         sea.drain()?;
         Ok(sea)
     }
 
-    /// Everybody pushes and ticks once; what the first server has spent since its worker's tick.
+    /// Everybody pushes and ticks once; what the server has spent since its worker's tick.
     pub(crate) fn tick(&mut self) -> Outcome<Spent> {
         self.half()?;
         self.spent = Spent::default();
@@ -197,7 +200,7 @@ impl Sea {
     }
 
     fn spend(&mut self, here: usize, note: impl FnOnce(&mut Spent)) {
-        if here == 0 {
+        if here == self.timed {
             note(&mut self.spent);
         }
     }

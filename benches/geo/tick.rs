@@ -1,13 +1,12 @@
 //! `tick_time`, `tick_bytes`: what a tick costs a server by the number of data centres: the pass,
-//! telling everybody and hearing from everybody.
+//! telling others and hearing from them, everybody directly or in groups with hubs.
 
 use std::hint::black_box;
-use std::rc::Rc;
 use std::time::Instant;
 
 use archipelago::id::{DataCentre, ServerId};
 use archipelago::node::{Plan, Registry};
-use archipelago::placement::{Site, Sites};
+use archipelago::placement::{Feed, HubGroup, Overlay, Site, Sites};
 use archipelago::rules::Add;
 use archipelago::spec::Init;
 use archipelago::{Asp, Eventual, Hyper, TablePolicy, TableSpec};
@@ -16,29 +15,49 @@ use crate::apply::plain_scatter;
 use crate::pass::{VALUE, stream};
 use crate::race::{Outcome, median};
 use crate::report::{Aim, Report, Row};
-use crate::sea::{Sea, Spent};
-use crate::{BLOCK, SIGNIFICANT_PERCENT, scattered};
+use crate::sea::{Pushed, Sea, Spent};
+use crate::{BLOCK, scattered};
 
 const DATA_CENTRES: [u32; 4] = [2, 4, 8, 16];
+/// Most data centres of a group.
+const GROUP_MAX: u32 = 4;
 /// The least that a told element takes: its value, and a position of one byte.
 const TOLD_BYTES: usize = size_of::<f32>() + 1;
 
-/// How updates reach all others.
+/// How updates reach all others, and who is timed.
 struct Way {
     name: &'static str,
-    sites: fn(Vec<Site>) -> Outcome<Sites>,
+    overlay: fn(u32) -> Outcome<Option<Overlay>>,
+    timed: u32,
+    /// The fewest data centres at which it differs from the ways before.
+    least: u32,
 }
 
-/// Direct: every server tells the owner of a slot in every other data centre.
-const WAYS: [Way; 1] = [Way { name: "direct", sites: |sites| Ok(Sites::new(sites)?) }];
+/// Every server tells the owner of a slot in every other data centre, or one in its group alone.
+const WAYS: [Way; 3] = [
+    Way { name: "direct", overlay: |_| Ok(None), timed: 0, least: 2 },
+    Way { name: "hub", overlay: |count| Ok(Some(groups(count)?)), timed: 0, least: 2 },
+    Way { name: "member", overlay: |count| Ok(Some(groups(count)?)), timed: 1, least: 4 },
+];
 
 pub(crate) fn rows(report: &mut Report, smoke: bool) -> Outcome {
     for way in WAYS {
-        for count in DATA_CENTRES {
+        for count in DATA_CENTRES.into_iter().filter(|count| *count >= way.least) {
             row(report, smoke, &way, count)?;
         }
     }
     Ok(())
+}
+
+/// Two groups, or more of [`GROUP_MAX`]; the first of each is its hub.
+fn groups(count: u32) -> Outcome<Overlay> {
+    let size = (count / 2).clamp(1, GROUP_MAX);
+    let firsts = (0..count).step_by(size as usize);
+    let group = |first: u32| HubGroup {
+        members: (first..count.min(first + size)).map(DataCentre).collect(),
+        hub: DataCentre(first),
+    };
+    Ok(Overlay::new(firsts.map(group).collect(), &[])?)
 }
 
 fn row(report: &mut Report, smoke: bool, way: &Way, count: u32) -> Outcome {
@@ -48,8 +67,7 @@ fn row(report: &mut Report, smoke: bool, way: &Way, count: u32) -> Outcome {
         return Ok(());
     }
     let elements = if smoke { 1 << 16 } else { 1 << 22 };
-    let (spent, by_hand) = measure(way, count, elements, if smoke { 2 } else { 9 })?;
-    let others = (count - 1) as usize;
+    let (spent, by_hand, least) = measure(way, count, elements, if smoke { 2 } else { 9 })?;
     let milliseconds = |of: fn(&Spent) -> f64| median(spent.iter().map(of).collect()) * 1e3;
     if wanted[0] {
         let parts: [fn(&Spent) -> f64; 3] = [|it| it.tell, |it| it.hear, |it| it.codec];
@@ -64,11 +82,10 @@ fn row(report: &mut Report, smoke: bool, way: &Way, count: u32) -> Outcome {
         });
     }
     if wanted[1] {
-        let told = elements * SIGNIFICANT_PERCENT as usize / 100 * others;
         report.row(&Row {
             name: bytes,
             value: median(spent.iter().map(|spent| spent.bytes as f64).collect()) / 1e6,
-            limit: (told * TOLD_BYTES) as f64 / 1e6,
+            limit: least as f64 / 1e6,
             unit: "MB",
             aim: Aim::None,
             note: format!("{} messages", spent[0].messages),
@@ -77,17 +94,19 @@ fn row(report: &mut Report, smoke: bool, way: &Way, count: u32) -> Outcome {
     Ok(())
 }
 
-/// What ticks cost the first server, and by hand: one of each in turn.
+/// What ticks cost the timed server, and by hand: one of each in turn; and the fewest bytes.
 fn measure(
     way: &Way,
     count: u32,
     elements: usize,
     rounds: usize,
-) -> Outcome<(Vec<Spent>, Vec<f64>)> {
-    let more = scattered(elements, VALUE / 50.0, 1.0 / 16.0);
-    let less = scattered(elements, -VALUE / 50.0, 1.0 / 16.0);
-    let mut by_hand = ByHand::new(&more, count as usize - 1);
-    let mut sea = Sea::new(plans(way, count, elements)?, &Rc::new([more, less]))?;
+) -> Outcome<(Vec<Spent>, Vec<f64>, usize)> {
+    let pushed: Vec<Pushed> = (0..count).map(|here| pushes(here, elements)).collect();
+    let sites = sites(way, count)?;
+    let mut by_hand = ByHand::new(&pushed, &sites, way, count)?;
+    let least = by_hand.lanes.iter().map(Vec::len).sum();
+    let plans = plans(&sites, elements)?.into_iter().zip(pushed).collect();
+    let mut sea = Sea::new(plans, way.timed as usize)?;
     let (mut spent, mut seconds) = (Vec::new(), Vec::new());
     // The first round only touches everything.
     for round in 0..=rounds {
@@ -98,67 +117,110 @@ fn measure(
             seconds.push(lasted);
         }
     }
-    Ok((spent, seconds))
+    Ok((spent, seconds, least))
 }
 
-fn plans(way: &Way, count: u32, elements: usize) -> Outcome<Vec<Plan>> {
+/// What the worker of a data centre pushes, significant at places of its own.
+fn pushes(here: u32, elements: usize) -> Pushed {
+    let signed = |value| scattered(here.into(), elements, value, 1.0 / 16.0);
+    [signed(VALUE / 50.0), signed(-VALUE / 50.0)].into()
+}
+
+fn sites(way: &Way, count: u32) -> Outcome<Sites> {
     let site = |here| Site { name: format!("dc{here}"), servers: vec![ServerId(here)] };
-    let sites = (way.sites)((0..count).map(site).collect())?;
+    let sites = Sites::new((0..count).map(site).collect())?;
+    Ok(match (way.overlay)(count)? {
+        Some(overlay) => sites.overlay(overlay)?,
+        None => sites,
+    })
+}
+
+fn plans(sites: &Sites, elements: usize) -> Outcome<Vec<Plan>> {
     let policy = TablePolicy::local(Eventual).global(Asp::default());
     let spec = TableSpec::dense("w", elements as u64).init(Init::Constant(VALUE)).rule(Add);
-    let plan = |here| {
+    let plan = |here: DataCentre| {
         let tables = vec![(spec.clone(), policy.clone(), Hyper::default())];
-        let plan = Plan::new(&[ServerId(here)], tables, &[1], &Registry::built_in())?;
-        Ok(plan.of_data_centre(&sites, DataCentre(here))?)
+        let plan = Plan::new(&[ServerId(here.0)], tables, &[1], &Registry::built_in())?;
+        Ok(plan.of_data_centre(sites, here)?)
     };
-    (0..count).map(plan).collect()
+    sites.iter().map(|(here, _)| plan(here)).collect()
 }
 
 /// The same traffic through the memory without nodes: values and residuals are read and residuals
-/// written; what is told is copied once for every other data centre; what is heard from each is
-/// added.
+/// written; what is told is copied once for everybody who is told; what is heard is added.
 struct ByHand {
     values: Vec<f32>,
     residuals: Vec<f32>,
     words: Vec<u64>,
-    /// What is told, block by block: positions and values.
-    told: Vec<(Vec<u32>, Vec<f32>)>,
-    /// For each other data centre.
+    /// What is heard, block by block: positions and values.
+    heard: Vec<Vec<(Vec<u32>, Vec<f32>)>>,
+    letter: Vec<u8>,
+    /// For everybody who is told.
     lanes: Vec<Vec<u8>>,
 }
 
 impl ByHand {
-    fn new(pushed: &[f32], others: usize) -> Self {
-        let told = pushed.chunks(BLOCK).map(|block| {
-            let chosen = (0..).zip(block).filter(|(_, value)| **value > 1.0);
-            chosen.map(|(at, value): (u32, &f32)| (at, *value)).unzip()
+    fn new(pushed: &[Pushed], sites: &Sites, way: &Way, count: u32) -> Outcome<Self> {
+        let here = DataCentre(way.timed);
+        let overlay = (way.overlay)(count)?;
+        // A group tells what any of its members does.
+        let members = |of: DataCentre| {
+            let groups = overlay.iter().flat_map(|overlay| overlay.groups());
+            let group = groups.map(|group| group.members.clone()).find(|it| it.contains(&of));
+            group.unwrap_or_else(|| vec![of])
+        };
+        let grouped = |of: DataCentre| !members(here).contains(&of);
+        let (hearings, tellings) = sites.ways(here, false);
+        let heard = hearings.iter().map(|hearing| {
+            let from = if grouped(hearing.of) { members(hearing.of) } else { vec![hearing.of] };
+            significant(pushed, &from)
         });
-        let told: Vec<(Vec<u32>, Vec<f32>)> = told.collect();
-        let bytes = told.iter().map(|(_, values)| values.len() * TOLD_BYTES).sum();
-        Self {
-            values: pushed.to_vec(),
-            residuals: pushed.to_vec(),
-            words: vec![0; pushed.len().div_ceil(64)],
-            told,
-            lanes: vec![vec![1; bytes]; others],
-        }
+        let told = tellings.iter().map(|telling| {
+            let from = match telling.feed {
+                Feed::Own => vec![here],
+                Feed::Group => members(here),
+                Feed::Relayed(of) => members(of),
+            };
+            let blocks = significant(pushed, &from);
+            vec![1; blocks.iter().map(|(_, values)| values.len() * TOLD_BYTES).sum()]
+        });
+        let elements = pushed[0][0].len();
+        let lanes: Vec<Vec<u8>> = told.collect();
+        Ok(Self {
+            values: pushed[0][0].clone(),
+            residuals: pushed[0][0].clone(),
+            words: vec![0; elements.div_ceil(64)],
+            heard: heard.collect(),
+            letter: vec![2; lanes.iter().map(Vec::len).max().unwrap_or(0)],
+            lanes,
+        })
     }
 
     /// The seconds that it took.
     fn tick(&mut self) -> f64 {
-        let letter = self.lanes[0].clone();
         let begun = Instant::now();
         stream(&self.values, &mut self.residuals, &mut self.words);
         for lane in &mut self.lanes {
-            lane.copy_from_slice(&letter);
+            let bytes = lane.len();
+            lane.copy_from_slice(&self.letter[..bytes]);
             black_box(lane);
         }
-        for _ in 0..self.lanes.len() {
-            for (values, (positions, heard)) in self.values.chunks_mut(BLOCK).zip(&self.told) {
+        for blocks in &self.heard {
+            for (values, (positions, heard)) in self.values.chunks_mut(BLOCK).zip(blocks) {
                 plain_scatter(values, positions, heard);
             }
             black_box(&self.values);
         }
         begun.elapsed().as_secs_f64()
     }
+}
+
+/// What any of these data centres pushes that is significant, block by block.
+fn significant(pushed: &[Pushed], from: &[DataCentre]) -> Vec<(Vec<u32>, Vec<f32>)> {
+    let any = |at: usize| from.iter().any(|of| pushed[of.0 as usize][0][at] > 1.0);
+    let block = |first: usize| {
+        let places = (first..pushed[0][0].len().min(first + BLOCK)).filter(|at| any(*at));
+        places.map(|at| ((at - first) as u32, VALUE as f32 / 50.0)).unzip()
+    };
+    (0..pushed[0][0].len()).step_by(BLOCK).map(block).collect()
 }

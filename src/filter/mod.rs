@@ -16,4 +16,6 @@ mod sparse;
 pub use crate::vector::Passed;
 pub use pass::{take_all, take_significant};
 pub use rows::merge_rows;
-pub use sparse::{POSITION_BYTES, ScatterError, density_pays, gather_positions, scatter_add};
+pub use sparse::{
+    POSITION_BYTES, ScatterError, add_sparse, density_pays, gather_positions, scatter_add,
+};

@@ -85,6 +85,44 @@ pub fn scatter_add<T: Element>(
     Ok(())
 }
 
+/// The sum of two sparse deltas with ascending positions, `first` on the left of each addition;
+/// elements that come to 0 are left out. Cost: one pass of both.
+///
+/// ```
+/// use archipelago::filter::add_sparse;
+/// let sum = add_sparse((&[1, 3], &[1, -2]), (&[0, 3], &[5, 2]));
+/// assert_eq!(sum, (vec![0, 1], vec![5, 1]));
+/// ```
+pub fn add_sparse<T: Element>(first: (&[u32], &[T]), second: (&[u32], &[T])) -> (Vec<u32>, Vec<T>) {
+    let most = first.0.len() + second.0.len();
+    let (mut positions, mut values) = (Vec::with_capacity(most), Vec::with_capacity(most));
+    let mut keep = |position: u32, value: T| {
+        if value != T::default() {
+            positions.push(position);
+            values.push(value);
+        }
+    };
+    let mut first = first.0.iter().copied().zip(first.1.iter().copied()).peekable();
+    let mut second = second.0.iter().copied().zip(second.1.iter().copied()).peekable();
+    loop {
+        match (first.peek().copied(), second.peek().copied()) {
+            (Some((a, left)), Some((b, right))) if a == b => {
+                keep(a, left.plus(right));
+                (first.next(), second.next());
+            },
+            (Some((a, left)), later) if later.is_none_or(|(b, _)| a < b) => {
+                keep(a, left);
+                first.next();
+            },
+            (_, Some((b, right))) => {
+                keep(b, right);
+                second.next();
+            },
+            (_, None) => return (positions, values),
+        }
+    }
+}
+
 /// Whether a delta of which `nonzero` of `elements` elements are not 0 is smaller as positions and
 /// values than as a plain array: up to two thirds of an f32 block, four fifths of an f64 one. A
 /// position counts [`POSITION_BYTES`], which is what it takes while gaps are below 2^14.
@@ -116,6 +154,24 @@ mod tests {
             for (added, element) in lane.iter().zip(&delta) {
                 prop_assert!(added == element || added.is_nan() && element.is_nan());
             }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn sparse_deltas_add_up_as_plain_ones_do(
+            deltas in proptest::collection::vec((-2_i64..3, -2_i64..3), 0..200),
+        ) {
+            let gathered = |delta: &[i64]| {
+                let (mut positions, mut values) = (Vec::new(), Vec::new());
+                gather_positions(delta, &mut positions, &mut values);
+                (positions, values)
+            };
+            let (first, second): (Vec<_>, Vec<_>) = deltas.iter().copied().unzip();
+            let sum: Vec<_> = deltas.iter().map(|(a, b)| a + b).collect();
+            let ((at, values), (later_at, later)) = (gathered(&first), gathered(&second));
+            let added = add_sparse((&at, &values), (&later_at, &later));
+            prop_assert_eq!(added, gathered(&sum));
         }
     }
 

@@ -401,7 +401,7 @@ impl Any {
             let mut positions = any.list(Self::u32);
             positions.sort_unstable();
             positions.dedup();
-            Positions(positions)
+            Positions::new(&positions).expect("sorted, without doubles")
         });
         Delta { rows, positions, values: self.payload() }
     }

@@ -301,7 +301,6 @@ fn check(message: &Message) -> Result<(), FrameError> {
                 if let RowsNamed::Keys(keys) = &delta.rows {
                     check_keys(keys)?;
                 }
-                delta.check()?;
                 check_payload(&delta.values)
             },
             MirrorMessage::Barrier { ranges, .. } => {

@@ -7,6 +7,7 @@
 #![deny(clippy::indexing_slicing, clippy::cast_possible_truncation)]
 
 use super::field::{Field, Sink, Source, put_count};
+use crate::codec::Reader;
 use crate::error::FrameError;
 use crate::id::{Sequence, SlotIndex};
 use crate::key::Key;
@@ -22,7 +23,7 @@ impl Field for Vec<Key> {
         let mut keys = Self::with_capacity(count);
         let mut least = Some(0_u64);
         for _ in 0..count {
-            let gap = take_number(source)?;
+            let gap = take_number(&mut source.reader)?;
             let key = least.and_then(|least| least.checked_add(gap));
             let key =
                 key.ok_or(FrameError::Malformed { field: "difference of keys", found: gap })?;
@@ -63,12 +64,13 @@ impl Field for Vec<(SlotIndex, Sequence)> {
         let mut touched = Self::with_capacity(count);
         let (mut slot, mut sequence) = (0_u32, 0_u64);
         for _ in 0..count {
-            let along = take_number(source)?;
+            let along = take_number(&mut source.reader)?;
             let next = i64::from(slot).checked_add(unfolded(along));
             let next = next.and_then(|slot| u32::try_from(slot).ok());
             slot =
                 next.ok_or(FrameError::Malformed { field: "difference of slots", found: along })?;
-            sequence = sequence.wrapping_add(unfolded(take_number(source)?).cast_unsigned());
+            sequence =
+                sequence.wrapping_add(unfolded(take_number(&mut source.reader)?).cast_unsigned());
             touched.push((SlotIndex(slot), Sequence(sequence)));
         }
         Ok(touched)
@@ -98,10 +100,10 @@ pub(super) fn put_number(number: u64, sink: &mut impl Sink) {
 }
 
 /// Takes a number in its only encoding: no needless zero byte at its end, nothing above 64 bits.
-pub(super) fn take_number(source: &mut Source<'_>) -> Result<u64, FrameError> {
+pub(super) fn take_number(reader: &mut Reader<'_>) -> Result<u64, FrameError> {
     let mut number = 0_u64;
     for shift in (0..64).step_by(7) {
-        let byte = source.reader.u8()?;
+        let byte = reader.u8()?;
         let bits = u64::from(byte & 0x7f);
         let placed = bits << shift;
         let lost = placed >> shift != bits;
@@ -136,7 +138,7 @@ mod tests {
 
     fn number(bytes: &[u8]) -> Result<u64, FrameError> {
         let mut source = Source::borrowed(bytes);
-        let number = take_number(&mut source)?;
+        let number = take_number(&mut source.reader)?;
         source.reader.end()?;
         Ok(number)
     }

@@ -2,10 +2,9 @@
 
 #![deny(clippy::indexing_slicing, clippy::cast_possible_truncation)]
 
-use super::field::{Field, Listed, Sink, Source, put_count, unknown};
-use super::keys::{put_number, take_number};
+use super::field::{Field, Listed, Sink, Source, unknown};
 use super::layout::{Choice, choice, choices_as_fields};
-use super::{Payload, Refusal, RowsNamed};
+use super::{Payload, Positions, Refusal, RowsNamed};
 use crate::error::FrameError;
 use crate::id::{Mark, Sequence, SlotIndex, Tick};
 use crate::key::{Key, KeyRange};
@@ -112,10 +111,6 @@ pub struct Delta {
     pub values: Payload,
 }
 
-/// Strictly ascending positions of elements, at most `FRAME_ELEMENTS_MAX`; written as differences.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Positions(pub Vec<u32>);
-
 impl MirrorMessage {
     /// Whether it answers what the receiver has told, and so is of the receiver's line.
     pub fn is_answer(&self) -> bool {
@@ -127,17 +122,7 @@ impl Delta {
     /// About how many bytes it takes on the way, and in memory.
     pub fn bytes(&self) -> usize {
         let keys = if let RowsNamed::Keys(keys) = &self.rows { keys.len() * 2 } else { 16 };
-        keys + self.positions.as_ref().map_or(0, |it| it.0.len() * 2) + self.values.bytes.len()
-    }
-
-    /// Checks what a frame cannot hold otherwise.
-    pub(super) fn check(&self) -> Result<(), FrameError> {
-        let found = self.positions.as_ref().map_or(&[][..], |positions| &positions.0);
-        if found.is_sorted_by(|a, b| a < b) {
-            return Ok(());
-        }
-        let found = found.len() as u64;
-        Err(FrameError::Malformed { field: "positions that do not ascend", found })
+        keys + self.positions.as_ref().map_or(0, |it| it.len() * 2) + self.values.bytes.len()
     }
 }
 
@@ -165,32 +150,6 @@ impl Field for Delta {
     fn take(source: &mut Source<'_>) -> Result<Self, FrameError> {
         let (rows, positions) = (Field::take(source)?, Field::take(source)?);
         Ok(Self { rows, positions, values: Field::take(source)? })
-    }
-}
-
-impl Field for Positions {
-    fn put(&self, sink: &mut impl Sink) {
-        put_count(self.0.len(), sink);
-        let mut least = 0_u32;
-        for position in &self.0 {
-            put_number(u64::from(position.wrapping_sub(least)), sink);
-            least = position.wrapping_add(1);
-        }
-    }
-
-    fn take(source: &mut Source<'_>) -> Result<Self, FrameError> {
-        let count = source.reader.count("positions", 1, limits::FRAME_ELEMENTS_MAX)?;
-        let mut positions = Vec::with_capacity(count);
-        let mut least = 0_u64;
-        for _ in 0..count {
-            let gap = take_number(source)?;
-            let position = least.checked_add(gap).and_then(|at| u32::try_from(at).ok());
-            let position = position
-                .ok_or(FrameError::Malformed { field: "difference of positions", found: gap })?;
-            positions.push(position);
-            least = u64::from(position) + 1;
-        }
-        Ok(Self(positions))
     }
 }
 

@@ -29,6 +29,7 @@ mod message;
 mod mirror;
 mod payload;
 mod pool;
+mod positions;
 mod refusal;
 #[cfg(test)]
 mod tests;
@@ -40,7 +41,8 @@ pub use frame::{
     tick_bytes_max,
 };
 pub use message::{Header, JoinGrant, Message, PullResult, PullRows, RowsNamed, TickTable};
-pub use mirror::{Delta, MirrorMessage, Positions};
+pub use mirror::{Delta, MirrorMessage};
 pub use payload::Payload;
 pub use pool::{Pool, ROOM_ALIGNMENT, Room};
+pub use positions::Positions;
 pub use refusal::{Answer, Refusal};

@@ -83,7 +83,7 @@ fn what_a_stranger_says_or_what_does_not_fit_changes_nothing() {
         (owner, wrong(&|it| it.values = Payload::from_slice(&[1.0_f32; 63]))),
         (owner, wrong(&|it| it.rows = RowsNamed::Keys((64..128).map(Key).collect()))),
         (owner, wrong(&|it| it.rows = RowsNamed::Block(KeyRange::ALL))),
-        (owner, wrong(&|it| it.positions = Some(Positions(vec![64])))),
+        (owner, wrong(&|it| it.positions = Some(Positions::new(&[64]).unwrap()))),
         (owner, assign),
         (owner, differs),
         (owner, digest),

@@ -1,6 +1,6 @@
 //! What one copy tells another: rows with all their elements, or with those that are not zero.
 
-use crate::filter::{density_pays, gather_positions, merge_rows, scatter_add};
+use crate::filter::{add_sparse, density_pays, gather_positions, merge_rows, scatter_add};
 use crate::key::{Key, KeyRange};
 use crate::limits;
 use crate::vector::Element;
@@ -41,7 +41,13 @@ fn positioned<T: Element>(rows: RowsNamed, values: &[T]) -> Delta {
     }
     let (mut positions, mut found) = (Vec::with_capacity(nonzero), Vec::with_capacity(nonzero));
     gather_positions(values, &mut positions, &mut found);
-    Delta { rows, positions: Some(Positions(positions)), values: Payload::from_slice(&found) }
+    at_positions(rows, &positions, &found)
+}
+
+/// A delta of few elements; positions ascend.
+fn at_positions<T: Element>(rows: RowsNamed, positions: &[u32], values: &[T]) -> Delta {
+    let positions = Positions::new(positions).expect("gathered in ascending order");
+    Delta { rows, positions: Some(positions), values: Payload::from_slice(values) }
 }
 
 /// Checks that a delta from a peer fits itself: type, rows, positions and elements.
@@ -60,10 +66,8 @@ pub(in crate::node) fn check<T: Element>(delta: &Delta, width: usize) -> Result<
         // One row always fits.
         _ if elements > limits::FRAME_ELEMENTS_MAX.max(width) => Err(Refusal::Limit),
         None if found != elements as u64 => shape(elements),
-        Some(Positions(at)) if at.len() as u64 != found => shape(at.len()),
-        Some(Positions(at)) if at.last().is_some_and(|last| *last as usize >= elements) => {
-            shape(elements)
-        },
+        Some(at) if at.len() as u64 != found => shape(at.len()),
+        Some(at) if at.largest().is_some_and(|last| last as usize >= elements) => shape(elements),
         _ => Ok(()),
     }
 }
@@ -78,16 +82,19 @@ pub(in crate::node) fn expanded<T: Element>(
 ) -> Result<Vec<T>, Refusal> {
     let found = || Refusal::Shape { expected: 0, found: delta.values.bytes.len() as u64 };
     let elements = delta.values.elements::<T>().map_err(|_cut| found())?;
-    let Some(Positions(positions)) = &delta.positions else {
+    let Some(positions) = &delta.positions else {
         return Ok(elements.into_owned());
     };
     let mut all = vec![T::default(); row_count(&delta.rows) as usize * width];
-    scatter_add(&mut all, positions, &elements).map_err(|_outside| found())?;
+    scatter_add(&mut all, &positions.to_vec(), &elements).map_err(|_outside| found())?;
     Ok(all)
 }
 
 /// The sum of two deltas of one block or sparse slot, both checked.
 pub(super) fn merged<T: Element>(held: &Delta, later: &Delta, width: usize) -> Delta {
+    if let Some(sum) = merged_sparse::<T>(held, later) {
+        return sum;
+    }
     let (Ok(first), Ok(second)) = (expanded::<T>(held, width), expanded::<T>(later, width)) else {
         // Both come from this shard.
         return held.clone();
@@ -113,6 +120,21 @@ pub(super) fn merged<T: Element>(held: &Delta, later: &Delta, width: usize) -> D
             held.clone()
         },
     }
+}
+
+/// The sum of two deltas of the same rows of a block, when both are of few elements and so is it.
+fn merged_sparse<T: Element>(held: &Delta, later: &Delta) -> Option<Delta> {
+    let RowsNamed::Block(range) = &held.rows else { return None };
+    let (at, later_at) = (held.positions.as_ref()?, later.positions.as_ref()?);
+    let elements = at.largest().max(later_at.largest()).map_or(0, |last| last as usize + 1);
+    let most = (at.len() + later_at.len()) as u64;
+    if held.rows != later.rows || !density_pays(most, elements, size_of::<T>()) {
+        return None;
+    }
+    let (first, second) = (held.values.elements().ok()?, later.values.elements().ok()?);
+    let (at, later_at) = (at.to_vec(), later_at.to_vec());
+    let (positions, values) = add_sparse::<T>((&at, &first), (&later_at, &second));
+    Some(at_positions(RowsNamed::Block(*range), &positions, &values))
 }
 
 /// The delta in pieces that fit a frame each; at least one.
@@ -152,9 +174,9 @@ pub(super) fn ranges(delta: &Delta, width: usize) -> Vec<KeyRange> {
     };
     match (&delta.rows, &delta.positions) {
         (RowsNamed::Block(rows), None) => return vec![*rows],
-        (RowsNamed::Block(rows), Some(Positions(positions))) => {
-            let key = |at: &u32| Key(rows.first().0 + u64::from(*at) / width as u64);
-            positions.iter().map(key).for_each(&mut add);
+        (RowsNamed::Block(rows), Some(positions)) => {
+            let key = |at| Key(rows.first().0 + u64::from(at) / width as u64);
+            positions.to_vec().into_iter().map(key).for_each(&mut add);
         },
         (RowsNamed::Keys(keys), _) => keys.iter().copied().for_each(&mut add),
     }
@@ -202,6 +224,18 @@ mod tests {
         let sum = merged::<i64>(&a, &b, 1);
         assert_eq!(sum.rows, rows(4, 5));
         assert_eq!(expanded::<i64>(&sum, 1), Ok(vec![1, 7, 0, 0, 1]));
+        // Few elements of the same rows, which may cancel out.
+        let few = |at: usize, value| {
+            let mut values = [0_i64; 64];
+            (values[at], values[63]) = (value, at as i64 - 5);
+            compact(rows(0, 64), &values, 1)
+        };
+        let (a, b) = (few(3, 9), few(7, 4));
+        let sum = merged::<i64>(&a, &b, 1);
+        assert_eq!(sum.positions.as_ref().unwrap().to_vec(), [3, 7]);
+        let mut all = vec![0; 64];
+        (all[3], all[7]) = (9, 4);
+        assert_eq!((expanded::<i64>(&sum, 1), check::<i64>(&sum, 1)), (Ok(all), Ok(())));
         assert_eq!(check::<i64>(&sum, 1), Ok(()));
     }
 
@@ -210,10 +244,10 @@ mod tests {
         let good = compact(RowsNamed::Keys(vec![Key(3)]), &[1.0_f32, 0.0], 2);
         assert_eq!(check::<f32>(&good, 2), Ok(()));
         assert!(check::<f64>(&good, 2).is_err() && check::<f32>(&good, 1).is_ok());
-        let positions = Some(Positions(vec![2]));
+        let positions = Some(Positions::new(&[2]).unwrap());
         let outside = Delta { positions, values: Payload::from_slice(&[1.0_f32]), ..good.clone() };
         assert!(check::<f32>(&outside, 2).is_err());
-        let fewer = Delta { positions: Some(Positions(vec![])), ..outside.clone() };
+        let fewer = Delta { positions: Some(Positions::new(&[]).unwrap()), ..outside.clone() };
         assert!(check::<f32>(&fewer, 2).is_err());
         let all = RowsNamed::Block(KeyRange::ALL);
         assert_eq!(check::<f32>(&Delta { rows: all, ..outside }, 2), Err(Refusal::Limit));

@@ -199,7 +199,7 @@ impl Lane {
             self.waiting_bytes -= held.delta.bytes();
             let sum = merged::<T>(&held.delta, &delta, width);
             // Rows that were not announced have to be.
-            held.barred &= ranges(&sum, width) == ranges(&held.delta, width);
+            held.barred = held.barred && ranges(&sum, width) == ranges(&held.delta, width);
             held.delta = sum;
             self.waiting_bytes += held.delta.bytes();
             return;

@@ -9,7 +9,7 @@ use crate::limits;
 use crate::node::mirror::{compact, expanded};
 use crate::vector::kernels::{add_assign, copy};
 use crate::vector::{Element, Marks, Significance};
-use crate::wire::{Delta, Payload, Positions, Refusal, RowsNamed};
+use crate::wire::{Delta, Payload, Refusal, RowsNamed};
 
 /// What a pass takes.
 #[derive(Clone, Copy, Debug)]
@@ -132,7 +132,7 @@ impl<T: Element> ShardRows<T> {
                 let found = delta.values.elements::<T>().map_err(cut)?;
                 match &delta.positions {
                     None => add_assign(run.values, &found),
-                    Some(Positions(at)) => scatter_add(run.values, at, &found)
+                    Some(positions) => scatter_add(run.values, &positions.to_vec(), &found)
                         .map_err(|_outside| Refusal::OutsideDomain { key: rows.last() })?,
                 }
                 Ok(())
