@@ -176,7 +176,8 @@ mod tests {
             }).collect();
             let held = Positions::new(&positions).unwrap();
             prop_assert_eq!(held.to_vec(), positions.clone());
-            prop_assert_eq!((held.len(), held.largest()), (positions.len(), positions.last().copied()));
+            prop_assert_eq!(held.len(), positions.len());
+            prop_assert_eq!(held.largest(), positions.last().copied());
             prop_assert_eq!(taken(&written(&held)), Ok(held));
         }
     }
