@@ -1,14 +1,17 @@
 //! The end of training, and what comes after it: copies are equal, whoever is late or lost.
 
+use archipelago::check::{Expected, check_all};
 use archipelago::id::{DataCentre, GroupId, ServerId, TableId};
 use archipelago::node::Peer;
 use archipelago::placement::{HubGroup, Overlay};
-use archipelago::rules::Add;
-use archipelago::sim::{Cluster, LinkProfile};
+use archipelago::rules::{Add, Sgd};
+use archipelago::sim::{Cluster, LinkProfile, Sample};
+use archipelago::spec::Combine;
 use archipelago::time::Duration;
-use archipelago::{Asp, Bsp, Eventual, Extension, Hyper, TablePolicy, TableSpec, Worker};
+use archipelago::{Asp, Bsp, Eventual, Extension, Hyper, Schedule, TablePolicy, TableSpec, Worker};
 
-use crate::play::{Play, Site, copies, millis};
+use crate::play::{Play, Site, copies, copy, millis, shown};
+use crate::warnings::warnings;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -72,6 +75,50 @@ fn what_comes_after_the_values_that_it_is_in_is_not_counted_twice() {
         (Eventual.into(), 1, Some(hubs()), [0, 2]),
     ] {
         assert_eq!(after_late_pushes(&local, staleness, overlay, slow), [22; 3], "{local}");
+    }
+}
+
+/// Aggregates of rounds that come after the end of training where they were pushed are in no copy,
+/// although others still train: copies stay equal at every tick. Whoever pushes so late waits for
+/// nobody, and servers warn.
+#[test]
+fn what_is_pushed_after_the_end_under_bsp_is_in_no_copy() {
+    let mean = Combine::WeightedMean { round_weight: 2.0 };
+    for (combine, ticks) in [(Combine::Sum, [3, 3]), (Combine::Sum, [3, 40]), (mean, [3, 40])] {
+        let spec = TableSpec::dense("w", 300).block_elements(64).slots(5).rule(Sgd);
+        let policy = TablePolicy::local(Bsp).global(Bsp);
+        let hyper = Hyper::rate(Schedule::Constant(0.5));
+        let builder = Cluster::builder(1).table(spec.combine(combine), policy, hyper).group(1);
+        let builder = builder.data_centre("a", 1).data_centre("b", 2).deadline(600 * SECOND);
+        let run = |late: u64| {
+            let mut cluster = builder.clone().build().unwrap();
+            let w = cluster.table(0).unwrap();
+            let [first, other] = ticks;
+            for (at, starts, count) in [(0, 0, first), (1, 0, other), (0, 15, late)] {
+                let w = w.clone();
+                cluster.spawn_in(DataCentre(at), GroupId(0), starts * SECOND, async move |me| {
+                    for _ in 0..count {
+                        me.pull(&w, .., &mut [0.0_f32; 300]).await?;
+                        me.push(&w, .., &[1.0_f32; 300]).await?;
+                        me.tick().await?;
+                        me.compute(SECOND).await;
+                    }
+                    me.finish().await
+                });
+            }
+            let outcome = cluster.run().unwrap();
+            assert!(outcome.is_good(), "{combine:?}, {ticks:?}: {}", outcome.report());
+            let data_centres = outcome.data_centres.clone();
+            let expected = Expected { data_centres, ..Expected::default() };
+            let found = check_all(&outcome.history, &expected);
+            assert!(found.is_empty(), "{combine:?}, {ticks:?}: {}", shown(&found));
+            copy(&outcome)
+        };
+        let (mut without, mut with) = (0, 0);
+        assert_eq!(warnings(|| without = run(0)), [""; 0]);
+        let warned = warnings(|| with = run(7));
+        assert_eq!(with, without, "{combine:?}, {ticks:?}");
+        assert!(warned.len() >= 7 && warned.iter().all(|it| it.contains("after the end")));
     }
 }
 

@@ -192,7 +192,12 @@ impl Mirroring {
 
     /// Whether no round closes before the last one was settled with all data centres.
     pub(super) fn holds_close(&self, closed: Tick) -> bool {
-        self.in_step && self.stash.settled < closed
+        self.in_step && !self.has_ended() && self.stash.settled < closed
+    }
+
+    /// Whether training has ended here: what comes later is in step with nobody.
+    pub(super) fn has_ended(&self) -> bool {
+        self.ending.told || self.pass.as_ref().is_some_and(|pass| pass.ends)
     }
 
     /// The lines that a server is told of, the one after the last first: they take turns.

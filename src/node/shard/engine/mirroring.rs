@@ -38,7 +38,7 @@ impl<T: Element> ShardEngine<T> {
             return Some(wait(WaitFor::Barrier { data_centre: *who }, None, tick, now));
         }
         let slowest = mirror.slowest(slot);
-        if mirror.in_step && mirror.stash.settled < tick.back(1) {
+        if mirror.in_step && !mirror.ending.told && mirror.stash.settled < tick.back(1) {
             // What a round, or the others, have changed is in the values once it is settled: also
             // when nobody else is left.
             let what = match slowest {

@@ -6,6 +6,7 @@ use crate::history::Event;
 use crate::id::{Origin, Rank, Tick};
 use crate::limits;
 use crate::node::shard::gather::{Closing, Unit};
+use crate::node::shard::mirroring::Mirroring;
 use crate::node::shard::part::Part;
 use crate::node::shard::progress::Counted;
 use crate::node::shard::rows::Update;
@@ -95,7 +96,9 @@ impl<T: Element> ShardEngine<T> {
             let contributors = group.contributors(round);
             group.closed = round;
             let denominator = group.take_weights(round);
-            let mirror = self.mirror.as_mut().filter(|it| it.exchange == Exchange::Aggregates);
+            let tells =
+                |it: &&mut Mirroring| it.exchange == Exchange::Aggregates && !it.has_ended();
+            let mirror = self.mirror.as_mut().filter(tells);
             if let Some(mirror) = mirror.filter(|_| !contributors.is_empty()) {
                 mirror.weights.insert(round, denominator);
             }
