@@ -134,6 +134,56 @@ fn a_group_whose_first_is_dead_leads_all_the_same() {
     assert_eq!(copies[1..], [copies[1]; 3]);
 }
 
+/// The one who speaks for the first group to the second is dead: both go on with the third and
+/// have lost each other. The third takes the values of the first and says so; the second is equal
+/// within itself, and shows that it is not equal with all who count there.
+#[test]
+fn two_that_have_lost_each_other_end_apart_and_say_so() {
+    let groups = vec![group(&[0, 1], 0), group(&[2, 3], 2), group(&[4, 5], 4)];
+    let overlay = Overlay::new(groups, &[[DataCentre(1), DataCentre(2)]]).unwrap();
+    let asp = Asp { staleness: 2, ..Asp::new(0.0) };
+    let mut play = Play::new(asp).sites(vec![Site::new(1, 2); 6]).ticks(200).stop(1, 2 * SECOND);
+    (play.overlay, play.deadline) = (Some(overlay), 200 * SECOND);
+    let (mut equal, mut outcome) = ([false; 6], None);
+    let warned = warnings(|| {
+        let look = |sample: Sample<'_>| {
+            let standing = |at| sample.mirror_standing(ServerId(at), TableId(0)).unwrap();
+            equal = [0, 1, 2, 3, 4, 5].map(|at| standing(at).equal);
+        };
+        outcome = Some(play.play_sampled(1, SECOND, look));
+    });
+    let outcome = outcome.unwrap();
+    let found = play.judge(&outcome);
+    assert!(found.is_empty(), "{}", shown(&found));
+    let copies = copies(&outcome);
+    assert_eq!((copies[4], copies[5], copies[3]), (copies[0], copies[0], copies[2]));
+    assert_ne!(copies[2], copies[0]);
+    assert_eq!(equal, [true, false, false, true, true, true]);
+    let says = |line: &&String| line.contains("lost each other");
+    assert_eq!(warned.iter().filter(says).count(), 1, "{warned:#?}");
+    assert!(outcome.errors().next().is_none(), "{}", outcome.report());
+}
+
+/// The same without groups: only the way between the first two is cut.
+#[test]
+fn who_cannot_reach_the_first_ends_apart_from_those_who_can() {
+    for local in [Extension::from(Bsp), Eventual.into()] {
+        let asp = Asp { staleness: 2, ..Asp::new(0.0) };
+        let mut play = Play::new(asp).local(local).sites(vec![Site::new(1, 2); 3]).ticks(200);
+        play = play.cut_between(&[0], &[1], 2 * SECOND, 500 * SECOND);
+        play.deadline = 200 * SECOND;
+        let mut equal = [false; 3];
+        let outcome = play.play_sampled(1, SECOND, |sample| {
+            let standing = |at| sample.mirror_standing(ServerId(at), TableId(0)).unwrap();
+            equal = [0, 1, 2].map(|at| standing(at).equal);
+        });
+        let copies = copies(&outcome);
+        assert!(copies[2] == copies[0] && copies[1] != copies[0], "{copies:x?}");
+        assert_eq!(equal, [true, false, true]);
+        assert!(outcome.errors().next().is_none(), "{}", outcome.report());
+    }
+}
+
 /// The one whose values all take dies while they take them: the next one's count.
 #[test]
 fn the_first_dies_in_the_end_and_the_next_one_leads() {

@@ -90,6 +90,8 @@ pub(super) struct Ending {
     pub(super) compare: BTreeSet<(SlotIndex, Key)>,
     /// Units whose values were asked for.
     pub(super) asked: BTreeSet<(SlotIndex, Key)>,
+    /// Who tells values that are not taken, for those of somebody before it are.
+    pub(super) overruled: BTreeSet<DataCentre>,
     /// The pieces that have come of those: taken once the last one has.
     pub(super) coming: BTreeMap<(SlotIndex, Key), Vec<Delta>>,
 }

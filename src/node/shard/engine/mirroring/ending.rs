@@ -76,13 +76,14 @@ impl<T: Element> ShardEngine<T> {
         if !counts {
             // What the lost one has told, and was asked for, counts no more: the next one's does.
             let sources = &mirror.sources;
-            let Ending { digests, compare, asked, coming, .. } = &mut mirror.ending;
+            let Ending { digests, compare, asked, coming, overruled, .. } = &mut mirror.ending;
             digests.retain(|_, told| {
                 told.retain(|_, ((_, of), _)| sources.get(of).is_some_and(Source::counts));
                 !told.is_empty()
             });
             asked.clear();
             coming.clear();
+            overruled.clear();
             *compare = digests.keys().copied().collect();
         }
         self.tell_all_digests();
@@ -136,10 +137,19 @@ impl<T: Element> ShardEngine<T> {
         let rank = mirror.rank(line.1);
         mirror.ending.digests.entry(place).or_default().insert(rank, (line, digest));
         // Of two that tell, which have lost each other, the first one counts.
-        if mirror.told_last(place) == Some((line, digest)) {
-            mirror.ending.asked.remove(&place);
-            mirror.ending.coming.remove(&place);
-            mirror.ending.compare.insert(place);
+        match mirror.told_last(place) {
+            Some(told) if told == (line, digest) => {
+                mirror.ending.asked.remove(&place);
+                mirror.ending.coming.remove(&place);
+                mirror.ending.compare.insert(place);
+            },
+            Some(((_, first), _)) if mirror.ending.overruled.insert(line.1) => {
+                tracing::warn!(
+                    data_centre = %line.1, %first, "two tell what values are at the end, they have \
+                     lost each other: those of the first are taken, the other's copy differs"
+                );
+            },
+            _ => {},
         }
     }
 
