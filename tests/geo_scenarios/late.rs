@@ -11,7 +11,7 @@ use archipelago::{
     Asp, Bsp, Eventual, Extension, Hyper, Ssp, TableChange, TablePolicy, TableSpec, Tick, Worker,
 };
 
-use crate::play::{Play, Site, copy, millis};
+use crate::play::{Play, Site, copy, millis, shown};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -55,6 +55,25 @@ fn who_is_back_and_behind_is_seen() {
     copy(&outcome);
     let expected = [Standing::Counts, Standing::Lost, Standing::Behind, Standing::Counts];
     assert_eq!(seen, expected);
+}
+
+/// Whoever is back but only ticks more slowly than the others would never catch up: what it has
+/// missed is taken, and then it is waited for as before.
+#[test]
+fn who_is_back_and_only_slower_counts_again() {
+    let globals: [Extension; 3] =
+        [Asp { staleness: 1, ..Asp::new(0.0) }.into(), Ssp { staleness: 0 }.into(), Bsp.into()];
+    for global in globals {
+        let mut play = Play::new(global.clone()).ticks(400).cut_off(1, SECOND, 60 * SECOND);
+        play.sites.iter_mut().for_each(|site| site.costs = vec![SECOND; 2]);
+        play.sites[1].costs = vec![millis(1500); 2];
+        let (outcome, seen) = standings(&play, SECOND, Tick(350));
+        let found = play.judge(&outcome);
+        assert!(found.is_empty(), "{global}: {}", shown(&found));
+        copy(&outcome);
+        let expected = [Standing::Counts, Standing::Lost, Standing::Behind, Standing::Counts];
+        assert_eq!(seen, expected, "{global}");
+    }
 }
 
 /// One path between two servers is enough to be lost: without it the clock counts for none of the

@@ -42,5 +42,5 @@ pub(in crate::node) use neighbour::Neighbour;
 pub(in crate::node) use place::LineId;
 pub use place::{Owners, Ways};
 pub use source::Standing;
-pub(in crate::node) use source::{News, Source, Taken};
+pub(in crate::node) use source::{News, Seen, Source, Taken};
 pub(in crate::node) use stash::Stash;

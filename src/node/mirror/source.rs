@@ -15,6 +15,8 @@ use crate::time::{Duration, Instant};
 #[derive(Debug)]
 pub(in crate::node) struct Source {
     standing: Standing,
+    /// While it speaks and nobody waits for it: how far it was behind when that was looked at.
+    lag: Option<Lag>,
     /// What it says makes no sense, until it says again that its terms are the same.
     refused: bool,
     speakers: BTreeMap<ServerId, Speaker>,
@@ -24,6 +26,15 @@ pub(in crate::node) struct Source {
     barriers: Barriers,
     /// What has happened; `None` where no history is recorded.
     news: Option<Vec<News>>,
+}
+
+/// How far a data centre is behind.
+#[derive(Clone, Copy, Debug)]
+struct Lag {
+    at: Instant,
+    ticks: u64,
+    /// The clock that all of its servers had told by then; `None` when it had only begun to speak.
+    told: Option<Tick>,
 }
 
 /// One of its servers.
@@ -52,8 +63,18 @@ pub enum Standing {
     Counts,
     /// It has been silent for too long: they do not.
     Lost,
-    /// It speaks again, but its clock is behind theirs: they do not, until it has caught up.
+    /// It speaks again, but its clock is behind theirs: they do not, until it has caught up, or
+    /// does not come nearer any more.
     Behind,
+}
+
+/// How far the copy is that a source is seen from.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::node) struct Seen {
+    /// The last tick that has ended here.
+    pub(in crate::node) here: Tick,
+    /// Whether waiting for the source would hold up nobody who reads next.
+    pub(in crate::node) near: bool,
 }
 
 #[derive(Debug)]
@@ -96,6 +117,7 @@ impl Source {
         let counted = if slots > 0 { BTreeMap::from([(Tick(0), slots)]) } else { BTreeMap::new() };
         Self {
             standing: Standing::Counts,
+            lag: None,
             refused: false,
             speakers: owners.values().map(|it| (*it, Speaker::default())).collect(),
             slots: owners.iter().map(|(slot, from)| (*slot, incoming(from))).collect(),
@@ -276,13 +298,13 @@ impl Source {
         heard.min().map_or(Duration::ZERO, |heard| now.since(heard))
     }
 
-    /// Looks whether one of its servers has been silent for too long, or it is `near` again, and
+    /// Looks whether one of its servers has been silent for too long, or it is near again, and
     /// ends barriers whose time is over. Whether anything has changed.
     pub(in crate::node) fn on_time(
         &mut self,
         now: Instant,
         silence_max: Duration,
-        near: bool,
+        seen: Seen,
     ) -> bool {
         for speaker in self.speakers.values_mut() {
             speaker.heard.get_or_insert(now);
@@ -295,12 +317,34 @@ impl Source {
         let standing = match self.standing {
             _ if silent => Standing::Lost,
             Standing::Counts => Standing::Counts,
-            Standing::Lost | Standing::Behind if near => Standing::Counts,
-            Standing::Lost | Standing::Behind => Standing::Behind,
+            Standing::Lost | Standing::Behind => {
+                let counts = seen.near || self.is_slower(now, silence_max / 2, seen.here);
+                if counts { Standing::Counts } else { Standing::Behind }
+            },
         };
+        if standing != Standing::Behind {
+            self.lag = None;
+        }
         let before = self.counts();
         self.standing = standing;
         before != self.counts() || ended
+    }
+
+    /// Whether it has come no nearer since this was looked at last, although what it had told by
+    /// then is here: then it does not catch up, and has to be waited for as before it was lost.
+    fn is_slower(&mut self, now: Instant, every: Duration, here: Tick) -> bool {
+        let counted = self.counted_everywhere();
+        let told = self.speakers.values().map(|speaker| speaker.clock).min();
+        let ticks = here.0.saturating_sub(counted.0);
+        let Some(before) = self.lag else {
+            self.lag = Some(Lag { at: now, ticks, told: None });
+            return false;
+        };
+        if now.since(before.at) < every {
+            return false;
+        }
+        self.lag = Some(Lag { at: now, ticks, told });
+        before.told.is_some_and(|told| counted >= told) && ticks >= before.ticks
     }
 
     /// When to look again.

@@ -158,7 +158,8 @@ fn source() -> Source {
 fn one_silent_server_loses_a_data_centre_and_time_begins_when_somebody_looks() {
     let (mut source, most) = (source(), Duration::from_secs(30));
     let at = |second: u64| Instant(second * 1_000_000_000);
-    source.on_time(at(1000), most, false);
+    let seen = |near| Seen { here: Tick(0), near };
+    source.on_time(at(1000), most, seen(false));
     assert!(source.counts(), "nothing was heard yet, and nobody has waited");
     for second in 1001..=1031 {
         source.heard(ServerId(4), at(second));
@@ -171,6 +172,34 @@ fn one_silent_server_loses_a_data_centre_and_time_begins_when_somebody_looks() {
     assert_eq!(source.standing(), Standing::Behind);
     source.on_time(at(1033), most, true);
     assert_eq!(source.standing(), Standing::Counts);
+}
+
+/// Who speaks again but comes no nearer counts once what it had told is here, and no sooner.
+#[test]
+fn who_is_back_and_slower_counts_once_what_it_missed_is_here() {
+    let (owners, most) = (BTreeMap::from([(SLOT, ServerId(4))]), Duration::from_secs(30));
+    let at = |second: u64| Instant(second * 1_000_000_000);
+    let stands = |taken_at: u64, ticks: &dyn Fn(u64) -> u64| {
+        let mut source = Source::new(&owners, false);
+        source.on_time(at(0), most, Seen { here: Tick(0), near: true });
+        source.on_time(at(40), most, Seen { here: Tick(40), near: false });
+        assert_eq!(source.standing(), Standing::Lost);
+        let counts = (41..400).find(|second| {
+            source.heard(ServerId(4), at(*second));
+            let mark = if *second == 41 { &[(SLOT, Mark(1))][..] } else { &[] };
+            source.clock(ServerId(4), None, Tick(ticks(*second)), mark);
+            if *second == taken_at {
+                source.take(SLOT, Some(Mark(1)));
+            }
+            source.on_time(at(*second), most, Seen { here: Tick(1000 + *second), near: false });
+            source.counts()
+        });
+        counts.unwrap_or(u64::MAX)
+    };
+    assert!(stands(41, &|second| second / 2) <= 75, "it is slower, and all of it is here");
+    let late = stands(200, &|second| second / 2);
+    assert!((200..250).contains(&late), "{late}: not before what it has told has come");
+    assert_eq!(stands(41, &|second| second * 2), u64::MAX, "it comes nearer");
 }
 
 /// What counts everywhere is what counts for the slot furthest behind.

@@ -3,7 +3,7 @@
 use super::super::ShardEngine;
 use crate::consistency::{MirrorAdmit, MirrorRead};
 use crate::id::{DataCentre, ServerId};
-use crate::node::mirror::{Lane, Letter, LineId, Source};
+use crate::node::mirror::{Letter, LineId, Seen};
 use crate::node::sabotage::Sabotage;
 use crate::placement::Feed;
 use crate::time::{Duration, Instant};
@@ -91,7 +91,7 @@ impl<T: Element> ShardEngine<T> {
         let slowest = Some((source.counted_everywhere(), data_centre));
         let next = MirrorRead { tick: mirror.passed.next(), slowest, now };
         let near = mirror.policy.admit(&next) == MirrorAdmit::Serve;
-        let changed = source.on_time(now, silence_max, near);
+        let changed = source.on_time(now, silence_max, Seen { here: mirror.passed, near });
         let (counts, silent) = (source.counts(), source.silent(now).as_secs());
         match (counted, counts) {
             (true, false) => tracing::warn!(
