@@ -2,6 +2,7 @@
 
 use archipelago::history::Event;
 use archipelago::id::{DataCentre, ServerId, TableId};
+use archipelago::node::Peer;
 use archipelago::node::mirror::Standing;
 use archipelago::placement::{HubGroup, Overlay};
 use archipelago::rules::Add;
@@ -151,6 +152,32 @@ fn a_cut_between_hubs_is_seen_behind_them_and_heals() {
     assert!(outcome.is_good(), "{}", outcome.report());
     assert_eq!(seen[..2], [Standing::Counts, Standing::Lost]);
     assert_eq!(seen.last(), Some(&Standing::Counts), "{seen:?}");
+    let found = play.judge(&outcome);
+    assert!(found.is_empty(), "{}", crate::play::shown(&found));
+    copy(&outcome);
+}
+
+/// A hub that has lost a group says nothing of it, also on a new connection and also while what it
+/// had heard before still leaves.
+#[test]
+fn a_hub_that_is_connected_again_says_nothing_of_whom_it_has_lost() {
+    let asp = Asp { staleness: 8, ..Asp::new(0.0) };
+    let mut play = play(asp, two_groups()).ticks(1200);
+    play.sites.iter_mut().for_each(|site| site.costs = vec![millis(100); 2]);
+    play = play.cut_between(&[0, 1, 2], &[3, 4, 5], 5 * SECOND, 100 * SECOND);
+    let [hub, member] = [0, 1].map(|server| Peer::Server(ServerId(server)));
+    play = play.fault(80 * SECOND, Fault::Break { a: hub, b: member });
+    let (mut looks, mut seen) = (0, Vec::new());
+    let outcome = play.play_sampled(1, SECOND, |sample| {
+        looks += 1;
+        let standing = sample.mirror_standing(ServerId(1), TableId(0)).unwrap();
+        let (_, _, stands) = standing.others.iter().find(|it| it.0 == DataCentre(3)).unwrap();
+        if (75..105).contains(&looks) {
+            seen.push(*stands);
+        }
+    });
+    assert_eq!(seen, [Standing::Lost; 30]);
+    assert!(outcome.is_good(), "{}", outcome.report());
     let found = play.judge(&outcome);
     assert!(found.is_empty(), "{}", crate::play::shown(&found));
     copy(&outcome);

@@ -154,13 +154,14 @@ impl Lane {
     }
 
     /// A connection is up, for the first time or again: nothing is known of what was under way.
-    pub(in crate::node) fn connected(&mut self) {
+    /// Its clock is told at once unless it is one that nothing is said of now.
+    pub(in crate::node) fn connected(&mut self, speaks: bool) {
         self.close();
         self.control.clear();
         self.asked.clear();
         self.values.clear();
         self.told = None;
-        self.due = self.due_after(Due::Both);
+        self.due = if speaks { self.due_after(Due::Both) } else { Due::Nothing };
         self.unnamed.clone_from(&self.covered);
     }
 
@@ -383,17 +384,18 @@ impl Lane {
         Some((message, Some(slot)))
     }
 
-    /// Says again how far the clock is, when nothing was said for long; when to ask again.
-    /// Often enough for somebody who waits for `silence_max` at most.
+    /// Says again how far the clock is, when nothing was said for long, or on this connection; when
+    /// to ask again. Often enough for somebody who waits for `silence_max` at most.
     pub(in crate::node) fn heartbeat(
         &mut self,
         now: Instant,
         silence_max: Duration,
     ) -> Option<Instant> {
-        let (_, at) = self.told.filter(|_| self.open)?;
+        if !self.open {
+            return None;
+        }
         let every = limits::MIRROR_HEARTBEAT_INTERVAL.min(silence_max / 4);
-        let due = at.after(every);
-        if due > now {
+        if let Some(due) = self.told.map(|(_, at)| at.after(every)).filter(|due| *due > now) {
             return Some(due);
         }
         self.due = self.due.max(Due::Last);

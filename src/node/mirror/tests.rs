@@ -25,7 +25,7 @@ fn place(tick: u64, unit: u64) -> Place {
 fn open_lane() -> Lane {
     let (of, to) = (DataCentre(0), DataCentre(1));
     let mut lane = Lane::new(Telling { of, to, stands_for: to, feed: Feed::Own });
-    lane.connected();
+    lane.connected(true);
     assert_eq!(said(&mut lane), [], "before the other side has said that it has the same terms");
     lane.opened(1);
     lane
@@ -163,14 +163,14 @@ fn one_silent_server_loses_a_data_centre_and_time_begins_when_somebody_looks() {
     assert!(source.counts(), "nothing was heard yet, and nobody has waited");
     for second in 1001..=1031 {
         source.heard(ServerId(4), at(second));
-        source.on_time(at(second), most, false);
+        source.on_time(at(second), most, seen(false));
         assert_eq!(source.counts(), second < 1030, "{second}");
     }
     source.heard(ServerId(5), at(1032));
     source.heard(ServerId(4), at(1032));
-    source.on_time(at(1032), most, false);
+    source.on_time(at(1032), most, seen(false));
     assert_eq!(source.standing(), Standing::Behind);
-    source.on_time(at(1033), most, true);
+    source.on_time(at(1033), most, seen(true));
     assert_eq!(source.standing(), Standing::Counts);
 }
 

@@ -281,6 +281,12 @@ impl Mirroring {
         }
     }
 
+    /// What a hub says nothing of: the groups that it does not count itself.
+    pub(super) fn lost_groups(&self) -> Vec<Feed> {
+        let lost = self.sources.iter().filter(|(_, source)| !source.counts());
+        lost.map(|(of, _)| Feed::Relayed(*of)).collect()
+    }
+
     /// Whether a data centre is waited for.
     pub(super) fn counts(&self, other: DataCentre) -> bool {
         self.sources.get(&other).is_some_and(Source::counts)

@@ -41,7 +41,10 @@ impl<T: Element> ShardEngine<T> {
         let Some(source) = mirror.sources.get_mut(&of).filter(|source| source.speaks(from)) else {
             return Err(Refusal::UnknownWorker);
         };
-        source.heard(from, now);
+        // What waited at a hub comes also of a group that the hub has lost: its clock does not.
+        if mirror.members.contains(&of) || matches!(message, MirrorMessage::Clock { .. }) {
+            source.heard(from, now);
+        }
         if self.watch(of, now) {
             self.source_changed();
         }

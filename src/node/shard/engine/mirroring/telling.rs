@@ -5,7 +5,6 @@ use crate::consistency::{MirrorAdmit, MirrorRead};
 use crate::id::{DataCentre, ServerId};
 use crate::node::mirror::{Letter, LineId, Seen};
 use crate::node::sabotage::Sabotage;
-use crate::placement::Feed;
 use crate::time::{Duration, Instant};
 use crate::vector::Element;
 use crate::wire::MirrorMessage;
@@ -18,7 +17,10 @@ impl<T: Element> ShardEngine<T> {
         if let Some(neighbour) = mirror.neighbours.get_mut(&to) {
             neighbour.connected(mirror.terms_hash);
         }
-        mirror.lanes_to_mut(to).for_each(Lane::connected);
+        let silent = mirror.lost_groups();
+        for lane in mirror.lanes_to_mut(to) {
+            lane.connected(!silent.contains(&lane.feed));
+        }
     }
 
     /// The next thing to send to a server elsewhere; updates only while there is `room`.
@@ -64,13 +66,8 @@ impl<T: Element> ShardEngine<T> {
         let silences = mirror.sources.values().filter_map(|it| it.deadline(silence_max));
         let next = silences.min();
         mirror.lanes.values_mut().for_each(|lane| lane.release_late(now));
-        // Of whom it does not count itself a hub says nothing.
-        let sources = &mirror.sources;
-        let lives = |lane: &&mut Lane| match lane.feed {
-            Feed::Own | Feed::Group => true,
-            Feed::Relayed(of) => sources.get(&of).is_some_and(Source::counts),
-        };
-        let lanes = mirror.lanes.values_mut().filter(lives);
+        let silent = mirror.lost_groups();
+        let lanes = mirror.lanes.values_mut().filter(|lane| !silent.contains(&lane.feed));
         let beats = lanes.filter_map(|lane| lane.heartbeat(now, silence_max));
         let next = beats.chain(next).min();
         if changed {
