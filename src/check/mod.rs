@@ -92,7 +92,8 @@ pub fn check_all(history: &History, expected: &Expected) -> Vec<Violation> {
         expected.overlay.as_ref(),
         &expected.staleness,
     ));
-    found.extend(check_conserved(history, &expected.data_centres));
+    let overlay = expected.overlay.as_ref();
+    found.extend(check_conserved(history, &expected.data_centres, overlay));
     found.extend(check_mirror_clocks(history));
     if let Some(overlay) = &expected.overlay {
         found.extend(check_hub_clocks(history, &expected.data_centres, overlay));

@@ -33,6 +33,8 @@ pub enum Sabotage {
     PassForgets,
     /// Law 8: a mirror clock counts before what it covers has come.
     MirrorClockOvertakes,
+    /// Law 8: a hub tells the clock of its group before all members have ended the tick.
+    HubClockOvertakes,
     /// Law 9: barriers do not end by time.
     BarriersStay,
     /// Law 9: a data centre that is lost is waited for.

@@ -2,12 +2,14 @@
 
 use archipelago::check::{Law, Violation};
 use archipelago::consistency::Threshold;
+use archipelago::id::DataCentre;
 use archipelago::node::sabotage::{Sabotage, Switch};
+use archipelago::placement::{HubGroup, Overlay};
 use archipelago::rules::Add;
 use archipelago::time::Duration;
 use archipelago::{Asp, Bsp, Eventual, Ssp, TableSpec};
 
-use crate::play::{Play, copies, millis};
+use crate::play::{Play, Site, copies, millis};
 
 /// What a sabotaged run is found guilty of.
 fn found(play: &Play, sabotage: Sabotage, seed: u64) -> Vec<Violation> {
@@ -58,6 +60,14 @@ fn law_8_is_seen_broken() {
     is_caught(8, Sabotage::MirrorClockOvertakes, &slow);
 }
 
+    let group = |members: [u32; 2]| HubGroup {
+        members: members.map(DataCentre).to_vec(),
+        hub: DataCentre(members[0]),
+    };
+    let mut hubs = Play::new(asp()).spec(counts()).sites(vec![Site::new(1, 2); 4]);
+    hubs.overlay = Some(Overlay::new(vec![group([0, 1]), group([2, 3])], &[]).unwrap());
+    hubs.sites[1].costs = vec![millis(60); 2];
+    is_caught(8, Sabotage::HubClockOvertakes, &hubs);
 #[test]
 fn law_9_is_seen_broken_between_data_centres() {
     is_caught(9, Sabotage::BarriersStay, &barred_by_the_dead());

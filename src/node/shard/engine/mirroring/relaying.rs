@@ -5,6 +5,7 @@ use super::super::ShardEngine;
 use crate::id::{DataCentre, Tick};
 use crate::key::Key;
 use crate::node::mirror::{Clock, Lane, LineId, Place};
+use crate::node::sabotage::Sabotage;
 use crate::node::shard::mirroring::Mirroring;
 use crate::placement::Feed;
 use crate::vector::Element;
@@ -32,8 +33,10 @@ impl<T: Element> ShardEngine<T> {
     /// Tells the clocks of lines that have advanced; what they cover is queued.
     pub(super) fn relay_clocks(&mut self) {
         let width = self.width();
+        let early = self.place.switch.breaks(Sabotage::HubClockOvertakes);
         let Some(mirror) = self.mirror.as_mut().filter(|mirror| mirror.relays) else { return };
-        let due: Vec<_> = mirror.lanes.iter().filter_map(|it| mirror.relayed_clock(it)).collect();
+        let lanes = mirror.lanes.iter();
+        let due: Vec<_> = lanes.filter_map(|it| mirror.relayed_clock(it, early)).collect();
         if mirror.laps() || mirror.group_advances(&due) {
             mirror.release();
         }
@@ -53,9 +56,14 @@ impl Mirroring {
     }
 
     /// The clock of a line that others' clocks make, when it has advanced.
-    fn relayed_clock(&self, (line, lane): (&LineId, &Lane)) -> Option<(LineId, Clock)> {
+    fn relayed_clock(
+        &self,
+        (line, lane): (&LineId, &Lane),
+        early: bool,
+    ) -> Option<(LineId, Clock)> {
         let told = match lane.feed {
             Feed::Own => return None,
+            Feed::Group if early => self.own_clock(),
             Feed::Group => self.group_clock(),
             // Of whom it does not count itself a hub says nothing.
             Feed::Relayed(of) => {
