@@ -349,8 +349,8 @@ pub enum Event {
         slot: SlotIndex,
         /// The tick of the pull.
         at_tick: Tick,
-        /// The rows, where they are a range.
-        rows: Option<KeyRange>,
+        /// The rows: of a walk all.
+        rows: Vec<KeyRange>,
     },
     /// A server has stopped for good: nothing more happens there.
     ServerStopped {

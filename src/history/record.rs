@@ -220,7 +220,7 @@ mod tests {
     fn mirror_waits() -> [Event; 7] {
         let (origin, table, slot, at_tick, mark) = (ORIGIN, TABLE, SLOT, TICK, Mark(3));
         let (data_centre, until) = (DataCentre(1), Instant(99));
-        let (ranges, rows, why) = (vec![KeyRange::ALL], Some(KeyRange::ALL), BarrierEnd::Time);
+        let (ranges, rows, why) = (vec![KeyRange::ALL], vec![KeyRange::ALL], BarrierEnd::Time);
         [
             Event::BarrierSet { table, data_centre, slot, mark, ranges, until },
             Event::BarrierEnded { table, data_centre, slot, mark, why },

@@ -43,6 +43,8 @@ fn law_6_is_seen_broken() {
     slow.sites[1].costs = vec![millis(100); 2];
     is_caught(6, Sabotage::MirrorServesEarly, &slow);
     is_caught(6, Sabotage::MirrorServesEarly, &barred());
+    let sparse = TableSpec::sparse("n", 60).slots(8).dtype::<i64>().rule(Add);
+    is_caught(6, Sabotage::MirrorServesEarly, &barred().spec(sparse));
 }
 
 #[test]
@@ -58,8 +60,6 @@ fn law_7_is_seen_broken() {
 fn law_8_is_seen_broken() {
     let slow = Play::new(asp()).spec(counts()).wan(millis(20), 20_000);
     is_caught(8, Sabotage::MirrorClockOvertakes, &slow);
-}
-
     let group = |members: [u32; 2]| HubGroup {
         members: members.map(DataCentre).to_vec(),
         hub: DataCentre(members[0]),
@@ -68,6 +68,8 @@ fn law_8_is_seen_broken() {
     hubs.overlay = Some(Overlay::new(vec![group([0, 1]), group([2, 3])], &[]).unwrap());
     hubs.sites[1].costs = vec![millis(60); 2];
     is_caught(8, Sabotage::HubClockOvertakes, &hubs);
+}
+
 #[test]
 fn law_9_is_seen_broken_between_data_centres() {
     is_caught(9, Sabotage::BarriersStay, &barred_by_the_dead());

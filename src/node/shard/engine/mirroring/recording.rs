@@ -5,6 +5,7 @@ use crate::consistency::Exchange;
 use crate::history::Event;
 use crate::id::{DataCentre, Origin, SlotIndex, Tick};
 use crate::key::Key;
+use crate::key::KeyRange;
 use crate::node::mirror::{LineId, News, Source};
 use crate::node::shard::RowsAsked;
 use crate::node::shard::mirroring::Pass;
@@ -142,7 +143,11 @@ impl<T: Element> ShardEngine<T> {
         let writes = self.progress.writer().is_none_or(|writer| writer == origin.group);
         if self.records() && writes {
             let table = self.table.id();
-            let rows = if let RowsAsked::Block(rows) = asked { Some(rows) } else { None };
+            let rows = match asked {
+                RowsAsked::Block(rows) => vec![rows],
+                RowsAsked::Keys(keys) => keys.iter().map(|key| KeyRange::single(*key)).collect(),
+                RowsAsked::Walk | RowsAsked::Nothing => vec![KeyRange::ALL],
+            };
             self.events.push(Event::MirrorServed { origin, table, slot, at_tick, rows });
         }
     }
