@@ -5,7 +5,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use archipelago::node::Registry;
-use archipelago::node::registry::{PolicyFactory, RuleFactory};
+use archipelago::node::registry::{GlobalFactory, PolicyFactory, RuleFactory, SignificanceFactory};
 use clap::Parser;
 
 use crate::arguments::{Arguments, Command};
@@ -13,13 +13,12 @@ use crate::{cert, logs, serve, status, table};
 #[cfg(feature = "workloads")]
 use crate::{experiment, workload};
 
-/// The commands of `ps-server`, run with a user's own update rules and local policies beside the
-/// built-in ones. The stock program is `App::new().run()`.
+/// The commands of `ps-server`, run with a user's own update rules, policies and significance
+/// functions beside the built-in ones. The stock program is `App::new().run()`.
 ///
-/// `train --rule NAME --local NAME` and `table create` name it like what is built in. A table names
+/// `train --rule NAME --local NAME --global NAME --significance NAME` and `table create` name it like what is built in. A table names
 /// its code, so that every server and every worker of a cluster needs it: a server
 /// that lacks it refuses the table and says which name it lacks and which names it has.
-/// Significance functions of one's own are planned, like significance itself.
 ///
 /// ```no_run
 /// use std::process::ExitCode;
@@ -85,6 +84,21 @@ impl App {
     #[must_use]
     pub fn policy(mut self, name: &str, factory: PolicyFactory) -> Self {
         self.registry = self.registry.policy(name, factory);
+        self
+    }
+
+    /// Adds a global policy, between data centres, under `name/version`; names as for
+    /// [`update`](Self::update).
+    #[must_use]
+    pub fn global(mut self, name: &str, factory: GlobalFactory) -> Self {
+        self.registry = self.registry.global(name, factory);
+        self
+    }
+
+    /// Adds a significance function under `name/version`; names as for [`update`](Self::update).
+    #[must_use]
+    pub fn significance(mut self, name: &str, factory: SignificanceFactory) -> Self {
+        self.registry = self.registry.significance(name, factory);
         self
     }
 
@@ -196,6 +210,27 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(feature = "workloads")]
+    #[test]
+    fn tables_name_code_of_ones_own() {
+        let app = App::new()
+            .significance("mine/1", |_| {
+                Ok(archipelago::sync::Arc::new(archipelago::vector::Absolute))
+            })
+            .global("ours/1", |_| Ok(archipelago::sync::Arc::new(archipelago::Asp::default())));
+        let described = |app: &App, significance: &str| {
+            let words = "mine train --model mlp --train digits --describe-tables --global ours";
+            let words = words.split(' ').chain(["--significance", significance]);
+            let mut out = Vec::new();
+            app.run_with(words, &mut out).map(|()| String::from_utf8_lossy(&out).into_owned())
+        };
+        let text = described(&app, "mine").expect("both are known");
+        assert!(text.contains("global = \"ours\"\nsignificance = \"mine\""), "{text}");
+        let error = described(&app, "minde").expect_err("no such function").to_string();
+        assert!(error.contains("did you mean `mine`?"), "{error}");
+        assert!(described(&App::new(), "absolute").is_err(), "no such global policy");
+    }
 
     #[test]
     fn words_that_are_no_command_are_an_error() {

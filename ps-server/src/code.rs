@@ -10,6 +10,7 @@ pub(crate) enum Kind {
     Rule,
     Policy,
     Global,
+    Significance,
 }
 
 impl Kind {
@@ -18,6 +19,7 @@ impl Kind {
             Self::Rule => "update rule",
             Self::Policy => "local policy",
             Self::Global => "global policy",
+            Self::Significance => "significance function",
         }
     }
 }
@@ -33,7 +35,7 @@ pub enum CodeError {
         suggestion(nearest.as_deref(), known)
     )]
     Unknown {
-        /// Update rule, local or global policy.
+        /// Update rule, local or global policy, significance function.
         kind: &'static str,
         /// The name.
         found: String,

@@ -78,6 +78,10 @@ pub struct TableOptions {
     /// but off has to be in the servers' --tables: it cannot be created while they run.
     #[arg(long, default_value = "off", value_name = "POLICY")]
     pub global: String,
+    /// What the global policy's threshold is compared with: relative, what a value has gained over
+    /// the value; absolute, what it has gained; or a function of one's own.
+    #[arg(long, default_value = "relative", value_name = "FUNCTION")]
+    pub significance: String,
     /// The learning rate: R, inverse-sqrt:R (R / sqrt(tick)) or linear:FROM:TO:TICKS.
     #[arg(long, default_value = "1", value_name = "RATE", value_parser = schedule)]
     #[arg(allow_negative_numbers = true)]
@@ -204,6 +208,8 @@ impl TableOptions {
         let rule = named(Kind::Rule, &self.rule, registry.rules())?;
         let local = named(Kind::Policy, &self.local, registry.policies())?;
         let global = named(Kind::Global, &self.global, registry.globals())?;
+        let known = registry.significances();
+        let significance = named(Kind::Significance, &self.significance, known)?;
         let mut spec = match self.dense {
             Some(rows) => TableSpec::dense(&self.name, rows).width(self.width),
             None => TableSpec::sparse(&self.name, self.width),
@@ -211,7 +217,7 @@ impl TableOptions {
         spec.dtype = self.dtype;
         spec = spec.rule(rule).slots(self.slots).init(self.init);
         spec = spec.block_elements(self.block_elements);
-        let policy = TablePolicy::local(local).global(global);
+        let policy = TablePolicy::local(local).global(global).significance(significance);
         let mut policy = policy.bsp_stash_bytes_max(self.stash_bytes);
         policy.non_finite = self.allow_non_finite;
         let code = registry.resolve(&spec, &policy)?;

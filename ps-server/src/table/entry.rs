@@ -32,6 +32,7 @@ pub(crate) fn file_entry(
     line("rule", word(&spec.rule))?;
     line("local", word(&policy.local))?;
     line("global", word(&policy.global))?;
+    line("significance", word(&policy.significance))?;
     line("rate", Value::String(schedule_shown(&hyper.rate)))?;
     line("combine", Value::String(combine_shown(spec.combine)))?;
     line("init", Value::String(init_shown(spec.init)))?;

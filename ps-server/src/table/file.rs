@@ -122,12 +122,14 @@ mod tests {
     #[test]
     fn what_is_written_is_read_again() {
         let text = "[[table]]\nname = \"w\"\ndense = 650\nwidth = 64\nrule = \"momentum:0.5\"\n\
-            global = \"asp:0.02,staleness=3\"\nrate = \"inverse-sqrt:0.1\"\ncombine = \"mean:64\"\n\
+            global = \"asp:0.02,staleness=3\"\nsignificance = \"absolute\"\nrate = \"inverse-sqrt:0.1\"\ncombine = \"mean:64\"\n\
             init = \"uniform:1:-0.125:0.125\"\nslots = 7\nblock_elements = 256\n\
             [[table]]\nname = \"-v\"\nsparse = true\nlocal = \"ssp:2\"\nrate = 0.5\n";
         let read = tables(text).unwrap();
         assert_eq!(read.len(), 2);
         assert_eq!(read[0].1.global.to_string(), "asp/1(staleness=3, threshold=0.02)");
+        assert_eq!(read[0].1.significance.to_string(), "absolute/1");
+        assert_eq!(read[1].1.significance.to_string(), "relative/1");
         assert_eq!(read[1].0.name, "-v");
         let again = read.iter().map(|(spec, policy, hyper)| file_entry(spec, policy, hyper));
         let again = again.collect::<anyhow::Result<String>>().unwrap();
@@ -149,6 +151,10 @@ mod tests {
             (
                 one("dense = 9\nglobal = \"apps\"\n"),
                 "unknown global policy `apps`: did you mean `asp`?",
+            ),
+            (
+                one("dense = 9\nsignificance = \"relativ\"\n"),
+                "unknown significance function `relativ`: did you mean `relative`?",
             ),
             (
                 one("dense = 9\nrule = \"assign\"\nglobal = \"asp\"\n"),

@@ -73,6 +73,10 @@ pub struct TrainArguments {
     /// eventual. For any but off the servers need the tables from the start: see --describe-tables.
     #[arg(long, default_value = "off", value_name = "POLICY", conflicts_with = "embedded")]
     pub global: String,
+    /// What the threshold of asp is compared with: relative, what a value has gained over the
+    /// value; absolute, what it has gained; or a function of this program's own.
+    #[arg(long, default_value = "relative", value_name = "FUNCTION", conflicts_with = "embedded")]
+    pub significance: String,
     /// The update rule: sgd, momentum:0.9, adagrad, adam, .., or one of this program's own. Give
     /// --rate with it: each rule needs another. Default: adagrad.
     #[arg(long, value_name = "RULE")]

@@ -5,7 +5,7 @@ use std::io::Write;
 
 use anyhow::ensure;
 use archipelago::node::Registry;
-use archipelago::{Bsp, Eventual, Extension, Off, Ssp};
+use archipelago::{Bsp, Eventual, Extension, Ssp, TablePolicy};
 use archipelago_workloads::data::digits_split;
 use archipelago_workloads::mlp;
 
@@ -93,8 +93,8 @@ impl<'a> Demo<'a> {
     ) -> anyhow::Result<Outcome> {
         *self.model.run_mut() = format!("digits {}", written(local));
         let (workers, quiet) = (self.arguments.workers, self.arguments.json);
-        let (model, global) = (&self.model, &Off.into());
-        let job = Job { model, local, global, workers, group_size: workers, quiet };
+        let policy = &TablePolicy::local(local.clone());
+        let job = Job { model: &self.model, policy, workers, group_size: workers, quiet };
         let (registry, stop) = (self.registry.clone(), self.stop.clone());
         match servers {
             Some(servers) => job.run(Served::of(servers, registry, stop)?),

@@ -9,7 +9,7 @@ use archipelago::id::Rank;
 use archipelago::node::worker::Blocking;
 use archipelago::os::Clock;
 use archipelago::time::{Duration, Instant};
-use archipelago::{Extension, Hyper, Table, TablePolicy, TableSpec, Worker};
+use archipelago::{Hyper, Table, TablePolicy, TableSpec, Worker};
 use archipelago_workloads::score::Scores;
 use archipelago_workloads::train::{Progress, TrainReport, Values};
 use siphasher::sip128::{Hasher128, SipHasher13};
@@ -22,9 +22,8 @@ use crate::code::written;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Job<'a> {
     pub(crate) model: &'a Model,
-    pub(crate) local: &'a Extension,
-    /// Between data centres.
-    pub(crate) global: &'a Extension,
+    /// Of all its tables.
+    pub(crate) policy: &'a TablePolicy,
     /// Workers of this process.
     pub(crate) workers: u32,
     /// Workers of all processes together.
@@ -103,9 +102,8 @@ pub(crate) struct Outcome {
 impl Job<'_> {
     /// The tables to create.
     pub(crate) fn tables(&self) -> Vec<(TableSpec, TablePolicy, Hyper)> {
-        let policy = TablePolicy::local(self.local.clone()).global(self.global.clone());
         let tables = self.model.tables(self.group_size).into_iter();
-        tables.map(|(spec, hyper)| (spec, policy.clone(), hyper)).collect()
+        tables.map(|(spec, hyper)| (spec, self.policy.clone(), hyper)).collect()
     }
 
     /// Trains and scores.
@@ -130,7 +128,7 @@ impl Job<'_> {
             run: self.model.run().into(),
             rows: self.model.rows(),
             rate: self.model.rate(),
-            local: written(self.local),
+            local: written(&self.policy.local),
             rule: written(self.model.rule()),
             workers: self.group_size,
             servers: place.servers(),
@@ -155,7 +153,7 @@ impl Job<'_> {
         ticks: u64,
     ) -> anyhow::Result<(Vec<TrainReport>, Vec<Member<P>>)> {
         let first = members.first().map(|member| member.origin().rank).unwrap_or_default();
-        let bar = Bar::new(&written(self.local), ticks, members.len(), first, self.quiet);
+        let bar = Bar::new(&written(&self.policy.local), ticks, members.len(), first, self.quiet);
         let mut model = self.model.clone();
         model.pace_mut().final_model = place.reader(self);
         let (model, count) = (&model, members.len());

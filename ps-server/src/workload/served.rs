@@ -200,7 +200,7 @@ impl Place for Served {
     /// Under Bsp a member sees all rounds. Others see what there is when they have finished, and
     /// all of it when nobody is left in other processes.
     fn reader(&self, job: &Job<'_>) -> Option<Rank> {
-        (*job.local == Bsp.into()).then_some(self.first)
+        (job.policy.local == Bsp.into()).then_some(self.first)
     }
 
     fn read(&mut self, job: &Job<'_>) -> anyhow::Result<Values> {

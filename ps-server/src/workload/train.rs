@@ -31,7 +31,7 @@ pub(crate) fn run(
         arguments.describe_tables || arguments.embedded == served.connect.servers.is_empty(),
         "train needs either --embedded, to train in this process, or --servers ADDR,.."
     );
-    let (rule, local, global) = code(arguments, registry)?;
+    let (rule, policy) = code(arguments, registry)?;
     let mut model = data::load(arguments)?;
     let (train, test) = model.summaries();
     let name = arguments.train.display().to_string();
@@ -48,8 +48,7 @@ pub(crate) fn run(
         "--group-size {group_size} counts the workers of all processes, and this one has \
          --workers {workers}: give a larger --group-size, or fewer workers"
     );
-    let (local, global) = (&local, &global);
-    let job = Job { model: &model, local, global, workers, group_size, quiet };
+    let job = Job { model: &model, policy: &policy, workers, group_size, quiet };
     if arguments.describe_tables {
         return describe(&job, out);
     }
@@ -85,20 +84,23 @@ fn describe(job: &Job<'_>, out: &mut dyn Write) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The update rule, unless it is the model's own, the local and the global policy. Mistakes in them
-/// are told before any file is read.
+/// The update rule, unless it is the model's own, and the policies. Mistakes in them are told
+/// before any file is read.
 fn code(
     arguments: &TrainArguments,
     registry: &Registry,
-) -> anyhow::Result<(Option<Extension>, Extension, Extension)> {
+) -> anyhow::Result<(Option<Extension>, TablePolicy)> {
     let rule = arguments.rule.as_deref().map(|rule| named(Kind::Rule, rule, registry.rules()));
     let rule = rule.transpose()?;
     let local = named(Kind::Policy, &arguments.local, registry.policies())?;
     let global = named(Kind::Global, &arguments.global, registry.globals())?;
+    let known = registry.significances();
+    let significance = named(Kind::Significance, &arguments.significance, known)?;
+    let policy = TablePolicy::local(local).global(global).significance(significance);
     let mut spec = TableSpec::dense(arguments.run.as_deref().unwrap_or("train"), 1);
     spec.rule = rule.clone().unwrap_or(spec.rule);
-    registry.resolve(&spec, &TablePolicy::local(local.clone()).global(global.clone()))?;
-    Ok((rule, local, global))
+    registry.resolve(&spec, &policy)?;
+    Ok((rule, policy))
 }
 
 /// Gives the model what the command line says of it.
