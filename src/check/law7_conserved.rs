@@ -18,8 +18,8 @@ type Line = (u32, u32, DataCentre, TableId, SlotIndex);
 /// end an update was told and not taken, or what all data centres have queued of a slot is not what
 /// one of them has queued and taken, by whatever hubs. Who was lost and is back is judged with all
 /// others; of those that somebody has lost at the end, or that have stopped, nothing is expected.
-/// Nodes that are servers have their servers' numbers. `data_centres` are those of the nodes, which in an
-/// `overlay` hear of other groups by their first ones.
+/// Nodes that are servers have their servers' numbers. `data_centres` are those of the nodes, which
+/// in an `overlay` hear of other groups by their first ones.
 pub fn check_conserved(
     history: &History,
     data_centres: &[DataCentre],
