@@ -156,6 +156,11 @@ pub const MIRROR_LOOK_INTERVAL: Duration = Duration::from_millis(500);
 /// Bytes that one shard of copies in step holds of ticks that are not settled. Only somebody who
 /// does not wait for its data centre tells it more.
 pub const MIRROR_STASH_BYTES_MAX: usize = 256 << 20;
+/// Bytes that one shard of copies in step holds of the next two ticks of one other data centre, at
+/// least: more where it takes more to tell twice of all rows of a dense shard.
+pub const MIRROR_STASH_SHARE_BYTES_MIN: usize = 256 << 20;
+/// What each delta is taken to cost besides its bytes, on the way and in memory.
+pub const MIRROR_DELTA_BYTES: usize = 64;
 /// The last tick that another data centre may speak of: at one a nanosecond 146 years.
 pub const MIRROR_TICK_MAX: u64 = 1 << 62;
 /// Clocks of one slot that wait for marks; further ones count with the last of them.

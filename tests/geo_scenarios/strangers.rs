@@ -3,6 +3,7 @@
 
 use archipelago::id::{DataCentre, GroupId, Mark, Sequence, ServerId, SlotIndex, TableId, Tick};
 use archipelago::key::{Key, KeyRange};
+use archipelago::limits::MIRROR_STASH_SHARE_BYTES_MIN;
 use archipelago::node::server::{ServerNode, ServerOptions};
 use archipelago::node::{Input, Output, Peer, Plan, Registry};
 use archipelago::placement::{Site, Sites};
@@ -15,7 +16,10 @@ const TABLE: TableId = TableId(0);
 
 /// The only server of the first of two data centres; the other one has servers 1 and 2.
 fn server(global: impl Into<Extension>) -> (ServerNode, Plan) {
-    let spec = TableSpec::dense("w", 512).block_elements(64).slots(8).rule(Add);
+    server_of(TableSpec::dense("w", 512).block_elements(64).slots(8).rule(Add), global)
+}
+
+fn server_of(spec: TableSpec, global: impl Into<Extension>) -> (ServerNode, Plan) {
     let policy = TablePolicy::local(Bsp).global(global);
     let tables = vec![(spec, policy, Hyper::default())];
     let site = |name: &str, servers: &[u32]| Site {
@@ -98,6 +102,31 @@ fn what_a_stranger_says_or_what_does_not_fit_changes_nothing() {
     let after = node.value_digests(TABLE);
     hear(&mut node, owner, good());
     assert_eq!(node.value_digests(TABLE), after, "taken once");
+}
+
+/// Somebody tells of one tick again and again. What is more than it can have to tell is not held:
+/// deltas are added at once, and where a round cannot be settled without it, it is refused.
+#[test]
+fn who_tells_too_much_of_a_tick_that_is_not_settled_makes_nobody_hold_it() {
+    const ROWS: usize = 1 << 16;
+    let spec = TableSpec::dense("w", ROWS as u64).block_elements(ROWS as u32).slots(1).rule(Add);
+    for (global, refuses) in [(Extension::from(Bsp), true), (Ssp { staleness: 0 }.into(), false)] {
+        let (mut node, there) = server_of(spec.clone(), global);
+        let owner = there.owner(TABLE, SlotIndex(0)).unwrap();
+        let before = node.value_digests(TABLE);
+        let enough = (MIRROR_STASH_SHARE_BYTES_MIN / (4 * ROWS)) as u64;
+        let values = vec![1.0; ROWS];
+        for sequence in 1..=enough + 1 {
+            if sequence == enough - 1 {
+                assert_eq!(node.value_digests(TABLE), before);
+                assert!(node.mirror_standing(TABLE).unwrap().differ.is_empty());
+            }
+            hear(&mut node, Peer::Server(owner), update(0, sequence, delta(0, &values)));
+        }
+        let refused = node.mirror_standing(TABLE).unwrap().differ;
+        assert_eq!(refused, if refuses { vec![owner] } else { vec![] });
+        assert_eq!(node.value_digests(TABLE) == before, refuses);
+    }
 }
 
 #[test]

@@ -8,9 +8,13 @@ use crate::limits;
 use crate::wire::Delta;
 
 /// What was told of ticks that have not been settled.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(in crate::node) struct Stash {
     held: BTreeMap<(Tick, Key), BTreeMap<DataCentre, Vec<Delta>>>,
+    /// How much each data centre has told of each tick that is not settled.
+    told: BTreeMap<(Tick, DataCentre), usize>,
+    /// How much one may tell of two ticks.
+    share: usize,
     weights: BTreeMap<(Tick, DataCentre), f64>,
     settling: VecDeque<(Tick, Key)>,
     /// The last tick whose steps have begun.
@@ -20,21 +24,60 @@ pub(in crate::node) struct Stash {
     pub(in crate::node) settled: Tick,
 }
 
+/// Whether there is room for what others tell of a tick.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::node) enum Room {
+    /// There is.
+    Left,
+    /// It need not be held: the tick's steps have begun, or it is told by somebody so far ahead
+    /// that it does not wait for this data centre.
+    Needless,
+    /// It is one of the next two ticks, and its sender has told more of them than it can have.
+    Full,
+}
+
 impl Stash {
+    /// For a shard with so many rows that are told one by one at worst, of so many bytes each; 0
+    /// rows where their number is not known.
+    pub(in crate::node) fn new(rows: u128, row_bytes: usize) -> Self {
+        let row = row_bytes.saturating_add(16 + limits::MIRROR_DELTA_BYTES);
+        let rows = usize::try_from(rows).unwrap_or(usize::MAX);
+        let twice = rows.saturating_mul(row).saturating_mul(2);
+        Self {
+            held: BTreeMap::new(),
+            told: BTreeMap::new(),
+            share: twice.max(limits::MIRROR_STASH_SHARE_BYTES_MIN),
+            weights: BTreeMap::new(),
+            settling: VecDeque::new(),
+            begun: Tick(0),
+            bytes: 0,
+            settled: Tick(0),
+        }
+    }
+
     /// Keeps what a data centre tells of a block or sparse slot.
     pub(in crate::node) fn hold(&mut self, tick: Tick, unit: Key, from: DataCentre, delta: Delta) {
+        *self.told.entry((tick, from)).or_default() += cost(&delta);
         self.bytes += delta.bytes();
         self.held.entry((tick, unit)).or_default().entry(from).or_default().push(delta);
     }
 
-    /// Whether what others tell of a tick is still to be held: its steps have not begun, and it is
-    /// one of the next two, or there is room. Only somebody who does not wait for this data centre
-    /// can be further ahead of it.
-    pub(in crate::node) fn takes(&self, tick: Tick, delta: &Delta) -> bool {
+    /// Whether what a data centre tells of a tick is still to be held: its steps have not begun,
+    /// and it is one of the next two, or there is room. Only somebody who does not wait for this
+    /// data centre can be further ahead of it.
+    pub(in crate::node) fn room(&self, tick: Tick, from: DataCentre, delta: &Delta) -> Room {
         let last = self.settled.max(self.begun);
-        let near = tick.0 <= last.0.saturating_add(2);
+        let near = [1, 2].map(|ahead| Tick(last.0.saturating_add(ahead)));
+        if tick <= last {
+            return Room::Needless;
+        }
+        if near.contains(&tick) {
+            let told = near.map(|tick| self.told.get(&(tick, from)).copied().unwrap_or_default());
+            let full = told[0] + told[1] + cost(delta) > self.share;
+            return if full { Room::Full } else { Room::Left };
+        }
         let room = self.bytes + delta.bytes() <= limits::MIRROR_STASH_BYTES_MAX;
-        tick > last && (near || room)
+        if room { Room::Left } else { Room::Needless }
     }
 
     /// Keeps the weight of a data centre's contributions to a round. Only somebody who does not
@@ -122,5 +165,61 @@ impl Stash {
     pub(in crate::node) fn settled(&mut self, tick: Tick) {
         self.settled = tick;
         self.weights = self.weights.split_off(&(tick.next(), DataCentre(0)));
+        self.told = self.told.split_off(&(tick.next(), DataCentre(0)));
+    }
+}
+
+fn cost(delta: &Delta) -> usize {
+    delta.bytes() + limits::MIRROR_DELTA_BYTES
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::KeyRange;
+    use crate::wire::{Payload, RowsNamed};
+
+    fn delta(rows: u64) -> Delta {
+        let range = KeyRange::from_count(Key(0), rows).unwrap();
+        let values = Payload::from_slice(&vec![1.0_f32; rows as usize]);
+        Delta { rows: RowsNamed::Block(range), positions: None, values }
+    }
+
+    /// Tells until there is no room; what that cost.
+    fn tell(stash: &mut Stash, tick: u64, from: u32) -> usize {
+        let (tick, from, delta) = (Tick(tick), DataCentre(from), delta(1000));
+        let mut told = 0;
+        while told < 10 * stash.share && stash.room(tick, from, &delta) == Room::Left {
+            stash.hold(tick, Key(0), from, delta.clone());
+            told += cost(&delta);
+        }
+        told
+    }
+
+    /// Whatever others tell, and whatever it has told of later ticks; each tick that is settled
+    /// makes room.
+    #[test]
+    fn a_sender_has_a_share_of_the_next_two_ticks() {
+        let mut stash = Stash { share: 1 << 20, ..Stash::new(0, 4) };
+        assert!(tell(&mut stash, 9, 1) > 5 << 20, "of later ones there is more room");
+        let share = tell(&mut stash, 2, 1);
+        assert!(share <= 1 << 20 && share + cost(&delta(1000)) > 1 << 20, "{share}");
+        assert_eq!(stash.room(Tick(1), DataCentre(1), &delta(1000)), Room::Full);
+        assert_eq!(tell(&mut stash, 1, 2), share, "another one has its own");
+        stash.settled(Tick(1));
+        assert_eq!(stash.room(Tick(1), DataCentre(1), &delta(1)), Room::Needless);
+        assert_eq!(tell(&mut stash, 3, 2), share);
+        assert_eq!(stash.room(Tick(3), DataCentre(1), &delta(1000)), Room::Full, "of tick 2");
+        stash.settled(Tick(2));
+        assert_eq!(tell(&mut stash, 3, 1), share);
+    }
+
+    /// Two ticks of all rows, each told alone, are never too much.
+    #[test]
+    fn a_share_is_enough_for_a_dense_shard() {
+        assert_eq!(Stash::new(0, 4).share, limits::MIRROR_STASH_SHARE_BYTES_MIN);
+        let (large, row) = (Stash::new(1 << 30, 4), delta(1));
+        assert!(large.share >= 2 * (1 << 30) * cost(&row));
+        assert_eq!(Stash::new(u128::MAX, usize::MAX).share, usize::MAX);
     }
 }

@@ -100,11 +100,11 @@ fn values_that_were_asked_for_leave_one_by_one() {
 /// Somebody who does not wait tells more than the next two ticks only while there is room.
 #[test]
 fn a_stash_has_an_end() {
-    let mut stash = Stash::default();
+    let mut stash = Stash::new(0, 4);
     let large = delta(0, &vec![1.0; 1 << 20]);
     let mut held = 0_usize;
     for tick in 1..=1000 {
-        if stash.takes(Tick(tick), &large) {
+        if stash.room(Tick(tick), DataCentre(1), &large) == Room::Left {
             stash.hold(Tick(tick), Key(0), DataCentre(1), large.clone());
             held += large.bytes();
         }
@@ -120,7 +120,7 @@ fn a_stash_has_an_end() {
 /// Ticks of which nothing was told cost nothing, however many they are.
 #[test]
 fn a_stash_jumps_to_the_next_tick_that_was_told_of() {
-    let mut stash = Stash::default();
+    let mut stash = Stash::new(0, 4);
     assert_eq!(stash.next_told(), None);
     stash.hold(Tick(1 << 62), Key(0), DataCentre(1), delta(0, &[1.0]));
     stash.weigh(Tick(1 << 40), DataCentre(1), 1.0);
@@ -132,7 +132,7 @@ fn a_stash_jumps_to_the_next_tick_that_was_told_of() {
 /// Of a round in parts nothing is left: neither values nor the weight that they are divided by.
 #[test]
 fn parts_of_an_aggregate_are_left_out_with_their_weight() {
-    let mut stash = Stash::default();
+    let mut stash = Stash::new(0, 4);
     for from in [DataCentre(0), DataCentre(1)] {
         stash.hold(Tick(1), Key(0), from, delta(0, &[1.0; 8]));
         stash.hold(Tick(2), Key(0), from, delta(0, &[1.0; 8]));

@@ -24,11 +24,12 @@ use crate::error::{SpecError, WaitFor, WaitReason};
 use crate::history::Event;
 use crate::id::{Origin, Rank, SlotIndex, Tick};
 use crate::key::{Key, RangeSet};
+use crate::node::mirror::Stash;
 use crate::node::registry::Code;
 use crate::node::sabotage::Sabotage;
 use crate::node::worker::Seen;
 use crate::placement::SlotGrid;
-use crate::spec::Table;
+use crate::spec::{Layout, Table};
 use crate::sync::Arc;
 use crate::time::Instant;
 use crate::vector::{ApplyContext, Element, UpdateRule};
@@ -73,9 +74,12 @@ impl<T: Element> ShardEngine<T> {
         for (_, range) in &slots {
             keys.insert(*range);
         }
+        let dense = table.spec().layout == Layout::Dense;
+        let rows = slots.iter().filter(|_| dense).map(|(_, range)| range.count()).sum();
+        let stash = Stash::new(rows, table.spec().width as usize * T::DTYPE.bytes());
         let ways = place.mirrors.as_ref();
         let mirror =
-            ways.and_then(|ways| Mirroring::new(&table, &code, ways, place.record_history));
+            ways.and_then(|ways| Mirroring::new(&table, &code, ways, stash, place.record_history));
         let mirrored = mirror.as_ref().is_some_and(Mirroring::keeps_residuals);
         let rows = ShardRows::new(table.spec(), &*code.rule, &slots, mirrored)?;
         let mut engine = Self {

@@ -142,7 +142,13 @@ pub struct MirrorStanding {
 
 impl Mirroring {
     /// Of a table that data centres exchange anything about.
-    pub(super) fn new(table: &Table, code: &Code, ways: &Ways, records: bool) -> Option<Self> {
+    pub(super) fn new(
+        table: &Table,
+        code: &Code,
+        ways: &Ways,
+        stash: Stash,
+        records: bool,
+    ) -> Option<Self> {
         let exchange = code.global.exchange();
         if exchange == Exchange::Nothing || ways.told.is_empty() {
             return None;
@@ -176,7 +182,7 @@ impl Mirroring {
             members,
             relays: ways.told.iter().any(|(telling, _)| telling.feed != Feed::Own),
             released: BTreeMap::new(),
-            stash: Stash::default(),
+            stash,
             dirty: BTreeSet::new(),
             pass: None,
             passed: Tick(0),

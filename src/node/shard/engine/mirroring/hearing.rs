@@ -8,7 +8,7 @@ use crate::history::Event;
 use crate::id::{DataCentre, Mark, Sequence, ServerId, SlotIndex, Tick};
 use crate::key::Key;
 use crate::limits;
-use crate::node::mirror::{LineId, Source, Stash, Taken, Told, check};
+use crate::node::mirror::{LineId, Room, Source, Stash, Taken, Told, check};
 use crate::node::sabotage::Sabotage;
 use crate::node::shard::mirroring::Mirroring;
 use crate::node::shard::rows::Update;
@@ -181,18 +181,27 @@ impl<T: Element> ShardEngine<T> {
         let unit = self.check_delta(slot, &delta)?;
         let sum = if self.records() { self.rows.checksum(&delta) } else { 0 };
         let Some(mirror) = &mut self.mirror else { return Ok(()) };
-        if mirror.in_step && mirror.stash.takes(tick, &delta) {
-            mirror.stash.hold(tick, unit, of, delta);
-        } else if mirror.exchange == Exchange::Deltas {
-            self.rows.add(slot, &delta)?;
-            if self.place.switch.breaks(Sabotage::UpdateTakenTwice) {
+        let room = match mirror.in_step {
+            true => mirror.stash.room(tick, of, &delta),
+            false => Room::Needless,
+        };
+        match (room, mirror.exchange) {
+            (Room::Left, _) => mirror.stash.hold(tick, unit, of, delta),
+            // The round cannot be settled without it.
+            (Room::Full, Exchange::Aggregates) => return Err(Refusal::Limit),
+            (_, Exchange::Aggregates) => {
+                // A round that was settled without it: one of the two was lost and has come back.
+                let data_centre = of;
+                tracing::warn!(%data_centre, %tick, "an aggregate came too late and is left out");
+            },
+            (_, Exchange::Deltas | Exchange::Nothing) => {
                 self.rows.add(slot, &delta)?;
-            }
-            self.mirror_changed(unit);
-            self.relay(of, unit, &delta);
-        } else {
-            // A round that was settled without it: one of the two was lost and has come back.
-            tracing::warn!(data_centre = %of, %tick, "an aggregate came too late and is left out");
+                if self.place.switch.breaks(Sabotage::UpdateTakenTwice) {
+                    self.rows.add(slot, &delta)?;
+                }
+                self.mirror_changed(unit);
+                self.relay(of, unit, &delta);
+            },
         }
         if self.records() {
             let table = self.table.id();
