@@ -10,6 +10,7 @@ use archipelago::spec::Combine;
 use archipelago::time::Duration;
 use archipelago::{Asp, Bsp, Eventual, Extension, Hyper, Schedule, TablePolicy, TableSpec, Worker};
 
+use crate::equal::policies;
 use crate::play::{Play, Site, copies, copy, millis, shown};
 use crate::warnings::warnings;
 
@@ -119,6 +120,35 @@ fn what_is_pushed_after_the_end_under_bsp_is_in_no_copy() {
         let warned = warnings(|| with = run(7));
         assert_eq!(with, without, "{combine:?}, {ticks:?}");
         assert!(warned.len() >= 7 && warned.iter().all(|it| it.contains("after the end")));
+    }
+}
+
+/// Who joins after the end and only reads waits for no tick: nobody tells of any more.
+#[test]
+fn who_reads_after_the_end_waits_for_nobody() {
+    for global in policies() {
+        let spec = TableSpec::dense("w", 300).block_elements(64).slots(5).rule(Sgd);
+        let policy = TablePolicy::local(Bsp).global(global.clone());
+        let builder = Cluster::builder(1).table(spec, policy, Hyper::default()).group(1);
+        let builder = builder.data_centre("a", 1).data_centre("b", 2).deadline(200 * SECOND);
+        let mut cluster = builder.build().unwrap();
+        let w = cluster.table(0).unwrap();
+        for (at, starts) in [(0, 0), (1, 0), (0, 50)] {
+            let w = w.clone();
+            cluster.spawn_in(DataCentre(at), GroupId(0), starts * SECOND, async move |me| {
+                for _ in 0..5 {
+                    me.pull(&w, .., &mut [0.0_f32; 300]).await?;
+                    if starts == 0 {
+                        me.push(&w, .., &[1.0_f32; 300]).await?;
+                    }
+                    me.tick().await?;
+                }
+                me.finish().await
+            });
+        }
+        let outcome = cluster.run().unwrap();
+        assert!(outcome.is_good(), "{global}: {}", outcome.report());
+        copy(&outcome);
     }
 }
 
