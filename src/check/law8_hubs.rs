@@ -168,8 +168,10 @@ mod tests {
     fn a_hub_tells_no_clock_that_does_not_count_with_it() {
         let (tick, threshold, table) = (Tick(5), 0, TABLE);
         let passed = Event::PassEnded { table, tick, threshold, told: 0, kept: 0, over: 0 };
-        let after =
-            |counted: &[Event], told: Event| found(&[&[passed.clone()], counted, &[told]].concat());
+        let after = |counted: &[Event], told: Event| {
+            let before = std::slice::from_ref(&passed);
+            found(&[before, counted, &[told]].concat())
+        };
         assert_eq!(after(&counted(1, 5), told(2, 0, 5)), 0);
         assert_eq!(after(&counted(1, 4), told(2, 0, 5)), 1, "of a member");
         assert_eq!(after(&[counted_at(0, 1, 5)], told(2, 0, 5)), 1, "a slot was never heard of");
