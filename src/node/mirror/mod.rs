@@ -23,8 +23,8 @@
 //! entry for each block or sparse slot and, in step with somebody who is waited for, for two ticks
 //! of each, and a stash holds of one sender's next two ticks what an honest one has to tell of a
 //! dense shard (law 12); I4 a clock names the marks that it covers and no others, so that one that
-//! was lost is noticed by the next (law 8); I5 what is told of a tick that is being settled, or was,
-//! is late: it is not held (law 7).
+//! was lost is noticed by the next (law 8); I5 what is told of a tick that is being settled, or
+//! was, is late: it is not held (law 7).
 
 mod barriers;
 mod delta;
