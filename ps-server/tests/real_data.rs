@@ -4,8 +4,10 @@
 //! Ignored unless asked for, because the data is not part of the repository. `.ci/run` asks, and
 //! names the folder in `ARCHIPELAGO_DATA_FOLDER`.
 
+use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use ps_server::experiment::Profile;
 
@@ -124,4 +126,28 @@ fn asp_is_as_fast_as_a_local_network_and_a_run_can_be_repeated_to_the_byte() {
     };
     let (lan, asp) = (objective("lan"), objective("asp"));
     assert!((asp / lan - 1.0).abs() < 0.01, "{lan} and {asp}");
+}
+
+/// A run of 11 sites takes minutes.
+#[cfg(unix)]
+#[test]
+#[ignore = "needs the data folder"]
+fn who_stops_an_experiment_is_told_at_once_that_a_second_signal_ends_it() {
+    let words = ["experiment", "gaia", "--profile", "ec2-11", "--workload", "image", "--json"];
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ps-server"));
+    let piped = (Stdio::null(), Stdio::null(), Stdio::piped());
+    command.args(words).args(["--jobs", "1"]).stdin(piped.0).stdout(piped.1).stderr(piped.2);
+    let mut experiment = command.spawn().expect("it starts");
+    let signal = || {
+        let id = experiment.id().to_string();
+        assert!(Command::new("kill").args(["-INT", &id]).status().expect("kill").success());
+    };
+    // Signals are obeyed before anything is read, and nothing has ended by then.
+    std::thread::park_timeout(Duration::from_secs(2));
+    signal();
+    let mut said = BufReader::new(experiment.stderr.take().expect("piped")).lines();
+    let line = said.next().expect("a line").expect("text");
+    assert!(line.contains("stops when the runs that have begun have ended"), "{line}");
+    signal();
+    assert_eq!(experiment.wait().expect("it ends").code(), Some(130));
 }

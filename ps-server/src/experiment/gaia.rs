@@ -12,7 +12,10 @@ use super::{json, report, table};
 use crate::files::{self, Readers};
 use crate::workload::Stop;
 
-/// Does what the command line says; Ctrl-C and SIGTERM end it after the run that is under way.
+const STOPPING: &str = "ps-server: stops when the runs that have begun have ended, which may take \
+    minutes, and reports what there is: Ctrl-C again ends at once, without";
+
+/// Does what the command line says; Ctrl-C and SIGTERM end it after the runs that are under way.
 ///
 /// # Errors
 /// Profiles that are wrong, runs that fail, reports that cannot be written;
@@ -22,7 +25,7 @@ pub fn run(
     runs: &dyn Runs,
     out: &mut dyn Write,
 ) -> anyhow::Result<()> {
-    let stop = Stop::by_signals()?;
+    let stop = Stop::by_signals(Some(STOPPING))?;
     run_until(arguments, runs, &|| stop.said().map(|stopped| stopped.exit_code), out)
 }
 

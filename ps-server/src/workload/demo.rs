@@ -80,7 +80,7 @@ impl<'a> Demo<'a> {
             out.flush()?;
         }
         let model = Model::Mlp { config, train, test };
-        let (stop, outcomes) = (Stop::by_signals()?, Vec::new());
+        let (stop, outcomes) = (Stop::by_signals(None)?, Vec::new());
         Ok(Self { arguments, registry, out, model, stop, outcomes })
     }
 

@@ -1,5 +1,7 @@
 //! Ctrl-C while workers train against servers: they leave, then the process ends.
 
+use std::io::Write;
+
 use archipelago::sync::Arc;
 use tokio::sync::watch;
 
@@ -28,8 +30,9 @@ impl Stop {
         Self { told, _teller: Arc::new(teller) }
     }
 
-    /// Said by Ctrl-C or SIGTERM; said twice, the process ends at once.
-    pub(crate) fn by_signals() -> anyhow::Result<Self> {
+    /// Said by Ctrl-C or SIGTERM; said twice, the process ends at once. The first is answered on
+    /// the standard error with `answer`, where the end may take long.
+    pub(crate) fn by_signals(answer: Option<&'static str>) -> anyhow::Result<Self> {
         let (teller, told) = watch::channel(None);
         let teller = Arc::new(teller);
         let tell = Arc::clone(&teller);
@@ -39,6 +42,10 @@ impl Stop {
             runtime.block_on(async {
                 let exit_code = signals.next().await;
                 tell.send_replace(Some(Stopped { exit_code }));
+                if let Some(answer) = answer {
+                    // Nobody may be there to read it: that is no reason not to stop.
+                    drop(writeln!(std::io::stderr(), "{answer}"));
+                }
                 std::process::exit(i32::from(signals.next().await));
             });
         })?;

@@ -56,7 +56,7 @@ pub(crate) fn run(
     let outcome = if arguments.embedded {
         job.run(Embedded::new(arguments.shards, registry, Stop::never()))
     } else {
-        job.run(Served::of(served, registry, Stop::by_signals()?)?)
+        job.run(Served::of(served, registry, Stop::by_signals(None)?)?)
     };
     let outcome = outcome.map_err(advised)?;
     if let Some(loss) = outcome.diverged {
