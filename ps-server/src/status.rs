@@ -1,6 +1,6 @@
 //! `status`: asks servers how they stand, over the HTTP address of their metrics.
 
-use std::io::{Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 
 use anyhow::{Context, anyhow, bail, ensure};
@@ -194,8 +194,17 @@ fn add_copy(copies: &mut Table, health: &Health, data_centre: &str, copy: &CopyH
         mirror.tick.to_string(),
         mirror.updates_told.to_string(),
         mirror.updates_taken.to_string(),
-        if mirror.equal { "yes" } else { "not yet" }.into(),
+        equal(mirror.equal, &copy.standing).into(),
     ]);
+}
+
+/// Copies that count are compared; what another one holds nobody knows.
+fn equal(equal: bool, standing: &str) -> &'static str {
+    match (equal, standing) {
+        (true, "counts") => "yes",
+        (true, _) => "unknown",
+        (false, _) => "not yet",
+    }
 }
 
 fn table<const N: usize>(header: [&str; N]) -> Table {
@@ -210,29 +219,58 @@ fn table<const N: usize>(header: [&str; N]) -> Table {
 
 /// One server's answer.
 fn ask(address: &str) -> anyhow::Result<Health> {
-    let body = get(address, "/healthz").with_context(|| {
-        format!(
-            "no answer from {address}: it has to be the address that a running server was given \
-             with --metrics"
-        )
-    })?;
+    let body = get(address, "/healthz").with_context(|| format!("no answer from {address}"))?;
     serde_json::from_str(&body).with_context(|| format!("{address} is no server of this version"))
 }
 
 /// The body of a page.
 fn get(address: &str, path: &str) -> anyhow::Result<String> {
-    let resolved = address.to_socket_addrs()?.next().ok_or_else(|| anyhow!("no such host"))?;
-    let mut stream = TcpStream::connect_timeout(&resolved, ANSWER_MAX)?;
+    let place = "it has to be the address that a running server was given with --metrics";
+    let resolved = address.to_socket_addrs().context(place)?.next();
+    let resolved = resolved.ok_or_else(|| anyhow!("no such host")).context(place)?;
+    let mut stream = TcpStream::connect_timeout(&resolved, ANSWER_MAX).context(place)?;
     stream.set_read_timeout(Some(ANSWER_MAX))?;
     stream.set_write_timeout(Some(ANSWER_MAX))?;
     let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes())?;
     let mut answer = String::new();
-    stream.take(ANSWER_BYTES_MAX).read_to_string(&mut answer)?;
+    stream.take(ANSWER_BYTES_MAX).read_to_string(&mut answer).map_err(unread)?;
     let (head, body) = answer.split_once("\r\n\r\n").context("not HTTP")?;
     let status = head.lines().next().unwrap_or_default();
     if status.split(' ').nth(1) != Some("200") {
         bail!("{status}: {}", body.trim());
     }
     Ok(body.to_owned())
+}
+
+/// A read that met its deadline is no more than a strange error of the system's.
+fn unread(error: io::Error) -> anyhow::Error {
+    match error.kind() {
+        ErrorKind::WouldBlock | ErrorKind::TimedOut => anyhow!(
+            "it listens, and has said nothing for {ANSWER_MAX:?}: it is stopped or overloaded, or \
+             no server"
+        ),
+        _ => error.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn copies_are_called_equal_only_where_they_were_compared() {
+        let said = |standing| [true, false].map(|it| equal(it, standing));
+        assert_eq!(said("counts"), ["yes", "not yet"]);
+        assert_eq!(said("lost"), ["unknown", "not yet"]);
+        assert_eq!(said("behind"), ["unknown", "not yet"]);
+    }
+
+    #[test]
+    fn who_says_nothing_is_told_from_who_is_not_there() {
+        let silent = unread(io::Error::from(ErrorKind::WouldBlock)).to_string();
+        assert!(silent.contains("has said nothing for 5s"), "{silent}");
+        let absent = format!("{:#}", ask("127.0.0.1:1").unwrap_err());
+        assert!(absent.starts_with("no answer from 127.0.0.1:1: it has to be the"), "{absent}");
+    }
 }
