@@ -29,6 +29,7 @@ pub(super) struct TableView {
     /// How it behaves from this tick on; what follows are the last terms that it was given.
     from_tick: u64,
     local: String,
+    global: String,
     rate: String,
     allow_non_finite: bool,
     stash_bytes_max: usize,
@@ -83,6 +84,7 @@ impl TableView {
             hash: format!("{:032x}", spec.hash()),
             from_tick: terms.from.0,
             local: policy.local.to_string(),
+            global: policy.global.to_string(),
             rate: schedule_shown(&terms.hyper.rate),
             allow_non_finite: policy.non_finite,
             stash_bytes_max: policy.bsp_stash_bytes_max,
@@ -123,6 +125,7 @@ pub(super) fn shown(view: &TableView) -> String {
     }
     lines.extend([
         ("local", view.local.clone()),
+        ("global", view.global.clone()),
         ("rate", view.rate.clone()),
         ("NaN, infinity", if view.allow_non_finite { "accepted" } else { "refused" }.into()),
         ("stash", format!("at most {} bytes per server", view.stash_bytes_max)),
@@ -146,7 +149,8 @@ pub(super) fn shown(view: &TableView) -> String {
 
 /// All tables, a line each.
 pub(super) fn listed(views: &[TableView]) -> Grid {
-    let mut grid = grid(["table", "layout", "rows", "width", "type", "rule", "local", "slots"]);
+    let header = ["table", "layout", "rows", "width", "type", "rule", "local", "global", "slots"];
+    let mut grid = grid(header);
     for view in views {
         grid.add_row([
             view.table.clone(),
@@ -156,6 +160,7 @@ pub(super) fn listed(views: &[TableView]) -> Grid {
             view.dtype.into(),
             view.rule.clone(),
             view.local.clone(),
+            view.global.clone(),
             view.slots.to_string(),
         ]);
     }
