@@ -143,6 +143,8 @@ pub const DATA_CENTRES_MAX: usize = 64;
 /// How long a data centre may be silent, unless a policy says otherwise, before nobody waits for
 /// it.
 pub const DATA_CENTRE_SILENCE_MAX: Duration = Duration::from_secs(30);
+/// The shortest silence that a policy may name.
+pub const DATA_CENTRE_SILENCE_MIN: Duration = Duration::from_millis(100);
 /// How often a server tells another data centre that it lives, when it has nothing else to say.
 pub const MIRROR_HEARTBEAT_INTERVAL: Duration = Duration::from_secs(5);
 /// How long a barrier holds up reads at most, unless a policy says otherwise.

@@ -39,7 +39,8 @@ pub struct Asp {
     pub barrier_ticks: f64,
     /// How long a barrier lasts at most.
     pub barrier_max: Duration,
-    /// How long a data centre may be silent before the others go on without it.
+    /// How long a data centre may be silent before the others go on without it; at least
+    /// [`DATA_CENTRE_SILENCE_MIN`](crate::limits::DATA_CENTRE_SILENCE_MIN).
     pub silence_max: Duration,
 }
 
@@ -106,7 +107,7 @@ impl Asp {
                 _ => share(named, "barrier_ticks", default.barrier_ticks)?,
             },
             barrier_max: seconds(named, "barrier_seconds", default.barrier_max)?,
-            silence_max: seconds(named, "silence_seconds", default.silence_max)?,
+            silence_max: silence(named, default.silence_max)?,
         })
     }
 }
@@ -197,6 +198,16 @@ impl From<Asp> for Extension {
     }
 }
 
+/// Shorter than what it takes to say anything, a data centre would be lost and back all the time.
+fn silence(named: &Extension, default: Duration) -> Result<Duration, String> {
+    let (name, least) = ("silence_seconds", crate::limits::DATA_CENTRE_SILENCE_MIN);
+    let silence = seconds(named, name, default)?;
+    if silence < least {
+        return Err(format!("{name}: {} or more", least.as_secs_f64()));
+    }
+    Ok(silence)
+}
+
 fn seconds(named: &Extension, name: &str, default: Duration) -> Result<Duration, String> {
     let value = named.parameter(name).unwrap_or(default.as_secs_f64());
     match Duration::try_from_secs_f64(value) {
@@ -255,6 +266,8 @@ mod tests {
             ("staleness", 0.5),
             ("barrier_seconds", 0.0),
             ("silence_seconds", f64::NAN),
+            ("silence_seconds", 1e-9),
+            ("silence_seconds", 0.099),
             ("no parameter \"treshold\"", 0.1),
             ("barrier_ticks", -1.0),
         ] {
