@@ -328,9 +328,18 @@ impl Inner {
 
     fn add_table(&mut self, entry: TableEntry) -> Result<(), SpecError> {
         let table = entry.into_table();
+        if self.tables.values().any(|other| other.table.name() == table.name()) {
+            return Err(SpecError::Field {
+                table: table.name().into(),
+                field: "name".into(),
+                expected: "a name that no other table has".into(),
+                found: format!("{:?} a second time", table.name()),
+            });
+        }
         let code = self.code(&table, &table.as_created().last_terms())?;
         if self.abroad.is_some() && code.global.exchange() != Exchange::Nothing {
-            let what = "tables with a global policy that are created while data centres run";
+            let what = "a table with a global policy that is created while data centres run (all \
+                servers have to be given it when they start: ps-server by its option `tables`)";
             return Err(SpecError::Planned { name: table.name().into(), what: what.into() });
         }
         let (id, grid) = (table.id(), SlotGrid::new(table.spec()));

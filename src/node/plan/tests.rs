@@ -29,6 +29,21 @@ fn what_a_frame_may_not_hold_is_refused() {
 }
 
 #[test]
+fn a_name_is_of_one_table() {
+    let plan = planned(1, 2, 4, 1).unwrap();
+    let again = |plan: &Plan| {
+        let spec = TableSpec::sparse("table 1", 1).slots(4);
+        plan.with_table(spec, TablePolicy::local(Eventual), Hyper::default())
+    };
+    let refused = again(&plan).unwrap_err().to_string();
+    assert!(refused.contains("\"table 1\" a second time"), "{refused}");
+    assert!(
+        again(&plan.with(&CatalogEntry::Drop(TableId(1))).unwrap()).is_ok(),
+        "its name is free"
+    );
+}
+
+#[test]
 fn changes_and_ends_are_entries_and_bounded() {
     let plan = planned(2, 2, 4, 1).unwrap();
     let (table, hyper) = (TableId(0), Hyper::default());
