@@ -10,7 +10,7 @@ use archipelago::node::Registry;
 use archipelago::node::worker::{Blocking, Park, RemoteWorker, WorkerOptions};
 use archipelago::time::Duration;
 use archipelago::transport::WorkerProcess;
-use archipelago::{Bsp, Table, Worker, limits};
+use archipelago::{Bsp, Off, Table, Worker, limits};
 use archipelago_client::Servers;
 use archipelago_workloads::train::{Values, read_model};
 
@@ -28,6 +28,12 @@ enum ServedError {
          they stop: give this run another name with --run NAME"
     )]
     Trained { run: String },
+    #[error(
+        "run {run:?} has been trained on these servers before, and they keep its values until \
+         they stop. Its tables have a global policy, and servers are given such when they start: \
+         stop those of all data centres and start them again"
+    )]
+    TrainedAbroad { run: String },
     #[error(
         "run {run:?} exists on these servers with other options: give the same ones to all its \
          processes, or this run another name with --run NAME"
@@ -162,7 +168,14 @@ impl Place for Served {
         for _ in 0..job.workers {
             let (found, member) = self.join(job, job.model.run(), job.group_size)?;
             if member.origin().incarnation > Incarnation(1) {
-                return Err(ServedError::Trained { run: self.run.clone() }.into());
+                let run = self.run.clone();
+                let abroad = found.iter().any(|table| table.policy().global != Off.into());
+                let trained = if abroad {
+                    ServedError::TrainedAbroad { run }
+                } else {
+                    ServedError::Trained { run }
+                };
+                return Err(trained.into());
             }
             tables = found;
             members.push(member);
