@@ -15,7 +15,7 @@ use std::thread;
 
 use archipelago_client::{RemoteWorker, Table, Worker};
 use process::system::{Member, System, read};
-use process::{Served, complaint, until};
+use process::{Served, complaint, said, until};
 use relay::{Relay, Road};
 use serde_json::Value;
 
@@ -66,7 +66,8 @@ fn train_in(system: &System, names: &[&str]) {
 
 fn check_equal(system: &System, names: &[&str], total: f32) {
     let copies: Vec<_> = names.iter().map(|name| read(system, name, "read")).collect();
-    assert!(copies.iter().all(|copy| *copy == copies[0]), "copies differ");
+    let equal = copies.iter().all(|copy| *copy == copies[0]);
+    assert!(equal, "copies differ: {}", system.shown());
     let [sums, model] = &copies[0][..] else { unreachable!("two tables") };
     assert!(sums.iter().all(|bits| f32::from_bits(*bits) == total), "{total} each, once");
     let values = model.iter().map(|bits| f32::from_bits(*bits));
@@ -251,8 +252,8 @@ fn what_does_not_fit_together_is_told_before_anything_is_served() {
         (good.replace("tables.toml", "absent.toml"), "absent.toml"),
         (good.replace("data_centres", "data_centers"), "did you mean `data_centres`"),
     ] {
-        let said = system.check(&config);
-        assert!(said.contains(words), "{words:?} in {said:?}");
+        let found = system.check(&config);
+        assert!(found.contains(words), "{words:?} in {found:?}");
     }
 }
 
@@ -272,7 +273,9 @@ fn strangers_are_refused_and_tables_between_data_centres_cannot_be_made_later() 
         &["create", "late", "--dense", "9", "--global", "asp"],
         &cluster("worker", "paris", &system.list("paris")),
     );
-    assert!(later.contains("late") && later.contains("while data centres run"), "{later}");
+    for words in ["late", "while data centres run", "given it when they start"] {
+        assert!(later.contains(words), "{words:?} in {later}");
+    }
     let abroad = table(&["list"], &cluster("worker", "tokyo", &system.list("paris")));
     assert!(
         abroad.contains("data centre paris expected, the certificate is for tokyo"),
@@ -294,6 +297,64 @@ fn strangers_are_refused_and_tables_between_data_centres_cannot_be_made_later() 
     std::fs::write(&config, claimed).unwrap();
     let expected = "data centre tokyo expected, the certificate is for paris";
     refused(Served::start(&["--config", &config]), expected);
+}
+
+#[test]
+fn a_table_that_one_data_centre_drops_does_not_hold_up_the_others() {
+    let system = System::start(&[("paris", &[0]), ("tokyo", &[1])], &tables("eventual"));
+    let [here, there] = ["paris", "tokyo"].map(|name| system.join(name, "train"));
+    // Both are writers of both tables, so that each has something to tell.
+    for Member { me, tables } in [&here, &there] {
+        me.run(async |me| steps(me, tables, 0, 0..1).await);
+    }
+    let ([ca, certificate, key], servers) =
+        (system.papers("worker", "paris"), system.list("paris"));
+    let cluster =
+        ["--servers", &servers, "--ca", &ca, "--certificate", &certificate, "--key", &key];
+    said(&[&["table", "drop", "model"][..], &cluster].concat());
+    // More than may be under way without being confirmed.
+    there.me.run(async |me| train(me, &there.tables, 0, 10 * TICKS).await);
+    drop(here.me);
+    let sums = |it: &Value| it["data_centres"][0]["copies"][0].clone();
+    let ended = |it: &Value| sums(it)["table"] == "sums" && sums(it)["tick"].is_null();
+    system.until(0, "all of tokyo's sums have come", ended);
+    let log = system.servers[1].as_ref().unwrap().0.logged();
+    assert!(log.contains("UnknownTable"), "{log}");
+}
+
+/// Another name helps where tables may be created; these may not.
+#[test]
+fn who_trains_a_second_time_is_told_what_to_do_between_data_centres() {
+    let train = ["train", "--global", "eventual", "--model", "softmax", "--train", "digits"];
+    let train = [&train[..], &["--epochs", "1", "--workers", "1"]].concat();
+    let tables = said(&[&train[..], &["--describe-tables"]].concat());
+    let system = System::start(&[("paris", &[0]), ("tokyo", &[1])], &tables);
+    let ([ca, certificate, key], servers) =
+        (system.papers("worker", "paris"), system.list("paris"));
+    let cluster =
+        ["--servers", &servers, "--ca", &ca, "--certificate", &certificate, "--key", &key];
+    let train = [&train[..], &cluster].concat();
+    said(&train);
+    let again = complaint(&train);
+    assert!(again.contains("stop those of all data centres and start them again"), "{again}");
+    let other = complaint(&[&train[..], &["--run", "other"]].concat());
+    assert!(other.contains("given it when they start"), "{other}");
+    let shown = said(&[&["table", "describe", "softmax"][..], &cluster].concat());
+    assert!(shown.contains("global         eventual/1"), "{shown}");
+}
+
+#[test]
+fn tables_of_one_name_and_silences_too_short_are_told_before_anything_is_served() {
+    let system = System::start(&[("paris", &[0]), ("tokyo", &[1])], &tables("asp"));
+    let good = std::fs::read_to_string(system.configured(0, "127.0.0.1:0")).unwrap();
+    for (tables, words) in [
+        ([SUMS, SUMS].concat(), "\"sums\" a second time"),
+        (tables("asp:0.01,silence_seconds=0.001"), "silence_seconds: 0.1 or more"),
+    ] {
+        std::fs::write(system.folder.path().join("other.toml"), tables).unwrap();
+        let found = system.check(&good.replace("tables.toml", "other.toml"));
+        assert!(found.contains(words), "{words:?} in {found:?}");
+    }
 }
 
 /// Waits until a server logs that it is refused, and why.

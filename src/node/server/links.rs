@@ -1,7 +1,10 @@
 //! What a server measures of the ways to servers of other data centres, and how much it lets be
 //! under way on each.
 
+use std::collections::BTreeSet;
+
 use crate::consistency::LinkView;
+use crate::id::{DataCentre, TableId};
 use crate::limits;
 use crate::node::mirror::Told;
 use crate::time::{Duration, Instant};
@@ -14,7 +17,14 @@ pub(super) struct Link {
     round_trip: Option<Duration>,
     /// Since when confirmations have been counted without a pause, and their bytes.
     busy: Option<(Instant, u64)>,
+    /// How much of what was said on this connection was not taken.
+    refusals: u32,
+    /// Lines of dropped tables that it was told to stop.
+    stopped: BTreeSet<(TableId, DataCentre)>,
 }
+
+/// What is logged of a connection on which nonsense is said without end.
+const REFUSALS_LOGGED_MAX: u32 = 16;
 
 /// The least time over which a rate is measured.
 const SAMPLE_MIN: Duration = Duration::from_millis(5);
@@ -27,6 +37,22 @@ impl Link {
         self.up = true;
         self.round_trip = None;
         self.busy = None;
+        self.refusals = 0;
+        self.stopped.clear();
+    }
+
+    /// A line of a dropped table goes on: whether to say that it is to stop, once a connection.
+    pub(super) fn stops(&mut self, line: (TableId, DataCentre)) -> bool {
+        self.stopped.insert(line)
+    }
+
+    /// Something that was said is not taken: whether to log it, so that nobody can fill a disk.
+    pub(super) fn refuses(&mut self) -> bool {
+        self.refusals = self.refusals.saturating_add(1);
+        if self.refusals == REFUSALS_LOGGED_MAX {
+            tracing::warn!("a mirror says much that is not taken: the rest is not logged");
+        }
+        self.refusals <= REFUSALS_LOGGED_MAX
     }
 
     /// Something was confirmed, and `left` bytes are still under way.
@@ -83,6 +109,16 @@ impl Link {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_first_refusals_of_a_connection_are_logged() {
+        let mut link = Link::default();
+        for _ in 0..2 {
+            link.connected();
+            let logged = (0..100).filter(|_| link.refuses()).count();
+            assert_eq!(logged, REFUSALS_LOGGED_MAX as usize);
+        }
+    }
 
     #[test]
     fn the_window_grows_to_twice_what_a_busy_way_holds_and_keeps_its_rate_when_idle() {

@@ -8,7 +8,7 @@ use crate::node::plan::Planned;
 use crate::node::shard::{MirrorStanding, MirrorStats};
 use crate::node::{Output, Peer, Stream};
 use crate::time::Instant;
-use crate::wire::{Message, MirrorMessage};
+use crate::wire::{Message, MirrorMessage, Refusal};
 
 /// Says which conditions of a theorem a table's terms do not keep.
 pub(super) fn warn_of_conditions(planned: &Planned) {
@@ -69,16 +69,17 @@ impl ServerNode {
     ) {
         let Peer::Server(server) = from else { return };
         self.abroad_due = true;
+        let link = self.links.entry(server).or_default();
         let Some(held) = self.tables.get_mut(&table) else {
-            return tracing::warn!(%from, %table, "a mirror speaks of a table that is not here");
+            return self.refuse_mirror(server, (table, of), &message);
         };
         match held.shard.mirror_heard(self.now, (server, of), message) {
-            Err(refusal) => {
+            Err(refusal) if link.refuses() => {
                 tracing::error!(%from, %table, ?refusal, "what a mirror says is not taken");
             },
+            Err(_) => {},
             Ok(told) if told.bytes > 0 => {
                 let left = self.tables.values().map(|held| held.shard.mirror_sent(server)).sum();
-                let link = self.links.entry(server).or_default();
                 link.confirmed(self.now, told, left);
                 let view = link.view();
                 for held in self.tables.values_mut() {
@@ -86,6 +87,29 @@ impl ServerNode {
                 }
             },
             Ok(_) => {},
+        }
+    }
+
+    /// A table that was dropped here: who tells of it is to stop. What nobody confirms would take
+    /// the room that its other tables share with it.
+    fn refuse_mirror(
+        &mut self,
+        server: ServerId,
+        (table, of): (TableId, DataCentre),
+        message: &MirrorMessage,
+    ) {
+        let link = self.links.entry(server).or_default();
+        if link.refuses() {
+            tracing::warn!(%server, %table, "a mirror speaks of a table that is not here");
+        }
+        let known = self.plan.abroad().is_some_and(|abroad| abroad.sites.get(of).is_some());
+        let dropped = known && self.plan.dropped(table).is_some();
+        let MirrorMessage::Update { slot, sequence, .. } = message else { return };
+        if dropped && link.stops((table, of)) {
+            let (slot, sequence) = (*slot, *sequence);
+            let result = Err(Refusal::UnknownTable { table });
+            let message = MirrorMessage::Confirm { slot, sequence, result };
+            self.send(Peer::Server(server), Message::Mirror { table, of, message });
         }
     }
 
