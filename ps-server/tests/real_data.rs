@@ -138,8 +138,8 @@ fn who_stops_an_experiment_is_told_at_once_that_a_second_signal_ends_it() {
     let piped = (Stdio::null(), Stdio::null(), Stdio::piped());
     command.args(words).args(["--jobs", "1"]).stdin(piped.0).stdout(piped.1).stderr(piped.2);
     let mut experiment = command.spawn().expect("it starts");
+    let id = experiment.id().to_string();
     let signal = || {
-        let id = experiment.id().to_string();
         assert!(Command::new("kill").args(["-INT", &id]).status().expect("kill").success());
     };
     // Signals are obeyed before anything is read, and nothing has ended by then.
