@@ -12,7 +12,10 @@ mod relay;
 
 use std::ops::Range;
 use std::thread;
+use std::time::Duration;
 
+use archipelago::os::Clock;
+use archipelago::time::Instant;
 use archipelago_client::{RemoteWorker, Table, Worker};
 use process::system::{Member, System, read};
 use process::{Served, complaint, said, until};
@@ -297,6 +300,29 @@ fn strangers_are_refused_and_tables_between_data_centres_cannot_be_made_later() 
     std::fs::write(&config, claimed).unwrap();
     let expected = "data centre tokyo expected, the certificate is for paris";
     refused(Served::start(&["--config", &config]), expected);
+}
+
+/// A new connection tries large datagrams, which fill its first window: QUIC then sends nothing
+/// else, the end of the connection neither.
+#[test]
+fn who_stops_on_a_new_connection_is_missed_at_once() {
+    let road = Road { delay: Duration::from_millis(50), ..Road::FREE };
+    let mut relays = Vec::new();
+    let layout = [("paris", &[0][..]), ("tokyo", &[1])];
+    let mut system = System::start_with(&layout, &tables("asp"), "", |address| {
+        let relay = Relay::start(address, road, road, 1);
+        let address = relay.address();
+        relays.push(relay);
+        address
+    });
+    let connected = |it: &Value| it["data_centres"][0]["servers"][0]["connected"] == true;
+    system.until(0, "both are connected", connected);
+    thread::park_timeout(Duration::from_millis(500));
+    system.stop(1);
+    let clock = Clock::start();
+    system.until(0, "it is missed", |it| !connected(it));
+    let took = clock.now().since(Instant::EPOCH);
+    assert!(took < Duration::from_secs(3), "{took:?}: no farewell has come");
 }
 
 #[test]

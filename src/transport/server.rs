@@ -376,11 +376,20 @@ impl Prepared {
         let host = Arc::new(Host { myself, inbox, refusals, tally, lost, pace, places });
         tokio::spawn(answer_calls(endpoint.clone(), host));
         // As a task: the future that a runtime blocks on is polled by way of its sockets.
-        let serving = tokio::spawn(pump.judged(judge).run()).await;
+        let served = tokio::spawn(pump.judged(judge).run()).await.ok();
+        let (serving, links) = served.unzip();
+        // Where as much is under way as may be, QUIC holds back the end of a connection, too, and
+        // never sends it: peers that answer have heard before. One that is gone is not waited for.
+        let heard = async {
+            for link in links.iter().flatten() {
+                link.gone().await;
+            }
+        };
+        let _ = timeout(limits::FAREWELL_MAX, heard).await;
         endpoint.close(Close::Finished.code(), b"the server stops");
-        // Long enough for the farewell to leave; a peer that is gone is not waited for.
+        // Long enough for the farewell to leave.
         let _ = timeout(limits::FAREWELL_MAX, endpoint.wait_idle()).await;
-        serving.ok().map(|(serving, _links)| serving.node)
+        serving.map(|serving| serving.node)
     }
 }
 

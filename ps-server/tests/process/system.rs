@@ -162,12 +162,15 @@ impl System {
         until(what, || Some(self.status(server)).filter(&holds))
     }
 
-    /// Waits until all copies of all tables are the same, as every server says.
+    /// Waits until all copies of all tables count and are the same, as every server says.
     pub(crate) fn equal(&self) {
         for number in (0..).zip(&self.servers).filter_map(|(at, it)| it.as_ref().map(|_| at)) {
             self.until(number, "equal copies", |status| {
+                let others = status["data_centres"].as_array().unwrap().iter();
+                let mut copies = others.flat_map(|other| other["copies"].as_array().unwrap());
                 let tables = status["tables"].as_array().unwrap();
-                tables.iter().all(|table| table["mirror"]["equal"] == true)
+                copies.all(|copy| copy["standing"] == "counts")
+                    && tables.iter().all(|table| table["mirror"]["equal"] == true)
             });
         }
     }
