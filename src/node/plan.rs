@@ -111,6 +111,7 @@ impl Plan {
             owned: BTreeMap::new(),
         };
         for (spec, policy, hyper) in tables {
+            inner.check_name(&spec.name)?;
             inner.create_table(Described { spec, policy, hyper })?;
         }
         for (number, size) in groups.iter().enumerate() {
@@ -294,6 +295,19 @@ impl Inner {
         self.append(CatalogEntry::Table(TableEntry { id, described, changes }))
     }
 
+    /// Checks that no table has this name already.
+    fn check_name(&self, name: &str) -> Result<(), SpecError> {
+        if self.tables.values().all(|planned| planned.table.name() != name) {
+            return Ok(());
+        }
+        Err(SpecError::Field {
+            table: name.into(),
+            field: "name".into(),
+            expected: "a name that no other table has".into(),
+            found: format!("{name:?} a second time"),
+        })
+    }
+
     fn create_group(&mut self, spec: GroupSpec) -> Result<()> {
         if self.tables.is_empty() {
             return Err(GroupError::NeedsTable { group: spec.name }.into());
@@ -328,14 +342,6 @@ impl Inner {
 
     fn add_table(&mut self, entry: TableEntry) -> Result<(), SpecError> {
         let table = entry.into_table();
-        if self.tables.values().any(|other| other.table.name() == table.name()) {
-            return Err(SpecError::Field {
-                table: table.name().into(),
-                field: "name".into(),
-                expected: "a name that no other table has".into(),
-                found: format!("{:?} a second time", table.name()),
-            });
-        }
         let code = self.code(&table, &table.as_created().last_terms())?;
         if self.abroad.is_some() && code.global.exchange() != Exchange::Nothing {
             let what = "a table with a global policy that is created while data centres run (all \
