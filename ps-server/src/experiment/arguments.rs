@@ -55,9 +55,9 @@ pub struct GaiaArguments {
         conflicts_with = "full")]
     pub policies: Vec<Policy>,
     /// Five seeds from --seed on. With the first of them also all other policies, other thresholds
-    /// and variants: more or less time to compute, unequal sites, rows by site; and the same sites
-    /// over links without delay and of 2022. Of 11 sites most of that for matrix factorization
-    /// alone. About an hour on two cores.
+    /// and variants: more or less time to compute, other learning rates, unequal sites, rows by
+    /// site; and the same sites over links without delay and of 2022. Of 11 sites most of that for
+    /// matrix factorization alone. About an hour on two cores.
     #[arg(long)]
     pub full: bool,
     /// Runs at the same time; the output is the same. Default: as many as there are cores.

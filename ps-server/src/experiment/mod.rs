@@ -49,4 +49,4 @@ pub use result::{
 };
 pub use runner::{Finished, Interrupted, Manner, Progress, Runs, execute};
 pub use simulated::Simulated;
-pub use variant::{ComputeScale, Variant};
+pub use variant::{ComputeScale, RateScale, Variant};

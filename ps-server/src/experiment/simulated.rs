@@ -86,7 +86,7 @@ impl Simulated {
     ) -> anyhow::Result<Measured> {
         let profile = trained_over(cell.profile);
         let variant = match cell.variant {
-            Variant::UnequalData | Variant::RowsBySite => cell.variant,
+            variant if variant.trains_otherwise() => variant,
             _ => Variant::Usual,
         };
         let trained = Cell { profile: &profile, variant, policy: Policy::Lan, ..*cell };

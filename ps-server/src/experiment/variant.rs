@@ -17,6 +17,8 @@ pub enum Variant {
     ///
     /// [`calibrated_over`]: super::Profile::calibrated_over
     HeldCompute,
+    /// The learning rate is a part, or a multiple, of the usual one.
+    Rate(RateScale),
     /// The first site has ten times as many rows as any other.
     UnequalData,
     /// Workers outside the first site compute three times as long.
@@ -39,6 +41,31 @@ pub enum ComputeScale {
     Ten,
 }
 
+/// By how much the learning rate differs from the usual one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RateScale {
+    /// 0.25.
+    Quarter,
+    /// 0.5.
+    Half,
+    /// 2.
+    Two,
+    /// 4.
+    Four,
+}
+
+impl RateScale {
+    /// By what the rate is multiplied.
+    pub fn factor(self) -> f64 {
+        match self {
+            Self::Quarter => 0.25,
+            Self::Half => 0.5,
+            Self::Two => 2.0,
+            Self::Four => 4.0,
+        }
+    }
+}
+
 impl ComputeScale {
     /// By what the time is multiplied.
     pub fn factor(self) -> f64 {
@@ -53,7 +80,7 @@ impl ComputeScale {
 
 impl Variant {
     /// Those that change a cell of the paper's links, in the order of a run.
-    pub const CHANGES: [Self; 7] = [
+    pub const CHANGES: [Self; 11] = [
         Self::Compute(ComputeScale::Tenth),
         Self::Compute(ComputeScale::ThreeTenths),
         Self::Compute(ComputeScale::Three),
@@ -61,6 +88,10 @@ impl Variant {
         Self::UnequalData,
         Self::UnequalCompute,
         Self::RowsBySite,
+        Self::Rate(RateScale::Quarter),
+        Self::Rate(RateScale::Half),
+        Self::Rate(RateScale::Two),
+        Self::Rate(RateScale::Four),
     ];
 
     /// The name that reports have for it.
@@ -72,6 +103,10 @@ impl Variant {
             Self::Compute(ComputeScale::Three) => "compute-x3",
             Self::Compute(ComputeScale::Ten) => "compute-x10",
             Self::HeldCompute => "compute-held",
+            Self::Rate(RateScale::Quarter) => "rate-x0.25",
+            Self::Rate(RateScale::Half) => "rate-x0.5",
+            Self::Rate(RateScale::Two) => "rate-x2",
+            Self::Rate(RateScale::Four) => "rate-x4",
             Self::UnequalData => "data-10-to-1",
             Self::UnequalCompute => "compute-3-to-1",
             Self::RowsBySite => "rows-by-site",
@@ -84,6 +119,19 @@ impl Variant {
             Self::Compute(scale) => scale.factor(),
             _ => 1.0,
         }
+    }
+
+    /// By what the learning rate is multiplied.
+    pub fn rate_factor(self) -> f64 {
+        match self {
+            Self::Rate(scale) => scale.factor(),
+            _ => 1.0,
+        }
+    }
+
+    /// Whether what LAN-BSP learns differs from what it learns without the change.
+    pub fn trains_otherwise(self) -> bool {
+        matches!(self, Self::UnequalData | Self::RowsBySite | Self::Rate(_))
     }
 }
 
@@ -111,9 +159,9 @@ mod tests {
         names.dedup();
         assert_eq!(names.len(), all.len());
         for variant in all {
-            let said = variant.name().strip_prefix("compute-x").map(str::parse);
-            let factor = said.unwrap_or(Ok(1.0));
-            assert_eq!(factor, Ok(variant.compute_factor()), "{variant}");
+            let factor = |prefix| variant.name().strip_prefix(prefix).map_or(Ok(1.0), str::parse);
+            assert_eq!(factor("compute-x"), Ok(variant.compute_factor()), "{variant}");
+            assert_eq!(factor("rate-x"), Ok(variant.rate_factor()), "{variant}");
         }
     }
 }
