@@ -163,6 +163,9 @@ pub const MIRROR_STASH_BYTES_MAX: usize = 256 << 20;
 pub const MIRROR_STASH_SHARE_BYTES_MIN: usize = 256 << 20;
 /// What each delta is taken to cost besides its bytes, on the way and in memory.
 pub const MIRROR_DELTA_BYTES: usize = 64;
+/// Ticks that have to end before a data centre that was lost, and comes no nearer in that time, is
+/// taken for one that only ticks more slowly.
+pub const MIRROR_SLOWER_TICKS_MIN: u64 = 8;
 /// The last tick that another data centre may speak of: at one a nanosecond 146 years.
 pub const MIRROR_TICK_MAX: u64 = 1 << 62;
 /// Clocks of one slot that wait for marks; further ones count with the last of them.

@@ -32,6 +32,7 @@ pub(in crate::node) struct Source {
 #[derive(Clone, Copy, Debug)]
 struct Lag {
     at: Instant,
+    here: Tick,
     ticks: u64,
     /// The clock that all of its servers had told by then; `None` when it had only begun to speak.
     told: Option<Tick>,
@@ -335,15 +336,17 @@ impl Source {
     fn is_slower(&mut self, now: Instant, every: Duration, here: Tick) -> bool {
         let counted = self.counted_everywhere();
         let told = self.speakers.values().map(|speaker| speaker.clock).min();
+    /// While few ticks end here nothing is said by that: also who is faster would seem slower.
         let ticks = here.0.saturating_sub(counted.0);
         let Some(before) = self.lag else {
-            self.lag = Some(Lag { at: now, ticks, told: None });
+            self.lag = Some(Lag { at: now, here, ticks, told: None });
             return false;
         };
-        if now.since(before.at) < every {
+        let ended = here.0.saturating_sub(before.here.0);
+        if now.since(before.at) < every || ended < limits::MIRROR_SLOWER_TICKS_MIN {
             return false;
         }
-        self.lag = Some(Lag { at: now, ticks, told });
+        self.lag = Some(Lag { at: now, here, ticks, told });
         before.told.is_some_and(|told| counted >= told) && ticks >= before.ticks
     }
 

@@ -216,3 +216,23 @@ fn the_clock_that_counts_everywhere_is_the_least() {
     assert!(source.clock(ServerId(5), Some(Tick(2)), Tick(9), &[]));
     assert_eq!(source.counted_everywhere(), Tick(3));
 }
+/// While few ticks end here, or none, that somebody comes no nearer says nothing: it would count
+/// although it ticks faster, and hold up everybody until it has caught up.
+#[test]
+fn who_is_back_and_faster_does_not_count_before_it_is_near_however_long_ticks_last() {
+    let (owners, most) = (BTreeMap::from([(SLOT, ServerId(4))]), Duration::from_secs(30));
+    let at = |second: u64| Instant(second * 1_000_000_000);
+    for (here_lasts, there_lasts) in [(60, 20), (40, 25), (u64::MAX, u64::MAX)] {
+        let mut source = Source::new(&owners, false);
+        source.on_time(at(0), most, Seen { here: Tick(0), near: true });
+        source.on_time(at(40), most, Seen { here: Tick(900), near: false });
+        for second in 41..4000 {
+            source.heard(ServerId(4), at(second));
+            source.clock(ServerId(4), None, Tick(second / there_lasts), &[]);
+            let here = Tick(1000 + second / here_lasts);
+            source.on_time(at(second), most, Seen { here, near: false });
+            assert_eq!(source.standing(), Standing::Behind, "{here_lasts} {second}");
+        }
+    }
+}
+
