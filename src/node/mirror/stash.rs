@@ -57,8 +57,8 @@ impl Stash {
 
     /// Keeps what a data centre tells of a block or sparse slot.
     pub(in crate::node) fn hold(&mut self, tick: Tick, unit: Key, from: DataCentre, delta: Delta) {
-        *self.told.entry((tick, from)).or_default() += cost(&delta);
-        self.bytes += delta.bytes();
+        *self.told.entry((tick, from)).or_default() += delta.cost();
+        self.bytes += delta.cost();
         self.held.entry((tick, unit)).or_default().entry(from).or_default().push(delta);
     }
 
@@ -73,10 +73,10 @@ impl Stash {
         }
         if near.contains(&tick) {
             let told = near.map(|tick| self.told.get(&(tick, from)).copied().unwrap_or_default());
-            let full = told[0] + told[1] + cost(delta) > self.share;
+            let full = told[0] + told[1] + delta.cost() > self.share;
             return if full { Room::Full } else { Room::Left };
         }
-        let room = self.bytes + delta.bytes() <= limits::MIRROR_STASH_BYTES_MAX;
+        let room = self.bytes + delta.cost() <= limits::MIRROR_STASH_BYTES_MAX;
         if room { Room::Left } else { Room::Needless }
     }
 
@@ -115,7 +115,7 @@ impl Stash {
                 let stays = !out(*from);
                 if !stays {
                     left += deltas.len();
-                    self.bytes -= deltas.iter().map(Delta::bytes).sum::<usize>();
+                    self.bytes -= deltas.iter().map(Delta::cost).sum::<usize>();
                 }
                 stays
             });
@@ -134,7 +134,7 @@ impl Stash {
     ) -> Option<(Tick, Key, BTreeMap<DataCentre, Vec<Delta>>)> {
         let (tick, unit) = self.settling.pop_front()?;
         let told = self.held.remove(&(tick, unit)).unwrap_or_default();
-        self.bytes -= told.values().flatten().map(Delta::bytes).sum::<usize>();
+        self.bytes -= told.values().flatten().map(Delta::cost).sum::<usize>();
         Some((tick, unit, told))
     }
 
@@ -169,10 +169,6 @@ impl Stash {
     }
 }
 
-fn cost(delta: &Delta) -> usize {
-    delta.bytes() + limits::MIRROR_DELTA_BYTES
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -191,7 +187,7 @@ mod tests {
         let mut told = 0;
         while told < 10 * stash.share && stash.room(tick, from, &delta) == Room::Left {
             stash.hold(tick, Key(0), from, delta.clone());
-            told += cost(&delta);
+            told += delta.cost();
         }
         told
     }
@@ -203,7 +199,7 @@ mod tests {
         let mut stash = Stash { share: 1 << 20, ..Stash::new(0, 4) };
         assert!(tell(&mut stash, 9, 1) > 5 << 20, "of later ones there is more room");
         let share = tell(&mut stash, 2, 1);
-        assert!(share <= 1 << 20 && share + cost(&delta(1000)) > 1 << 20, "{share}");
+        assert!(share <= 1 << 20 && share + delta(1000).cost() > 1 << 20, "{share}");
         assert_eq!(stash.room(Tick(1), DataCentre(1), &delta(1000)), Room::Full);
         assert_eq!(tell(&mut stash, 1, 2), share, "another one has its own");
         stash.settled(Tick(1));
@@ -214,12 +210,36 @@ mod tests {
         assert_eq!(tell(&mut stash, 3, 1), share);
     }
 
+    /// A delta without elements takes room too: of later ticks anybody can tell many.
+    #[test]
+    fn deltas_of_nothing_have_an_end() {
+        let nothing = Delta {
+            rows: RowsNamed::Keys(Vec::new()),
+            positions: None,
+            values: Payload::from_slice::<f32>(&[]),
+        };
+        let mut stash = Stash::new(0, 4);
+        stash.bytes = limits::MIRROR_STASH_BYTES_MAX - 2 * nothing.cost();
+        let held = (10..100).filter(|tick| {
+            let (tick, from) = (Tick(*tick), DataCentre(1));
+            let left = stash.room(tick, from, &nothing) == Room::Left;
+            if left {
+                stash.hold(tick, Key(0), from, nothing.clone());
+            }
+            left
+        });
+        assert_eq!(held.count(), 2);
+        let held = |from| from == DataCentre(1);
+        assert_eq!((stash.leave_out(Tick(10), held), stash.leave_out(Tick(11), held)), (1, 1));
+        assert_eq!(stash.bytes, limits::MIRROR_STASH_BYTES_MAX - 2 * nothing.cost());
+    }
+
     /// Two ticks of all rows, each told alone, are never too much.
     #[test]
     fn a_share_is_enough_for_a_dense_shard() {
         assert_eq!(Stash::new(0, 4).share, limits::MIRROR_STASH_SHARE_BYTES_MIN);
         let (large, row) = (Stash::new(1 << 30, 4), delta(1));
-        assert!(large.share >= 2 * (1 << 30) * cost(&row));
+        assert!(large.share >= 2 * (1 << 30) * row.cost());
         assert_eq!(Stash::new(u128::MAX, usize::MAX).share, usize::MAX);
     }
 }

@@ -244,8 +244,8 @@ impl<T: Element> ShardEngine<T> {
             // The rest of those that were asked for before.
             return Ok(());
         }
-        let bytes: usize = come.iter().map(Delta::bytes).sum();
-        if bytes + delta.bytes() > limits::MIRROR_STASH_BYTES_MAX && !come.is_empty() {
+        let held: usize = come.iter().map(Delta::cost).sum();
+        if held + delta.cost() > limits::MIRROR_STASH_BYTES_MAX && !come.is_empty() {
             return Err(Refusal::Limit);
         }
         come.push(delta);
