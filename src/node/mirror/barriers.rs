@@ -22,9 +22,13 @@ struct Barrier {
 }
 
 impl Barriers {
-    /// Whether one more may be set, or this one anew.
-    pub(super) fn has_room(&self, slot: SlotIndex, mark: Mark) -> bool {
-        self.set.len() < limits::BARRIERS_MAX || self.set.contains_key(&(slot, mark))
+    /// Until when one more may be set, or this one anew; `None` when there is no room. Whoever
+    /// announces one again, for more keys or on a new connection, makes nobody wait for longer.
+    pub(super) fn lasts(&self, slot: SlotIndex, mark: Mark, until: Instant) -> Option<Instant> {
+        match self.set.get(&(slot, mark)) {
+            Some(held) => Some(held.until.min(until)),
+            None => (self.set.len() < limits::BARRIERS_MAX).then_some(until),
+        }
     }
 
     /// Readers of these keys wait for the mark, until a time at most.
@@ -110,5 +114,18 @@ mod tests {
         assert!(barriers.time(Instant(10), |_, mark| ended.push(mark)));
         assert_eq!((ended, barriers.until()), (vec![Mark(2), Mark(5)], Some(Instant(30))));
         assert!(!covers(&barriers, 3) && !covers(&barriers, 8));
+    }
+
+    /// A connection that breaks again and again announces the same barriers again and again.
+    #[test]
+    fn a_barrier_that_is_announced_again_lasts_no_longer() {
+        let mut barriers = Barriers::default();
+        let (slot, mark) = (SlotIndex(3), Mark(2));
+        for announced in [10, 15, 12] {
+            let until = barriers.lasts(slot, mark, Instant(announced)).unwrap();
+            barriers.set(slot, mark, vec![KeyRange::ALL], until);
+        }
+        assert!(barriers.time(Instant(10), |_, _| {}));
+        assert!(!barriers.cover(slot, |_| true));
     }
 }

@@ -259,10 +259,11 @@ impl Source {
         ranges: Vec<KeyRange>,
         until: Instant,
     ) -> bool {
-        let fits = |incoming: &&Incoming| incoming.from == from && incoming.marked < mark;
-        if self.slots.get(&slot).filter(fits).is_none() || !self.barriers.has_room(slot, mark) {
+        let fits = |incoming: &Incoming| incoming.from == from && incoming.marked < mark;
+        let lasts = self.barriers.lasts(slot, mark, until);
+        let Some(until) = lasts.filter(|_| self.slots.get(&slot).is_some_and(fits)) else {
             return false;
-        }
+        };
         tell(&mut self.news, || News::Set(slot, mark, ranges.clone(), until));
         self.barriers.set(slot, mark, ranges, until);
         true
