@@ -154,15 +154,19 @@ impl Lane {
     }
 
     /// A connection is up, for the first time or again: nothing is known of what was under way.
-    /// Its clock is told at once unless it is one that nothing is said of now.
-    pub(in crate::node) fn connected(&mut self, speaks: bool) {
+    pub(in crate::node) fn connected(&mut self) {
         self.close();
         self.control.clear();
         self.asked.clear();
         self.values.clear();
         self.told = None;
-        self.due = if speaks { self.due_after(Due::Both) } else { Due::Nothing };
+        self.due = self.due_after(Due::Both);
         self.unnamed.clone_from(&self.covered);
+    }
+
+    /// Its group is lost: a clock that is due is told when the group counts again.
+    pub(in crate::node) fn hush(&mut self) {
+        self.due = Due::Nothing;
     }
 
     /// The other side has said that it has the same terms. It hears again of what is barred: the

@@ -25,7 +25,7 @@ fn place(tick: u64, unit: u64) -> Place {
 fn open_lane() -> Lane {
     let (of, to) = (DataCentre(0), DataCentre(1));
     let mut lane = Lane::new(Telling { of, to, stands_for: to, feed: Feed::Own });
-    lane.connected(true);
+    lane.connected();
     assert_eq!(said(&mut lane), [], "before the other side has said that it has the same terms");
     lane.opened(1);
     lane
@@ -95,6 +95,22 @@ fn values_that_were_asked_for_leave_one_by_one() {
     assert_eq!(lane.next_asked(), None, "one unit at a time");
     assert_eq!(said(&mut lane).len(), 2, "its values, their digest");
     assert_eq!(lane.next_asked(), Some((SLOT, Key(8))));
+}
+
+/// A clock that was due when its group was lost is told when the group counts again, and no sooner:
+/// also when the other side opens in between.
+#[test]
+fn of_a_lost_group_no_clock_is_told_that_was_due() {
+    let (of, to, most) = (DataCentre(3), DataCentre(1), Duration::from_secs(30));
+    let mut lane = Lane::new(Telling { of, to, stands_for: to, feed: Feed::Relayed(of) });
+    lane.connected();
+    lane.clock(Clock { tick: Tick(7), ..Clock::default() });
+    lane.hush();
+    lane.opened(1);
+    assert_eq!(said(&mut lane), []);
+    lane.heartbeat(Instant::EPOCH, most);
+    let told = said(&mut lane);
+    assert!(matches!(told[..], [MirrorMessage::Clock { tick: Tick(7), .. }]), "{told:?}");
 }
 
 /// Somebody who does not wait tells more than the next two ticks only while there is room.

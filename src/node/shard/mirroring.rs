@@ -287,7 +287,14 @@ impl Mirroring {
         }
     }
 
-    /// What a hub says nothing of: the groups that it does not count itself.
+    /// A hub says nothing of the groups that it does not count itself.
+    pub(super) fn hush_lost(&mut self) {
+        let silent = self.lost_groups();
+        let lost = self.lanes.values_mut().filter(|lane| silent.contains(&lane.feed));
+        lost.for_each(Lane::hush);
+    }
+
+    /// What a hub says nothing of.
     pub(super) fn lost_groups(&self) -> Vec<Feed> {
         let lost = self.sources.iter().filter(|(_, source)| !source.counts());
         lost.map(|(of, _)| Feed::Relayed(*of)).collect()

@@ -35,6 +35,7 @@ impl<T: Element> ShardEngine<T> {
         let width = self.width();
         let early = self.place.switch.breaks(Sabotage::HubClockOvertakes);
         let Some(mirror) = self.mirror.as_mut().filter(|mirror| mirror.relays) else { return };
+        mirror.hush_lost();
         let lanes = mirror.lanes.iter();
         let due: Vec<_> = lanes.filter_map(|it| mirror.relayed_clock(it, early)).collect();
         if mirror.laps() || mirror.group_advances(&due) {

@@ -3,7 +3,7 @@
 use super::super::ShardEngine;
 use crate::consistency::{MirrorAdmit, MirrorRead};
 use crate::id::{DataCentre, ServerId};
-use crate::node::mirror::{Letter, LineId, Seen};
+use crate::node::mirror::{Lane, Letter, LineId, Seen};
 use crate::node::sabotage::Sabotage;
 use crate::time::{Duration, Instant};
 use crate::vector::Element;
@@ -17,10 +17,8 @@ impl<T: Element> ShardEngine<T> {
         if let Some(neighbour) = mirror.neighbours.get_mut(&to) {
             neighbour.connected(mirror.terms_hash);
         }
-        let silent = mirror.lost_groups();
-        for lane in mirror.lanes_to_mut(to) {
-            lane.connected(!silent.contains(&lane.feed));
-        }
+        mirror.lanes_to_mut(to).for_each(Lane::connected);
+        mirror.hush_lost();
     }
 
     /// The next thing to send to a server elsewhere; updates only while there is `room`.
