@@ -4,6 +4,7 @@
 use archipelago::id::{DataCentre, GroupId, Mark, Sequence, ServerId, SlotIndex, TableId, Tick};
 use archipelago::key::{Key, KeyRange};
 use archipelago::limits::MIRROR_STASH_SHARE_BYTES_MIN;
+use archipelago::node::mirror::Standing;
 use archipelago::node::server::{ServerNode, ServerOptions};
 use archipelago::node::{Input, Output, Peer, Plan, Registry};
 use archipelago::placement::{Site, Sites};
@@ -125,6 +126,8 @@ fn who_tells_too_much_of_a_tick_that_is_not_settled_makes_nobody_hold_it() {
         }
         let refused = node.mirror_standing(TABLE).unwrap().differ;
         assert_eq!(refused, if refuses { vec![owner] } else { vec![] });
+        let stands = if refuses { Standing::Refused } else { Standing::Counts };
+        assert_eq!(node.mirror_standing(TABLE).unwrap().others[0].2, stands);
         assert_eq!(node.value_digests(TABLE) == before, refuses);
     }
 }

@@ -67,6 +67,8 @@ pub enum Standing {
     /// It speaks again, but its clock is behind theirs: they do not, until it has caught up, or
     /// does not come nearer any more.
     Behind,
+    /// What it has told made no sense, or was too much: they do not, on this connection.
+    Refused,
 }
 
 /// How far the copy is that a source is seen from.
@@ -319,7 +321,7 @@ impl Source {
         let standing = match self.standing {
             _ if silent => Standing::Lost,
             Standing::Counts => Standing::Counts,
-            Standing::Lost | Standing::Behind => {
+            Standing::Lost | Standing::Behind | Standing::Refused => {
                 let counts = seen.near || self.is_slower(now, silence_max / 2, seen.here);
                 if counts { Standing::Counts } else { Standing::Behind }
             },
@@ -334,10 +336,10 @@ impl Source {
 
     /// Whether it has come no nearer since this was looked at last, although what it had told by
     /// then is here: then it does not catch up, and has to be waited for as before it was lost.
+    /// While few ticks end here nothing is said by that: also who is faster would seem slower.
     fn is_slower(&mut self, now: Instant, every: Duration, here: Tick) -> bool {
         let counted = self.counted_everywhere();
         let told = self.speakers.values().map(|speaker| speaker.clock).min();
-    /// While few ticks end here nothing is said by that: also who is faster would seem slower.
         let ticks = here.0.saturating_sub(counted.0);
         let Some(before) = self.lag else {
             self.lag = Some(Lag { at: now, here, ticks, told: None });
@@ -366,7 +368,7 @@ impl Source {
 
     /// Its standing.
     pub(in crate::node) fn standing(&self) -> Standing {
-        self.standing
+        if self.refused { Standing::Refused } else { self.standing }
     }
 }
 

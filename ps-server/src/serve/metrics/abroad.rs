@@ -100,6 +100,7 @@ fn standing(of: &DataCentreStatus, copy: &CopyStatus, tables: &[TableStatus]) ->
     let differs = |way: &WayStatus| differ.unwrap_or_default().contains(&way.server);
     match copy.standing {
         _ if of.servers.iter().any(differs) => "differs",
+        Standing::Refused => "differs",
         Standing::Counts => "counts",
         Standing::Lost => "lost",
         Standing::Behind => "behind",
@@ -129,9 +130,11 @@ const WAY: [(&str, &str, WayField); 4] = [
 
 /// Metrics per copy elsewhere.
 const COPY: [(&str, &str, CopyField); 3] = [
-    ("copy_counts", "1 while the copy elsewhere is waited for: neither lost nor behind.", |copy| {
-        Some(f64::from(u8::from(copy.standing == Standing::Counts)))
-    }),
+    (
+        "copy_counts",
+        "1 while the copy elsewhere is waited for: not lost, behind or refused.",
+        |copy| Some(f64::from(u8::from(copy.standing == Standing::Counts))),
+    ),
     ("copy_tick", "The tick up to which everything has come from there, until its end.", |copy| {
         Some(copy.clock.0 as f64).filter(|_| !ended(copy))
     }),
