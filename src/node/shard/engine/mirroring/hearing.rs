@@ -190,9 +190,11 @@ impl<T: Element> ShardEngine<T> {
             // The round cannot be settled without it.
             (Room::Full, Exchange::Aggregates) => return Err(Refusal::Limit),
             (_, Exchange::Aggregates) => {
-                // A round that was settled without it: one of the two was lost and has come back.
-                let data_centre = of;
-                tracing::warn!(%data_centre, %tick, "an aggregate came too late and is left out");
+                // One of the two was lost and has come back.
+                tracing::warn!(
+                    data_centre = %of, %tick, "an aggregate is left out: its round was settled \
+                     without it, or is too far ahead to be held"
+                );
             },
             (_, Exchange::Deltas | Exchange::Nothing) => {
                 self.rows.add(slot, &delta)?;
