@@ -16,9 +16,10 @@ use crate::{experiment, workload};
 /// The commands of `ps-server`, run with a user's own update rules, policies and significance
 /// functions beside the built-in ones. The stock program is `App::new().run()`.
 ///
-/// `train --rule NAME --local NAME --global NAME --significance NAME` and `table create` name it like what is built in. A table names
-/// its code, so that every server and every worker of a cluster needs it: a server
-/// that lacks it refuses the table and says which name it lacks and which names it has.
+/// `train --rule NAME --local NAME --global NAME --significance NAME` and `table create` name it
+/// like what is built in. A table names its code, so that every server and every worker of a
+/// cluster needs it: a server that lacks it refuses the table and says which name it lacks and
+/// which names it has.
 ///
 /// ```no_run
 /// use std::process::ExitCode;

@@ -122,7 +122,8 @@ mod tests {
     #[test]
     fn what_is_written_is_read_again() {
         let text = "[[table]]\nname = \"w\"\ndense = 650\nwidth = 64\nrule = \"momentum:0.5\"\n\
-            global = \"asp:0.02,staleness=3\"\nsignificance = \"absolute\"\nrate = \"inverse-sqrt:0.1\"\ncombine = \"mean:64\"\n\
+            global = \"asp:0.02,staleness=3\"\nsignificance = \"absolute\"\n\
+            rate = \"inverse-sqrt:0.1\"\ncombine = \"mean:64\"\n\
             init = \"uniform:1:-0.125:0.125\"\nslots = 7\nblock_elements = 256\n\
             [[table]]\nname = \"-v\"\nsparse = true\nlocal = \"ssp:2\"\nrate = 0.5\n";
         let read = tables(text).unwrap();

@@ -388,8 +388,8 @@ impl Lane {
         Some((message, Some(slot)))
     }
 
-    /// Says again how far the clock is, when nothing was said for long, or on this connection; when
-    /// to ask again. Often enough for somebody who waits for `silence_max` at most.
+    /// Says again how far the clock is, when nothing was said for long, or not yet on this
+    /// connection; when to ask again. Often enough for who waits for `silence_max` at most.
     pub(in crate::node) fn heartbeat(
         &mut self,
         now: Instant,

@@ -218,20 +218,6 @@ fn who_is_back_and_slower_counts_once_what_it_missed_is_here() {
     assert_eq!(stands(41, &|second| second * 2), u64::MAX, "it comes nearer");
 }
 
-/// What counts everywhere is what counts for the slot furthest behind.
-#[test]
-fn the_clock_that_counts_everywhere_is_the_least() {
-    let mut source = source();
-    assert_eq!(source.counted_everywhere(), Tick(0));
-    assert!(source.clock(ServerId(4), None, Tick(3), &[]));
-    assert_eq!((source.counted(SLOT), source.counted_everywhere()), (Tick(3), Tick(0)));
-    assert!(source.clock(ServerId(5), None, Tick(2), &[(SlotIndex(1), Mark(1))]));
-    assert_eq!(source.counted_everywhere(), Tick(0));
-    assert!(source.take(SlotIndex(1), Some(Mark(1))));
-    assert_eq!(source.counted_everywhere(), Tick(2));
-    assert!(source.clock(ServerId(5), Some(Tick(2)), Tick(9), &[]));
-    assert_eq!(source.counted_everywhere(), Tick(3));
-}
 /// While few ticks end here, or none, that somebody comes no nearer says nothing: it would count
 /// although it ticks faster, and hold up everybody until it has caught up.
 #[test]
@@ -252,3 +238,17 @@ fn who_is_back_and_faster_does_not_count_before_it_is_near_however_long_ticks_la
     }
 }
 
+/// What counts everywhere is what counts for the slot furthest behind.
+#[test]
+fn the_clock_that_counts_everywhere_is_the_least() {
+    let mut source = source();
+    assert_eq!(source.counted_everywhere(), Tick(0));
+    assert!(source.clock(ServerId(4), None, Tick(3), &[]));
+    assert_eq!((source.counted(SLOT), source.counted_everywhere()), (Tick(3), Tick(0)));
+    assert!(source.clock(ServerId(5), None, Tick(2), &[(SlotIndex(1), Mark(1))]));
+    assert_eq!(source.counted_everywhere(), Tick(0));
+    assert!(source.take(SlotIndex(1), Some(Mark(1))));
+    assert_eq!(source.counted_everywhere(), Tick(2));
+    assert!(source.clock(ServerId(5), Some(Tick(2)), Tick(9), &[]));
+    assert_eq!(source.counted_everywhere(), Tick(3));
+}
