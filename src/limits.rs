@@ -166,6 +166,9 @@ pub const MIRROR_DELTA_BYTES: usize = 64;
 /// Ticks that have to end before a data centre that was lost, and comes no nearer in that time, is
 /// taken for one that only ticks more slowly.
 pub const MIRROR_SLOWER_TICKS_MIN: u64 = 8;
+/// For how many times the longest silence of a policy others may stand still until such a one has
+/// caught up. Nobody waits for one that needs longer.
+pub const MIRROR_CATCH_UP_SILENCES_MAX: u64 = 4;
 /// The last tick that another data centre may speak of: at one a nanosecond 146 years.
 pub const MIRROR_TICK_MAX: u64 = 1 << 62;
 /// Clocks of one slot that wait for marks; further ones count with the last of them.

@@ -33,6 +33,7 @@ pub(in crate::node) struct Source {
 struct Lag {
     at: Instant,
     here: Tick,
+    counted: Tick,
     ticks: u64,
     /// The clock that all of its servers had told by then; `None` when it had only begun to speak.
     told: Option<Tick>,
@@ -322,7 +323,7 @@ impl Source {
             _ if silent => Standing::Lost,
             Standing::Counts => Standing::Counts,
             Standing::Lost | Standing::Behind | Standing::Refused => {
-                let counts = seen.near || self.is_slower(now, silence_max / 2, seen.here);
+                let counts = seen.near || self.is_slower(now, silence_max, seen.here);
                 if counts { Standing::Counts } else { Standing::Behind }
             },
         };
@@ -336,21 +337,26 @@ impl Source {
 
     /// Whether it has come no nearer since this was looked at last, although what it had told by
     /// then is here: then it does not catch up, and has to be waited for as before it was lost.
-    /// While few ticks end here nothing is said by that: also who is faster would seem slower.
-    fn is_slower(&mut self, now: Instant, every: Duration, here: Tick) -> bool {
+    /// While few ticks end here nothing is said by that: also who is faster would seem slower. Nor
+    /// is anybody waited for so far behind that all others would stand still for long.
+    fn is_slower(&mut self, now: Instant, silence_max: Duration, here: Tick) -> bool {
         let counted = self.counted_everywhere();
         let told = self.speakers.values().map(|speaker| speaker.clock).min();
         let ticks = here.0.saturating_sub(counted.0);
         let Some(before) = self.lag else {
-            self.lag = Some(Lag { at: now, here, ticks, told: None });
+            self.lag = Some(Lag { at: now, here, counted, ticks, told: None });
             return false;
         };
-        let ended = here.0.saturating_sub(before.here.0);
-        if now.since(before.at) < every || ended < limits::MIRROR_SLOWER_TICKS_MIN {
+        let (lasted, ended) = (now.since(before.at), here.0.saturating_sub(before.here.0));
+        if lasted < silence_max / 2 || ended < limits::MIRROR_SLOWER_TICKS_MIN {
             return false;
         }
-        self.lag = Some(Lag { at: now, here, ticks, told });
-        before.told.is_some_and(|told| counted >= told) && ticks >= before.ticks
+        self.lag = Some(Lag { at: now, here, counted, ticks, told });
+        let made = u128::from(counted.0.saturating_sub(before.counted.0));
+        let most = silence_max.as_nanos() * u128::from(limits::MIRROR_CATCH_UP_SILENCES_MAX);
+        // Ticks that it is behind take it `lasted` for each `made`.
+        let soon = u128::from(ticks) * lasted.as_nanos() <= made.saturating_mul(most);
+        soon && before.told.is_some_and(|told| counted >= told) && ticks >= before.ticks
     }
 
     /// When to look again.

@@ -195,7 +195,7 @@ fn one_silent_server_loses_a_data_centre_and_time_begins_when_somebody_looks() {
 fn who_is_back_and_slower_counts_once_what_it_missed_is_here() {
     let (owners, most) = (BTreeMap::from([(SLOT, ServerId(4))]), Duration::from_secs(30));
     let at = |second: u64| Instant(second * 1_000_000_000);
-    let stands = |taken_at: u64, ticks: &dyn Fn(u64) -> u64| {
+    let stands = |taken_at: u64, ahead: u64, ticks: &dyn Fn(u64) -> u64| {
         let mut source = Source::new(&owners, false);
         source.on_time(at(0), most, Seen { here: Tick(0), near: true });
         source.on_time(at(40), most, Seen { here: Tick(40), near: false });
@@ -207,15 +207,18 @@ fn who_is_back_and_slower_counts_once_what_it_missed_is_here() {
             if *second == taken_at {
                 source.take(SLOT, Some(Mark(1)));
             }
-            source.on_time(at(*second), most, Seen { here: Tick(1000 + *second), near: false });
+            source.on_time(at(*second), most, Seen { here: Tick(ahead + *second), near: false });
             source.counts()
         });
         counts.unwrap_or(u64::MAX)
     };
-    assert!(stands(41, &|second| second / 2) <= 75, "it is slower, and all of it is here");
-    let late = stands(200, &|second| second / 2);
+    let [half, most] = [|second| second / 2, |second| second * 9 / 10];
+    assert!(stands(41, 20, &half) <= 75, "it is slower, and all of it is here");
+    let late = stands(200, 20, &most);
     assert!((200..250).contains(&late), "{late}: not before what it has told has come");
-    assert_eq!(stands(41, &|second| second * 2), u64::MAX, "it comes nearer");
+    assert_eq!(stands(41, 1000, &|second| second * 2), u64::MAX, "it comes nearer");
+    assert_eq!(stands(41, 80, &most), 71, "less than two minutes behind");
+    assert_eq!(stands(41, 200, &most), u64::MAX, "too far for all others to stand still");
 }
 
 /// While few ticks end here, or none, that somebody comes no nearer says nothing: it would count
