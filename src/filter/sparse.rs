@@ -108,7 +108,8 @@ pub fn add_sparse<T: Element>(first: (&[u32], &[T]), second: (&[u32], &[T])) -> 
         match (first.peek().copied(), second.peek().copied()) {
             (Some((a, left)), Some((b, right))) if a == b => {
                 keep(a, left.plus(right));
-                (first.next(), second.next());
+                first.next();
+                second.next();
             },
             (Some((a, left)), later) if later.is_none_or(|(b, _)| a < b) => {
                 keep(a, left);
