@@ -165,7 +165,7 @@ impl ByHand {
         let overlay = (way.overlay)(count)?;
         // A group tells what any of its members does.
         let members = |of: DataCentre| {
-            let groups = overlay.iter().flat_map(|overlay| overlay.groups());
+            let groups = overlay.iter().flat_map(Overlay::groups);
             let group = groups.map(|group| group.members.clone()).find(|it| it.contains(&of));
             group.unwrap_or_else(|| vec![of])
         };
