@@ -10,6 +10,7 @@ use archipelago::node::{Input, Output, Peer, Plan, Registry};
 use archipelago::placement::{Site, Sites};
 use archipelago::rules::Add;
 use archipelago::time::Instant;
+use archipelago::vector::DType;
 use archipelago::wire::{Delta, Message, MirrorMessage, Payload, Positions, RowsNamed};
 use archipelago::{Bsp, Extension, Hyper, Ssp, TablePolicy, TableSpec};
 
@@ -38,8 +39,49 @@ fn server_of(spec: TableSpec, global: impl Into<Extension>) -> (ServerNode, Plan
     (node.unwrap(), there)
 }
 
+/// The only server of the second of two data centres, after the end of training, which has been
+/// told that its values of the first slot differ from those of the first data centre's server 1.
+fn server_that_asks(spec: TableSpec) -> ServerNode {
+    let tables =
+        vec![(spec, TablePolicy::local(Bsp).global(Ssp { staleness: 2 }), Hyper::default())];
+    let site = |name: &str, server| Site { name: name.into(), servers: vec![ServerId(server)] };
+    let sites = Sites::new(vec![site("there", 1), site("here", 0)]).unwrap();
+    let plan = Plan::new(&[ServerId(0)], tables, &[1], &Registry::built_in()).unwrap();
+    let plan = plan.of_data_centre(&sites, DataCentre(1)).unwrap();
+    let options = ServerOptions::default();
+    let mut node = ServerNode::new(plan, ServerId(0), Instant::EPOCH, options).unwrap();
+    let worker = Peer::Worker(7);
+    let mut said = |input| {
+        node.handle(Instant(10_000_000_000), input);
+        let outputs = std::iter::from_fn(|| Some(node.poll()).filter(|it| *it != Output::Idle));
+        outputs.collect::<Vec<_>>()
+    };
+    said(Input::PeerUp(worker));
+    let join = Message::Join { group: GroupId(0), token: 7 };
+    let said_to_worker = said(Input::Message { from: worker, message: join });
+    let origin = said_to_worker.iter().find_map(|output| match output {
+        Output::Send { message: Message::Joined { result, .. }, .. } => Some(result.ok()?.origin),
+        _ => None,
+    });
+    let leave = Message::Leave { origin: origin.unwrap(), last: Tick(0) };
+    said(Input::Message { from: worker, message: leave });
+    said(Input::Timer);
+    let (previous, weight, marks) = (None, None, Vec::new());
+    for message in [
+        MirrorMessage::Clock { previous, tick: Tick(1), weight, ended: true, marks },
+        MirrorMessage::Digest { slot: SlotIndex(0), unit: Key(0), digest: 99 },
+    ] {
+        hear_of(&mut node, DataCentre(0), Peer::Server(ServerId(1)), message);
+    }
+    node
+}
+
 fn hear(node: &mut ServerNode, from: Peer, message: MirrorMessage) {
-    let message = Message::Mirror { table: TABLE, of: DataCentre(1), message };
+    hear_of(node, DataCentre(1), from, message);
+}
+
+fn hear_of(node: &mut ServerNode, of: DataCentre, from: Peer, message: MirrorMessage) {
+    let message = Message::Mirror { table: TABLE, of, message };
     node.handle(Instant::EPOCH, Input::Message { from, message });
     while !matches!(node.poll(), Output::Idle) {}
 }
@@ -129,6 +171,39 @@ fn who_tells_too_much_of_a_tick_that_is_not_settled_makes_nobody_hold_it() {
         let stands = if refuses { Standing::Refused } else { Standing::Counts };
         assert_eq!(node.mirror_standing(TABLE).unwrap().others[0].2, stands);
         assert_eq!(node.value_digests(TABLE) == before, refuses);
+    }
+}
+
+/// A piece of nothing costs its sender nothing: pieces would come without end.
+#[test]
+fn pieces_that_name_nothing_are_refused() {
+    let first = Peer::Server(ServerId(1));
+    let keys = |keys: &[u64]| Delta {
+        rows: RowsNamed::Keys(keys.iter().copied().map(Key).collect()),
+        positions: None,
+        values: Payload::from_slice(&vec![1.0_f32; keys.len()]),
+    };
+    let few = Positions::new(&[]).unwrap();
+    let none = || Delta {
+        positions: Some(few.clone()),
+        values: Payload::empty(DType::F32),
+        ..delta(0, &[0.0])
+    };
+    let dense = TableSpec::dense("w", 512).block_elements(64).slots(8).rule(Add);
+    for (spec, nothing, last, all) in [
+        (TableSpec::sparse("w", 1).slots(4).rule(Add), keys(&[]), keys(&[5]), keys(&[5, 6])),
+        (dense, none(), delta(0, &[1.0; 64]), delta(0, &[1.0; 64])),
+    ] {
+        let mut node = server_that_asks(spec);
+        let before = node.value_digests(TABLE);
+        let mut assign = |piece, last, delta| {
+            let message = MirrorMessage::Assign { slot: SlotIndex(0), piece, last, delta };
+            hear_of(&mut node, DataCentre(0), first, message);
+            node.value_digests(TABLE)
+        };
+        assert_eq!(assign(0, false, nothing), before);
+        assert_eq!(assign(1, true, last), before, "the piece before it was not taken");
+        assert_ne!(assign(0, true, all), before);
     }
 }
 

@@ -9,14 +9,13 @@ use siphasher::sip128::{Hasher128 as _, SipHasher24};
 use crate::consistency::{Exchange, GlobalPolicy, LinkView};
 use crate::id::{DataCentre, GroupId, ServerId, SlotIndex, TableId, Tick};
 use crate::key::Key;
-use crate::node::mirror::{Lane, LineId, Neighbour, Source, Standing, Stash, Ways};
+use crate::node::mirror::{Lane, LineId, Neighbour, Pieces, Source, Standing, Stash, Ways};
 use crate::node::registry::Code;
 use crate::placement::{Feed, Hearing};
 use crate::spec::{Table, TablePolicy};
 use crate::sync::Arc;
 use crate::time::{Duration, Instant};
 use crate::vector::{Marks, Significance};
-use crate::wire::Delta;
 
 /// The mirrors of one shard.
 #[derive(Debug)]
@@ -93,7 +92,7 @@ pub(super) struct Ending {
     /// Who tells values that are not taken, for those of somebody before it are.
     pub(super) overruled: BTreeSet<DataCentre>,
     /// The pieces that have come of those: taken once the last one has.
-    pub(super) coming: BTreeMap<(SlotIndex, Key), Vec<Delta>>,
+    pub(super) coming: BTreeMap<(SlotIndex, Key), Pieces>,
 }
 
 /// What was told of one unit, by the rank of whose values it is.

@@ -222,7 +222,7 @@ impl<T: Element> ShardEngine<T> {
         &mut self,
         line: LineId,
         slot: SlotIndex,
-        (piece, last): (u32, bool),
+        piece: (u32, bool),
         delta: Delta,
     ) -> Result<(), Refusal> {
         let unit = self.check_delta(slot, &delta)?;
@@ -237,20 +237,7 @@ impl<T: Element> ShardEngine<T> {
             return Ok(());
         }
         let come = ending.coming.entry((slot, unit)).or_default();
-        if piece == 0 {
-            come.clear();
-        }
-        if come.len() != piece as usize {
-            // The rest of those that were asked for before.
-            return Ok(());
-        }
-        let held: usize = come.iter().map(Delta::cost).sum();
-        if held + delta.cost() > limits::MIRROR_STASH_BYTES_MAX && !come.is_empty() {
-            return Err(Refusal::Limit);
-        }
-        come.push(delta);
-        if last {
-            let pieces = std::mem::take(come);
+        if let Some(pieces) = come.take(piece, delta)? {
             ending.coming.remove(&(slot, unit));
             self.take_values(slot, &pieces);
         }
