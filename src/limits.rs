@@ -161,8 +161,10 @@ pub const MIRROR_STASH_BYTES_MAX: usize = 256 << 20;
 /// Bytes that one shard of copies in step holds of the next two ticks of one other data centre, at
 /// least: more where it takes more to tell twice of all rows of a dense shard.
 pub const MIRROR_STASH_SHARE_BYTES_MIN: usize = 256 << 20;
-/// What each delta is taken to cost besides its bytes, on the way and in memory.
+/// What each delta is taken to cost besides its bytes, on the way.
 pub const MIRROR_DELTA_BYTES: usize = 64;
+/// What a delta that is held is taken to cost besides its bytes: its own structure and its place.
+pub const MIRROR_HELD_DELTA_BYTES: usize = 192;
 /// Ticks that have to end before a data centre that was lost, and comes no nearer in that time, is
 /// taken for one that only ticks more slowly.
 pub const MIRROR_SLOWER_TICKS_MIN: u64 = 8;

@@ -188,6 +188,11 @@ pub(super) fn ranges(delta: &Delta, width: usize) -> Vec<KeyRange> {
     }
 }
 
+/// What a delta that is held takes in memory, with its place among others.
+pub(super) fn held_bytes(delta: &Delta) -> usize {
+    delta.bytes() + limits::MIRROR_HELD_DELTA_BYTES
+}
+
 fn row_count(rows: &RowsNamed) -> u128 {
     match rows {
         RowsNamed::Block(range) => range.count(),

@@ -1,5 +1,6 @@
 //! The end of training: a unit's values, piece by piece, until all have come.
 
+use super::delta::held_bytes;
 use crate::limits;
 use crate::wire::{Delta, Refusal, RowsNamed};
 
@@ -28,7 +29,7 @@ impl Pieces {
         if self.come.len() != piece as usize {
             return Ok(None);
         }
-        let bytes = self.bytes + cost(&delta);
+        let bytes = self.bytes + held_bytes(&delta);
         let fits = bytes <= limits::MIRROR_STASH_BYTES_MAX || self.come.is_empty();
         let checked = check(&delta, piece == 0 && last);
         if let Err(refusal) = checked.and(if fits { Ok(()) } else { Err(Refusal::Limit) }) {
@@ -54,10 +55,6 @@ fn check(delta: &Delta, only: bool) -> Result<(), Refusal> {
     } else {
         Err(Refusal::Shape { expected: 1, found })
     }
-}
-
-fn cost(delta: &Delta) -> usize {
-    delta.bytes() + limits::MIRROR_DELTA_BYTES
 }
 
 #[cfg(test)]
@@ -106,11 +103,11 @@ mod tests {
     fn pieces_without_end_are_refused() {
         let one = rows(&[1], &[1.0]);
         let room = limits::MIRROR_STASH_BYTES_MAX;
-        let mut pieces = Pieces { come: vec![one.clone()], bytes: room - cost(&one) };
+        let mut pieces = Pieces { come: vec![one.clone()], bytes: room - held_bytes(&one) };
         assert_eq!(pieces.take((1, false), one.clone()), Ok(None));
         assert_eq!(pieces.bytes, room);
         assert_eq!(pieces.take((2, false), one.clone()), Err(Refusal::Limit));
         assert!(pieces.come.is_empty());
-        assert!(cost(&rows(&[], &[])) > 0);
+        assert!(held_bytes(&rows(&[], &[])) > 0);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use super::delta::held_bytes;
 use crate::id::{DataCentre, Tick};
 use crate::key::Key;
 use crate::limits;
@@ -10,7 +11,8 @@ use crate::wire::Delta;
 /// What was told of ticks that have not been settled.
 #[derive(Debug)]
 pub(in crate::node) struct Stash {
-    held: BTreeMap<(Tick, Key), BTreeMap<DataCentre, Vec<Delta>>>,
+    /// Flat, for a tree of its own for each place takes more than most deltas.
+    held: BTreeMap<(Tick, Key, DataCentre), Vec<Delta>>,
     /// How much each data centre has told of each tick that is not settled.
     told: BTreeMap<(Tick, DataCentre), usize>,
     /// How much one may tell of two ticks.
@@ -19,6 +21,7 @@ pub(in crate::node) struct Stash {
     settling: VecDeque<(Tick, Key)>,
     /// The last tick whose steps have begun.
     begun: Tick,
+    /// What everything that is held takes in memory.
     bytes: usize,
     /// The last tick that has been settled: all of it is in the values.
     pub(in crate::node) settled: Tick,
@@ -40,7 +43,7 @@ impl Stash {
     /// For a shard with so many rows that are told one by one at worst, of so many bytes each; 0
     /// rows where their number is not known.
     pub(in crate::node) fn new(rows: u128, row_bytes: usize) -> Self {
-        let row = row_bytes.saturating_add(16 + limits::MIRROR_DELTA_BYTES);
+        let row = row_bytes.saturating_add(16 + limits::MIRROR_HELD_DELTA_BYTES);
         let rows = usize::try_from(rows).unwrap_or(usize::MAX);
         let twice = rows.saturating_mul(row).saturating_mul(2);
         Self {
@@ -57,9 +60,12 @@ impl Stash {
 
     /// Keeps what a data centre tells of a block or sparse slot.
     pub(in crate::node) fn hold(&mut self, tick: Tick, unit: Key, from: DataCentre, delta: Delta) {
-        *self.told.entry((tick, from)).or_default() += delta.cost();
-        self.bytes += delta.cost();
-        self.held.entry((tick, unit)).or_default().entry(from).or_default().push(delta);
+        let bytes = held_bytes(&delta);
+        *self.told.entry((tick, from)).or_default() += bytes;
+        self.bytes += bytes;
+        // Most places have one.
+        let held = self.held.entry((tick, unit, from));
+        held.or_insert_with(|| Vec::with_capacity(1)).push(delta);
     }
 
     /// Whether what a data centre tells of a tick is still to be held: its steps have not begun,
@@ -73,10 +79,10 @@ impl Stash {
         }
         if near.contains(&tick) {
             let told = near.map(|tick| self.told.get(&(tick, from)).copied().unwrap_or_default());
-            let full = told[0] + told[1] + delta.cost() > self.share;
+            let full = told[0] + told[1] + held_bytes(delta) > self.share;
             return if full { Room::Full } else { Room::Left };
         }
-        let room = self.bytes + delta.cost() <= limits::MIRROR_STASH_BYTES_MAX;
+        let room = self.bytes + held_bytes(delta) <= limits::MIRROR_STASH_BYTES_MAX;
         if room { Room::Left } else { Room::Needless }
     }
 
@@ -91,16 +97,18 @@ impl Stash {
     /// The first tick after those that are settled of which anything was told.
     pub(in crate::node) fn next_told(&self) -> Option<Tick> {
         let after = self.settled.next();
-        let held = self.held.range((after, Key(0))..).next().map(|((tick, _), _)| *tick);
+        let held = self.held.range((after, Key(0), DataCentre(0))..).next();
+        let held = held.map(|((tick, ..), _)| *tick);
         let weighed = self.weights.range((after, DataCentre(0))..).next();
         held.into_iter().chain(weighed.map(|((tick, _), _)| *tick)).min()
     }
 
     /// The tick's steps begin.
     pub(in crate::node) fn settle(&mut self, tick: Tick) {
-        let units = self.held.range((tick, Key(0))..=(tick, Key(u64::MAX)));
+        let mut units: Vec<_> = self.of_tick(tick).map(|(_, unit, _)| (tick, unit)).collect();
+        units.dedup();
         self.begun = tick;
-        self.settling.extend(units.map(|(place, _)| *place));
+        self.settling.extend(units);
     }
 
     /// Leaves out what some data centres have told of a tick, weights included; how many deltas.
@@ -110,15 +118,9 @@ impl Stash {
         out: impl Fn(DataCentre) -> bool,
     ) -> usize {
         let mut left = 0;
-        for (_, told) in self.held.range_mut((tick, Key(0))..=(tick, Key(u64::MAX))) {
-            told.retain(|from, deltas| {
-                let stays = !out(*from);
-                if !stays {
-                    left += deltas.len();
-                    self.bytes -= deltas.iter().map(Delta::cost).sum::<usize>();
-                }
-                stays
-            });
+        let lost: Vec<_> = self.of_tick(tick).filter(|(.., from)| out(*from)).collect();
+        for place in lost {
+            left += self.remove(place).len();
         }
         let of_tick = (tick, DataCentre(0))..=(tick, DataCentre(u32::MAX));
         let weighed: Vec<_> = self.weights.range(of_tick).map(|(place, _)| *place).collect();
@@ -133,19 +135,33 @@ impl Stash {
         &mut self,
     ) -> Option<(Tick, Key, BTreeMap<DataCentre, Vec<Delta>>)> {
         let (tick, unit) = self.settling.pop_front()?;
-        let told = self.held.remove(&(tick, unit)).unwrap_or_default();
-        self.bytes -= told.values().flatten().map(Delta::cost).sum::<usize>();
+        let all = (tick, unit, DataCentre(0))..=(tick, unit, DataCentre(u32::MAX));
+        let from: Vec<_> = self.held.range(all).map(|((.., from), _)| *from).collect();
+        let told = from.into_iter().map(|from| (from, self.remove((tick, unit, from)))).collect();
         Some((tick, unit, told))
+    }
+
+    /// Where anything is held of a tick.
+    fn of_tick(&self, tick: Tick) -> impl Iterator<Item = (Tick, Key, DataCentre)> {
+        let (first, last) = (DataCentre(0), DataCentre(u32::MAX));
+        let all = (tick, Key(0), first)..=(tick, Key(u64::MAX), last);
+        self.held.range(all).map(|(place, _)| *place)
+    }
+
+    fn remove(&mut self, place: (Tick, Key, DataCentre)) -> Vec<Delta> {
+        let deltas = self.held.remove(&place).unwrap_or_default();
+        self.bytes -= deltas.iter().map(held_bytes).sum::<usize>();
+        deltas
     }
 
     /// Everything that is held, for a history.
     pub(in crate::node) fn deltas(&self) -> impl Iterator<Item = &Delta> {
-        self.held.values().flat_map(BTreeMap::values).flatten()
+        self.held.values().flatten()
     }
 
     /// The last tick that anything was told of.
     pub(in crate::node) fn last_tick(&self) -> Tick {
-        let told = self.held.last_key_value().map_or(Tick(0), |((tick, _), _)| *tick);
+        let told = self.held.last_key_value().map_or(Tick(0), |((tick, ..), _)| *tick);
         let weighed = self.weights.last_key_value().map_or(Tick(0), |((tick, _), _)| *tick);
         told.max(weighed)
     }
@@ -173,10 +189,10 @@ impl Stash {
 mod tests {
     use super::*;
     use crate::key::KeyRange;
-    use crate::wire::{Payload, RowsNamed};
+    use crate::wire::{Payload, Positions, RowsNamed};
 
     fn delta(rows: u64) -> Delta {
-        let range = KeyRange::from_count(Key(0), rows).unwrap();
+        let range = KeyRange::from_count(Key(0), rows.max(1)).unwrap();
         let values = Payload::from_slice(&vec![1.0_f32; rows as usize]);
         Delta { rows: RowsNamed::Block(range), positions: None, values }
     }
@@ -187,7 +203,7 @@ mod tests {
         let mut told = 0;
         while told < 10 * stash.share && stash.room(tick, from, &delta) == Room::Left {
             stash.hold(tick, Key(0), from, delta.clone());
-            told += delta.cost();
+            told += held_bytes(&delta);
         }
         told
     }
@@ -199,7 +215,7 @@ mod tests {
         let mut stash = Stash { share: 1 << 20, ..Stash::new(0, 4) };
         assert!(tell(&mut stash, 9, 1) > 5 << 20, "of later ones there is more room");
         let share = tell(&mut stash, 2, 1);
-        assert!(share <= 1 << 20 && share + delta(1000).cost() > 1 << 20, "{share}");
+        assert!(share <= 1 << 20 && share + held_bytes(&delta(1000)) > 1 << 20, "{share}");
         assert_eq!(stash.room(Tick(1), DataCentre(1), &delta(1000)), Room::Full);
         assert_eq!(tell(&mut stash, 1, 2), share, "another one has its own");
         stash.settled(Tick(1));
@@ -210,28 +226,39 @@ mod tests {
         assert_eq!(tell(&mut stash, 3, 1), share);
     }
 
-    /// A delta without elements takes room too: of later ticks anybody can tell many.
+    /// Deltas of nothing take what the structures that hold them take, whether each has a place of
+    /// its own or all have one: what is counted is that within a factor of two.
     #[test]
-    fn deltas_of_nothing_have_an_end() {
-        let nothing = Delta {
-            rows: RowsNamed::Keys(Vec::new()),
-            positions: None,
-            values: Payload::from_slice::<f32>(&[]),
-        };
-        let mut stash = Stash::new(0, 4);
-        stash.bytes = limits::MIRROR_STASH_BYTES_MAX - 2 * nothing.cost();
-        let held = (10..100).filter(|tick| {
-            let (tick, from) = (Tick(*tick), DataCentre(1));
-            let left = stash.room(tick, from, &nothing) == Room::Left;
-            if left {
-                stash.hold(tick, Key(0), from, nothing.clone());
+    fn a_tiny_delta_costs_what_it_takes_in_memory() {
+        const COUNT: u64 = 2000;
+        let empty = || Delta { positions: Positions::new(&[]).ok(), ..delta(0) };
+        for far in [1, 0] {
+            let mut stash = Stash::new(0, 4);
+            for at in 1..=COUNT {
+                stash.hold(Tick(1 + far * at), Key(0), DataCentre(1), empty());
             }
-            left
-        });
-        assert_eq!(held.count(), 2);
-        let held = |from| from == DataCentre(1);
-        assert_eq!((stash.leave_out(Tick(10), held), stash.leave_out(Tick(11), held)), (1, 1));
-        assert_eq!(stash.bytes, limits::MIRROR_STASH_BYTES_MAX - 2 * nothing.cost());
+            // A leaf of a tree has room for 11 entries, and is half full when they ascend.
+            let entry = size_of::<((Tick, Key, DataCentre), Vec<Delta>)>() * 11 / 6;
+            let told = size_of::<((Tick, DataCentre), usize)>() * 11 / 6;
+            let room: usize = stash.held.values().map(Vec::capacity).sum();
+            let places = stash.held.len() * (entry + told) + room * size_of::<Delta>();
+            let counted = stash.bytes;
+            assert!(counted <= 2 * places && places <= 2 * counted, "{counted}, not {places}");
+        }
+    }
+
+    /// Told of ticks far ahead without end, it ends; also when each delta is of nothing.
+    #[test]
+    fn tiny_deltas_fill_a_stash_by_what_they_take() {
+        let empty = Delta { positions: Positions::new(&[]).ok(), ..delta(0) };
+        let bytes = limits::MIRROR_STASH_BYTES_MAX - held_bytes(&empty);
+        let mut stash = Stash { bytes, ..Stash::new(0, 4) };
+        assert_eq!(stash.room(Tick(9), DataCentre(1), &empty), Room::Left);
+        stash.hold(Tick(9), Key(0), DataCentre(1), empty.clone());
+        assert_eq!(stash.room(Tick(10), DataCentre(1), &empty), Room::Needless);
+        stash.settle(Tick(9));
+        assert!(stash.next_step().is_some());
+        assert_eq!(stash.bytes, bytes);
     }
 
     /// Two ticks of all rows, each told alone, are never too much.
@@ -239,7 +266,7 @@ mod tests {
     fn a_share_is_enough_for_a_dense_shard() {
         assert_eq!(Stash::new(0, 4).share, limits::MIRROR_STASH_SHARE_BYTES_MIN);
         let (large, row) = (Stash::new(1 << 30, 4), delta(1));
-        assert!(large.share >= 2 * (1 << 30) * row.cost());
+        assert!(large.share >= 2 * (1 << 30) * held_bytes(&row));
         assert_eq!(Stash::new(u128::MAX, usize::MAX).share, usize::MAX);
     }
 }
