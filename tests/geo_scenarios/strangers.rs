@@ -174,6 +174,20 @@ fn who_tells_too_much_of_a_tick_that_is_not_settled_makes_nobody_hold_it() {
     }
 }
 
+/// Sums of what honest servers tell overflow: a copy without them would differ from the others.
+#[test]
+fn what_is_not_finite_is_taken() {
+    let (mut node, there) = server(Ssp { staleness: 2 });
+    let owner = Peer::Server(there.owner(TABLE, SlotIndex(0)).unwrap());
+    for (sequence, value) in [(1, f32::INFINITY), (2, f32::NEG_INFINITY)] {
+        hear(&mut node, owner, update(0, sequence, delta(0, &[value; 64])));
+        assert_eq!(node.mirror_stats(TABLE).unwrap().updates_taken, sequence);
+    }
+    let values = node.values::<f32>(TABLE).unwrap();
+    assert!(values.iter().flat_map(|(_, values)| values).any(|value| value.is_nan()));
+    assert!(node.mirror_standing(TABLE).unwrap().differ.is_empty());
+}
+
 /// A piece of nothing costs its sender nothing: pieces would come without end.
 #[test]
 fn pieces_that_name_nothing_are_refused() {

@@ -51,6 +51,25 @@ fn barriers_leave_before_the_clock_and_both_before_data() {
     assert!(barrier < clock && clock < update, "{said:?}");
 }
 
+/// Honest servers tell infinity, and NaN: nobody may refuse them (SPEC section 8).
+#[test]
+fn finite_gains_may_add_up_to_infinity_on_their_way() {
+    let told = |gains: &[f32]| {
+        let mut lane = open_lane();
+        for gain in gains {
+            lane.queue::<f32>((SLOT, place(0, 0)), Tick(1), delta(0, &[*gain]), 1);
+        }
+        let told = said(&mut lane).into_iter().find_map(|message| match message {
+            MirrorMessage::Update { delta, .. } => expanded::<f32>(&delta, 1).ok(),
+            _ => None,
+        });
+        told.unwrap()[0]
+    };
+    assert_eq!(told(&[f32::MAX, f32::MAX]), f32::INFINITY);
+    // The gains of rounds may overflow at home, one after the other.
+    assert!(told(&[f32::INFINITY, f32::NEG_INFINITY]).is_nan());
+}
+
 /// What somebody repeats is answered once: a neighbour cannot be made to hold much.
 #[test]
 fn answers_do_not_pile_up() {
