@@ -153,6 +153,9 @@ pub const BARRIER_MAX: Duration = Duration::from_secs(10);
 pub const BARRIERS_MAX: usize = 4_096;
 /// Ranges of keys that one barrier names; a longer list is told by its ends.
 pub const BARRIER_RANGES_MAX: usize = 1_024;
+/// Ranges of all barriers that one data centre may have at one shard; of further ones each counts
+/// from its first key to its last.
+pub const BARRIERS_RANGES_MAX: usize = 65_536;
 /// How often a server looks at least whether waits for other data centres have to end.
 pub const MIRROR_LOOK_INTERVAL: Duration = Duration::from_millis(500);
 /// Bytes that one shard of copies in step holds of ticks that are not settled. Only somebody who
@@ -187,6 +190,7 @@ pub const MIRROR_INFLIGHT_BYTES_MAX: usize = 8 << 20;
 
 const _: () =
     assert!(MIRROR_HEARTBEAT_INTERVAL.as_nanos() * 4 < DATA_CENTRE_SILENCE_MAX.as_nanos());
+const _: () = assert!(BARRIER_RANGES_MAX < BARRIERS_RANGES_MAX);
 const _: () = assert!(MIRROR_INFLIGHT_BYTES_MIN < MIRROR_INFLIGHT_BYTES_MAX);
 const _: () = assert!(BLOCK_ELEMENTS_MIN.is_power_of_two() && BLOCK_ELEMENTS_MAX.is_power_of_two());
 const _: () = assert!(BLOCK_ELEMENTS_MIN < BLOCK_ELEMENTS_MAX);

@@ -11,8 +11,10 @@ use archipelago::placement::{Site, Sites};
 use archipelago::rules::Add;
 use archipelago::time::Instant;
 use archipelago::vector::DType;
-use archipelago::wire::{Delta, Message, MirrorMessage, Payload, Positions, RowsNamed};
-use archipelago::{Bsp, Extension, Hyper, Ssp, TablePolicy, TableSpec};
+use archipelago::wire::{
+    Delta, Header, Message, MirrorMessage, Payload, Positions, PullRows, RowsNamed,
+};
+use archipelago::{Asp, Bsp, Extension, Hyper, Ssp, TablePolicy, TableSpec};
 
 const TABLE: TableId = TableId(0);
 
@@ -171,6 +173,49 @@ fn who_tells_too_much_of_a_tick_that_is_not_settled_makes_nobody_hold_it() {
         let stands = if refuses { Standing::Refused } else { Standing::Counts };
         assert_eq!(node.mirror_standing(TABLE).unwrap().others[0].2, stands);
         assert_eq!(node.value_digests(TABLE) == before, refuses);
+    }
+}
+
+/// Whether a worker that reads rows of the first block waits, once a barrier was heard.
+fn is_barred(ranges: &[(u64, u64)]) -> bool {
+    let (mut node, there) = server(Asp::default());
+    let range = |(first, last): &(u64, u64)| KeyRange::new(Key(*first), Key(*last)).unwrap();
+    let owner = there.owner(TABLE, SlotIndex(0)).unwrap();
+    let ranges = ranges.iter().map(range).collect();
+    let barrier = MirrorMessage::Barrier { slot: SlotIndex(0), mark: Mark(1), ranges };
+    hear(&mut node, Peer::Server(owner), barrier);
+    let worker = Peer::Worker(7);
+    let mut said = |input| {
+        node.handle(Instant::EPOCH, input);
+        let outputs = std::iter::from_fn(|| Some(node.poll()).filter(|it| *it != Output::Idle));
+        outputs.collect::<Vec<_>>()
+    };
+    said(Input::PeerUp(worker));
+    let message = Message::Join { group: GroupId(0), token: 7 };
+    let joined = said(Input::Message { from: worker, message });
+    let origin = joined.iter().find_map(|output| match output {
+        Output::Send { message: Message::Joined { result, .. }, .. } => Some(result.ok()?.origin),
+        _ => None,
+    });
+    let header = Header {
+        origin: origin.unwrap(),
+        sequence: Sequence(1),
+        settled_below: Sequence(1),
+        tick: Tick(1),
+    };
+    let rows = PullRows::Block(KeyRange::from_count(Key(0), 64).unwrap());
+    let message = Message::Pull { table: TABLE, header, slot: SlotIndex(0), own: None, rows };
+    let answers = said(Input::Message { from: worker, message });
+    let waits =
+        |output: &Output| matches!(output, Output::Send { message: Message::Deferred { .. }, .. });
+    answers.iter().any(waits)
+}
+
+#[test]
+fn barriers_whose_ranges_no_honest_server_tells_are_not_set() {
+    assert!(is_barred(&[(0, 3), (5, 5)]) && is_barred(&[(63, 63)]));
+    for wrong in [&[][..], &[(5, 5), (0, 3)], &[(5, 5), (5, 5)], &[(0, 64)], &[(0, 1), (64, 65)]] {
+        assert!(!is_barred(wrong), "{wrong:?}");
     }
 }
 

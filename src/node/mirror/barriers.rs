@@ -7,16 +7,20 @@ use crate::key::KeyRange;
 use crate::limits;
 use crate::time::Instant;
 
-/// The barriers of one sender, at most `BARRIERS_MAX`.
+/// The barriers of one sender, at most `BARRIERS_MAX`, with some more than `BARRIERS_RANGES_MAX`
+/// ranges at most.
 #[derive(Debug, Default)]
 pub(super) struct Barriers {
     set: BTreeMap<(SlotIndex, Mark), Barrier>,
+    /// The ranges of all of them.
+    ranges: usize,
     /// No barrier's time is over before.
     until: Option<Instant>,
 }
 
 #[derive(Debug)]
 struct Barrier {
+    /// Ascending, and apart.
     ranges: Vec<KeyRange>,
     until: Instant,
 }
@@ -31,7 +35,17 @@ impl Barriers {
         }
     }
 
-    /// Readers of these keys wait for the mark, until a time at most.
+    /// The ranges that there is room for: these, or all keys from the first to the last.
+    pub(super) fn fitting(&self, ranges: Vec<KeyRange>) -> Vec<KeyRange> {
+        match ranges.as_slice() {
+            [first, .., last] if self.ranges + ranges.len() > limits::BARRIERS_RANGES_MAX => {
+                KeyRange::new(first.first(), last.last()).into_iter().collect()
+            },
+            _ => ranges,
+        }
+    }
+
+    /// Readers of these keys, ascending and apart, wait for the mark, until a time at most.
     pub(super) fn set(
         &mut self,
         slot: SlotIndex,
@@ -39,14 +53,21 @@ impl Barriers {
         ranges: Vec<KeyRange>,
         until: Instant,
     ) {
+        self.remove((slot, mark));
+        self.ranges += ranges.len();
         self.set.insert((slot, mark), Barrier { ranges, until });
         self.until = Some(self.until.map_or(until, |least| least.min(until)));
     }
 
-    /// Whether one covers any of these keys. Cost: the ranges of the slot's barriers.
-    pub(super) fn cover(&self, slot: SlotIndex, covers: impl Fn(&KeyRange) -> bool) -> bool {
+    fn remove(&mut self, place: (SlotIndex, Mark)) {
+        let removed = self.set.remove(&place);
+        self.ranges -= removed.map_or(0, |barrier| barrier.ranges.len());
+    }
+
+    /// Whether one of a slot covers what `covers` asks of the ranges of one, ascending and apart.
+    pub(super) fn cover(&self, slot: SlotIndex, covers: impl Fn(&[KeyRange]) -> bool) -> bool {
         let mut of_slot = self.set.range((slot, Mark(0))..=(slot, Mark(u64::MAX)));
-        of_slot.any(|(_, barrier)| barrier.ranges.iter().any(&covers))
+        of_slot.any(|(_, barrier)| covers(&barrier.ranges))
     }
 
     /// Ends those of a slot whose mark has come; whether there was one. Cost: those that end.
@@ -58,7 +79,7 @@ impl Barriers {
     ) -> bool {
         let mut any = false;
         while let Some((&(_, mark), _)) = self.set.range((slot, Mark(0))..=(slot, marked)).next() {
-            self.set.remove(&(slot, mark));
+            self.remove((slot, mark));
             ended(mark);
             any = true;
         }
@@ -73,10 +94,11 @@ impl Barriers {
         if self.until.is_none_or(|until| until > now) {
             return false;
         }
-        let before = self.set.len();
+        let (before, ranges) = (self.set.len(), &mut self.ranges);
         self.set.retain(|(slot, mark), barrier| {
             let over = barrier.until <= now;
             if over {
+                *ranges -= barrier.ranges.len();
                 ended(*slot, *mark);
             }
             !over
@@ -104,7 +126,7 @@ mod tests {
         barriers.set(slot, Mark(5), vec![keys(8, 4)], Instant(10));
         barriers.set(other, Mark(1), vec![keys(0, 1)], Instant(30));
         let covers = |barriers: &Barriers, at: u64| {
-            barriers.cover(slot, |range| range.contains(crate::key::Key(at)))
+            barriers.cover(slot, |all| all.iter().any(|it| it.contains(crate::key::Key(at))))
         };
         assert!(covers(&barriers, 3) && !covers(&barriers, 4) && covers(&barriers, 8));
         let mut ended = Vec::new();
@@ -127,5 +149,30 @@ mod tests {
         }
         assert!(barriers.time(Instant(10), |_, _| {}));
         assert!(!barriers.cover(slot, |_| true));
+    }
+
+    /// More ranges than there is room for cost no more: readers of what lies between wait too.
+    #[test]
+    fn the_ranges_of_all_barriers_are_bounded_and_given_back() {
+        let single = |key| KeyRange::single(crate::key::Key(key));
+        let ranges: Vec<_> =
+            (0..limits::BARRIER_RANGES_MAX as u64).map(|at| single(2 * at)).collect();
+        let mut barriers = Barriers::default();
+        let slot = SlotIndex(0);
+        for mark in 1..=limits::BARRIERS_MAX as u64 {
+            let fitting = barriers.fitting(ranges.clone());
+            barriers.set(slot, Mark(mark), fitting, Instant(mark));
+        }
+        let most = limits::BARRIERS_RANGES_MAX + limits::BARRIERS_MAX;
+        assert!((limits::BARRIERS_RANGES_MAX..=most).contains(&barriers.ranges));
+        let hull = KeyRange::new(ranges[0].first(), ranges[ranges.len() - 1].last()).unwrap();
+        assert_eq!(barriers.fitting(ranges.clone()), [hull]);
+        // One that is announced again takes the place of what it was.
+        let before = barriers.ranges;
+        barriers.set(slot, Mark(1), vec![hull], Instant(1));
+        assert_eq!(barriers.ranges, before + 1 - ranges.len());
+        assert!(barriers.time(Instant(100), |_, _| {}) && barriers.come(slot, Mark(9999), |_| {}));
+        assert_eq!(barriers.ranges, 0);
+        assert_eq!(barriers.fitting(ranges.clone()), ranges);
     }
 }

@@ -254,7 +254,7 @@ impl Source {
         self.news.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
-    /// Readers of these keys have to wait for a mark; false when it has come already.
+    /// Readers of these keys, ascending and apart, have to wait for a mark; false when it has come.
     pub(in crate::node) fn bar(
         &mut self,
         from: ServerId,
@@ -267,16 +267,17 @@ impl Source {
         let Some(until) = lasts.filter(|_| self.slots.get(&slot).is_some_and(fits)) else {
             return false;
         };
+        let ranges = self.barriers.fitting(ranges);
         tell(&mut self.news, || News::Set(slot, mark, ranges.clone(), until));
         self.barriers.set(slot, mark, ranges, until);
         true
     }
 
-    /// Whether a barrier covers any of these keys.
+    /// Whether a barrier covers what `covers` asks of the ranges of one, ascending and apart.
     pub(in crate::node) fn bars(
         &self,
         slot: SlotIndex,
-        covers: impl Fn(&KeyRange) -> bool,
+        covers: impl Fn(&[KeyRange]) -> bool,
     ) -> bool {
         self.counts() && self.barriers.cover(slot, covers)
     }

@@ -33,7 +33,7 @@ impl<T: Element> ShardEngine<T> {
         if self.place.switch.breaks(Sabotage::MirrorServesEarly) {
             return None;
         }
-        let barred = |source: &Source| source.bars(slot, |range| covers(range, asked));
+        let barred = |source: &Source| source.bars(slot, |ranges| cover(ranges, asked));
         if let Some((who, _)) = mirror.sources.iter().find(|(_, source)| barred(source)) {
             return Some(wait(WaitFor::Barrier { data_centre: *who }, None, tick, now));
         }
@@ -94,14 +94,52 @@ impl<T: Element> ShardEngine<T> {
     }
 }
 
-fn covers(range: &KeyRange, asked: RowsAsked<'_>) -> bool {
+/// Whether ranges, ascending and apart, have a row that is asked for, whose keys ascend. Cost: a
+/// search for each of those that are fewer.
+fn cover(mut ranges: &[KeyRange], asked: RowsAsked<'_>) -> bool {
     match asked {
-        RowsAsked::Block(rows) => range.first() <= rows.last() && rows.first() <= range.last(),
-        RowsAsked::Keys(keys) => {
-            let at = keys.partition_point(|key| *key < range.first());
-            keys.get(at).is_some_and(|key| *key <= range.last())
+        RowsAsked::Block(rows) => {
+            let at = ranges.partition_point(|range| range.last() < rows.first());
+            ranges.get(at).is_some_and(|range| range.first() <= rows.last())
+        },
+        RowsAsked::Keys(mut keys) => {
+            while let ([range, ..], [key, ..]) = (ranges, keys) {
+                if range.contains(*key) {
+                    return true;
+                }
+                if range.last() < *key {
+                    ranges = &ranges[ranges.partition_point(|range| range.last() < *key)..];
+                } else {
+                    keys = &keys[keys.partition_point(|key| *key < range.first())..];
+                }
+            }
+            false
         },
         // Whoever asks for all rows, or for none, asks for every row.
-        RowsAsked::Walk | RowsAsked::Nothing => true,
+        RowsAsked::Walk | RowsAsked::Nothing => !ranges.is_empty(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_cover_what_one_of_them_covers() {
+        let range = |first, last| KeyRange::new(Key(first), Key(last)).unwrap();
+        let ranges = [range(2, 3), range(6, 6), range(8, 11), range(20, 29)];
+        let one_by_one = |rows: KeyRange| {
+            ranges.iter().any(|it| it.first() <= rows.last() && rows.first() <= it.last())
+        };
+        for (first, last) in (0..32).flat_map(|first| (first..32).map(move |last| (first, last))) {
+            let rows = range(first, last);
+            assert_eq!(cover(&ranges, RowsAsked::Block(rows)), one_by_one(rows), "{rows:?}");
+            for step in [1, 3, 5] {
+                let keys: Vec<_> = (first..=last).step_by(step).map(Key).collect();
+                let any = keys.iter().any(|key| one_by_one(KeyRange::single(*key)));
+                assert_eq!(cover(&ranges, RowsAsked::Keys(&keys)), any, "{keys:?}");
+            }
+        }
+        assert!(cover(&ranges, RowsAsked::Nothing) && !cover(&[], RowsAsked::Walk));
     }
 }

@@ -6,7 +6,7 @@ use super::super::ShardEngine;
 use crate::consistency::Exchange;
 use crate::history::Event;
 use crate::id::{DataCentre, Mark, Sequence, ServerId, SlotIndex, Tick};
-use crate::key::Key;
+use crate::key::{Key, KeyRange};
 use crate::limits;
 use crate::node::mirror::{LineId, Room, Source, Stash, Taken, Told, check};
 use crate::node::sabotage::Sabotage;
@@ -131,10 +131,7 @@ impl<T: Element> ShardEngine<T> {
                 }
             },
             MirrorMessage::Barrier { slot, mark, ranges } => {
-                let endless = self.place.switch.breaks(Sabotage::BarriersStay);
-                let lasts = if endless { Duration::MAX } else { mirror.policy.barrier_max() };
-                let until = now.after(lasts);
-                source.bar(from, (slot, mark), ranges, until);
+                self.on_barrier(now, (from, of), (slot, mark), ranges)?;
             },
             MirrorMessage::Digest { slot, unit, digest } => {
                 self.on_digest((from, of), (slot, unit), digest);
@@ -147,6 +144,28 @@ impl<T: Element> ShardEngine<T> {
             | MirrorMessage::Confirm { .. }
             | MirrorMessage::Same { .. }
             | MirrorMessage::Differs { .. } => {},
+        }
+        Ok(())
+    }
+
+    fn on_barrier(
+        &mut self,
+        now: Instant,
+        (from, of): LineId,
+        (slot, mark): (SlotIndex, Mark),
+        ranges: Vec<KeyRange>,
+    ) -> Result<(), Refusal> {
+        let owned = self.owned(slot)?;
+        let outside = ranges.iter().find(|range| !owned.covers(range));
+        let apart = |a: &KeyRange, b: &KeyRange| a.last() < b.first();
+        if let Some(range) = outside.or(ranges.first().filter(|_| !ranges.is_sorted_by(apart))) {
+            return Err(Refusal::OutsideDomain { key: range.first() });
+        }
+        let Some(mirror) = &mut self.mirror else { return Ok(()) };
+        let endless = self.place.switch.breaks(Sabotage::BarriersStay);
+        let lasts = if endless { Duration::MAX } else { mirror.policy.barrier_max() };
+        if let Some(source) = mirror.sources.get_mut(&of).filter(|_| !ranges.is_empty()) {
+            source.bar(from, (slot, mark), ranges, now.after(lasts));
         }
         Ok(())
     }
