@@ -16,6 +16,8 @@ use archipelago::wire::{
 };
 use archipelago::{Asp, Bsp, Extension, Hyper, Ssp, TablePolicy, TableSpec};
 
+use crate::warnings::warnings;
+
 const TABLE: TableId = TableId(0);
 
 /// The only server of the first of two data centres; the other one has servers 1 and 2.
@@ -217,6 +219,40 @@ fn barriers_whose_ranges_no_honest_server_tells_are_not_set() {
     for wrong in [&[][..], &[(5, 5), (0, 3)], &[(5, 5), (5, 5)], &[(0, 64)], &[(0, 1), (64, 65)]] {
         assert!(!is_barred(wrong), "{wrong:?}");
     }
+}
+
+/// Whoever runs the server sees why a line stands still, once: not for each message.
+#[test]
+fn a_gap_in_a_line_is_warned_of_once_a_connection() {
+    let (mut node, there) = server(Ssp { staleness: 2 });
+    let owner = Peer::Server(there.owner(TABLE, SlotIndex(0)).unwrap());
+    let gaps = |node: &mut ServerNode| {
+        for at in 5..8 {
+            hear(node, owner, update(0, at, delta(0, &[1.0; 64])));
+            let (previous, tick, marks) = (Some(Tick(at)), Tick(at + 1), Vec::new());
+            let clock = MirrorMessage::Clock { previous, tick, weight: None, ended: false, marks };
+            hear(node, owner, clock);
+        }
+    };
+    for _ in 0..2 {
+        node.handle(Instant::EPOCH, Input::PeerUp(owner));
+        let said = warnings(|| gaps(&mut node));
+        assert_eq!(said.len(), 2, "{said:?}");
+        assert!(said[0].contains("slot = 0, expected = 1, found = 5"), "{said:?}");
+        assert!(said.iter().all(|line| line.contains("data_centre = 1")), "{said:?}");
+    }
+    let clock = |previous, tick| {
+        let (weight, ended, marks) = (None, false, Vec::new());
+        MirrorMessage::Clock { previous, tick: Tick(tick), weight, ended, marks }
+    };
+    let said = warnings(|| {
+        hear(&mut node, owner, update(0, 1, delta(0, &[1.0; 64])));
+        hear(&mut node, owner, update(0, 1, delta(0, &[1.0; 64])));
+        [clock(None, 3), clock(Some(Tick(0)), 3), clock(Some(Tick(3)), 4), clock(None, 2)]
+            .into_iter()
+            .for_each(|clock| hear(&mut node, owner, clock));
+    });
+    assert!(said.is_empty(), "what honest servers tell: {said:?}");
 }
 
 /// Sums of what honest servers tell overflow: a copy without them would differ from the others.

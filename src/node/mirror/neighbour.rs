@@ -1,6 +1,6 @@
 //! What is due to one server elsewhere, whatever is told to it or heard of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::id::{DataCentre, Sequence, SlotIndex};
 use crate::key::Key;
@@ -17,6 +17,8 @@ pub(in crate::node) struct Neighbour {
     refused: Option<(DataCentre, SlotIndex, Sequence, Refusal)>,
     confirms: BTreeMap<(DataCentre, SlotIndex), Sequence>,
     answers: BTreeMap<(DataCentre, SlotIndex, Key), Option<u128>>,
+    /// What was logged of a line on this connection.
+    noted: BTreeSet<(DataCentre, &'static str)>,
     /// The line that was told of last: lines take turns.
     pub(in crate::node) last: Option<DataCentre>,
 }
@@ -30,6 +32,11 @@ impl Neighbour {
     /// It has the same terms; whether that is new on this connection.
     pub(in crate::node) fn opened(&mut self) -> bool {
         !std::mem::replace(&mut self.open, true)
+    }
+
+    /// Whether something is to be logged of a line: once a connection, so that nobody fills a disk.
+    pub(in crate::node) fn notes(&mut self, of: DataCentre, what: &'static str) -> bool {
+        self.noted.insert((of, what))
     }
 
     /// Confirms a slot's updates of a line up to this one.

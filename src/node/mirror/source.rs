@@ -197,10 +197,11 @@ impl Source {
         tick: Tick,
         marks: &[(SlotIndex, Mark)],
     ) -> bool {
+        let missing = self.missing(from, previous, tick).is_some();
         let Some(Speaker { clock, .. }) = self.speakers.get_mut(&from) else {
             return false;
         };
-        if tick < *clock || previous.is_some_and(|previous| previous != *clock && tick != *clock) {
+        if tick < *clock || missing {
             return false;
         }
         *clock = tick;
@@ -221,6 +222,22 @@ impl Source {
             self.count(slot, tick);
         }
         true
+    }
+
+    /// Where a clock does not follow the last one that has come: that one.
+    pub(in crate::node) fn missing(
+        &self,
+        from: ServerId,
+        previous: Option<Tick>,
+        tick: Tick,
+    ) -> Option<Tick> {
+        let clock = self.speakers.get(&from)?.clock;
+        previous.filter(|previous| *previous != clock && tick > clock).map(|_| clock)
+    }
+
+    /// The last update of a slot that was taken.
+    pub(in crate::node) fn taken(&self, slot: SlotIndex) -> Sequence {
+        self.slots.get(&slot).map_or(Sequence::default(), |incoming| incoming.taken)
     }
 
     /// Sabotage of law 8: the clock counts for every slot at once.

@@ -102,9 +102,6 @@ impl<T: Element> ShardEngine<T> {
         (from, of): LineId,
         message: MirrorMessage,
     ) -> Result<(), Refusal> {
-        let Some(mirror) = &mut self.mirror else { return Ok(()) };
-        let aggregates = mirror.exchange == Exchange::Aggregates;
-        let Some(source) = mirror.sources.get_mut(&of) else { return Ok(()) };
         match message {
             MirrorMessage::Update { tick, .. } | MirrorMessage::Clock { tick, .. }
                 if tick.0 > limits::MIRROR_TICK_MAX =>
@@ -119,16 +116,7 @@ impl<T: Element> ShardEngine<T> {
             },
             MirrorMessage::Clock { previous, tick, weight, ended, marks } => {
                 let clock = if ended { Tick(u64::MAX) } else { tick };
-                let weight = weight.map(checked_sum).transpose()?;
-                if source.clock(from, previous, clock, &marks) {
-                    if self.place.switch.breaks(Sabotage::MirrorClockOvertakes) {
-                        source.overtake(from, clock);
-                    }
-                    if let Some(weight) = weight.filter(|_| aggregates) {
-                        mirror.stash.weigh(tick, of, weight);
-                    }
-                    self.source_changed();
-                }
+                self.on_clock((from, of), (previous, clock), (tick, weight), &marks)?;
             },
             MirrorMessage::Barrier { slot, mark, ranges } => {
                 self.on_barrier(now, (from, of), (slot, mark), ranges)?;
@@ -144,6 +132,39 @@ impl<T: Element> ShardEngine<T> {
             | MirrorMessage::Confirm { .. }
             | MirrorMessage::Same { .. }
             | MirrorMessage::Differs { .. } => {},
+        }
+        Ok(())
+    }
+
+    fn on_clock(
+        &mut self,
+        (from, of): LineId,
+        (previous, clock): (Option<Tick>, Tick),
+        (tick, weight): (Tick, Option<f64>),
+        marks: &[(SlotIndex, Mark)],
+    ) -> Result<(), Refusal> {
+        let weight = weight.map(checked_sum).transpose()?;
+        let Some(mirror) = &mut self.mirror else { return Ok(()) };
+        let aggregates = mirror.exchange == Exchange::Aggregates;
+        let source = mirror.sources.get(&of);
+        let missing = source.and_then(|source| source.missing(from, previous, clock));
+        if let Some(expected) = missing.filter(|_| mirror.notes((from, of), "clocks")) {
+            let (data_centre, server) = (of.0, from.0);
+            let found = previous.unwrap_or_default();
+            tracing::warn!(
+                data_centre, server, %expected, %found,
+                "clocks that do not follow the last one are left out until one does"
+            );
+        }
+        let Some(source) = mirror.sources.get_mut(&of) else { return Ok(()) };
+        if source.clock(from, previous, clock, marks) {
+            if self.place.switch.breaks(Sabotage::MirrorClockOvertakes) {
+                source.overtake(from, clock);
+            }
+            if let Some(weight) = weight.filter(|_| aggregates) {
+                mirror.stash.weigh(tick, of, weight);
+            }
+            self.source_changed();
         }
         Ok(())
     }
@@ -190,7 +211,10 @@ impl<T: Element> ShardEngine<T> {
         };
         match place {
             Taken::Stranger => return Err(Refusal::NotOwned { slot }),
-            Taken::Early => return Ok(()),
+            Taken::Early => {
+                self.note_gap((from, of), slot, sequence);
+                return Ok(());
+            },
             Taken::Before(taken) => {
                 self.confirm((from, of), slot, taken);
                 return Ok(());
@@ -236,6 +260,24 @@ impl<T: Element> ShardEngine<T> {
         }
         self.confirm((from, of), slot, sequence);
         Ok(())
+    }
+
+    /// Updates before one that has come are missing: honest servers tell them again.
+    fn note_gap(&mut self, (from, of): LineId, slot: SlotIndex, found: Sequence) {
+        let Some(mirror) = &mut self.mirror else { return };
+        if mirror.notes((from, of), "updates") {
+            let taken = mirror.sources.get(&of).map(|source| source.taken(slot));
+            let expected = taken.unwrap_or_default().0 + 1;
+            let (data_centre, server, slot, found) = (of.0, from.0, slot.0, found.0);
+            tracing::warn!(
+                data_centre,
+                server,
+                slot,
+                expected,
+                found,
+                "updates that do not follow the last one are left out until one does"
+            );
+        }
     }
 
     /// An update makes no sense: its sender is told, and nobody waits for it any more.
@@ -355,6 +397,11 @@ impl<T: Element> ShardEngine<T> {
 }
 
 impl Mirroring {
+    /// Whether something is to be logged of a line, once a connection.
+    fn notes(&mut self, (from, of): LineId, what: &'static str) -> bool {
+        self.neighbours.get_mut(&from).is_some_and(|neighbour| neighbour.notes(of, what))
+    }
+
     /// The last tick that everybody who counts has told of, and no later than anything was told.
     fn told_by_all(&self) -> Tick {
         let last = self.passed.max(self.stash.last_tick());
