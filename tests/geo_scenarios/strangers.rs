@@ -1,7 +1,9 @@
 //! What a server of another data centre says is taken from the one who may say it, and where it
 //! fits; anything else changes nothing (SPEC law 14.11).
 
-use archipelago::id::{DataCentre, GroupId, Mark, Sequence, ServerId, SlotIndex, TableId, Tick};
+use archipelago::id::{
+    DataCentre, GroupId, Mark, Origin, Sequence, ServerId, SlotIndex, TableId, Tick,
+};
 use archipelago::key::{Key, KeyRange};
 use archipelago::limits::MIRROR_STASH_SHARE_BYTES_MIN;
 use archipelago::node::mirror::Standing;
@@ -43,6 +45,30 @@ fn server_of(spec: TableSpec, global: impl Into<Extension>) -> (ServerNode, Plan
     (node.unwrap(), there)
 }
 
+fn say(node: &mut ServerNode, now: Instant, input: Input) -> Vec<Output> {
+    node.handle(now, input);
+    std::iter::from_fn(|| Some(node.poll()).filter(|it| *it != Output::Idle)).collect()
+}
+
+/// The only worker joins.
+fn join(node: &mut ServerNode) -> Origin {
+    let (from, message) = (Peer::Worker(7), Message::Join { group: GroupId(0), token: 7 });
+    say(node, Instant::EPOCH, Input::PeerUp(from));
+    let joined = say(node, Instant::EPOCH, Input::Message { from, message });
+    let origin = joined.iter().find_map(|output| match output {
+        Output::Send { message: Message::Joined { result, .. }, .. } => result.as_ref().ok(),
+        _ => None,
+    });
+    origin.unwrap().origin
+}
+
+/// The only worker joins and leaves.
+fn end_training(node: &mut ServerNode) {
+    let message = Message::Leave { origin: join(node), last: Tick(0) };
+    say(node, Instant::EPOCH, Input::Message { from: Peer::Worker(7), message });
+    say(node, Instant(10_000_000_000), Input::Timer);
+}
+
 /// The only server of the second of two data centres, after the end of training, which has been
 /// told that its values of the first slot differ from those of the first data centre's server 1.
 fn server_that_asks(spec: TableSpec) -> ServerNode {
@@ -54,22 +80,7 @@ fn server_that_asks(spec: TableSpec) -> ServerNode {
     let plan = plan.of_data_centre(&sites, DataCentre(1)).unwrap();
     let options = ServerOptions::default();
     let mut node = ServerNode::new(plan, ServerId(0), Instant::EPOCH, options).unwrap();
-    let worker = Peer::Worker(7);
-    let mut said = |input| {
-        node.handle(Instant(10_000_000_000), input);
-        let outputs = std::iter::from_fn(|| Some(node.poll()).filter(|it| *it != Output::Idle));
-        outputs.collect::<Vec<_>>()
-    };
-    said(Input::PeerUp(worker));
-    let join = Message::Join { group: GroupId(0), token: 7 };
-    let said_to_worker = said(Input::Message { from: worker, message: join });
-    let origin = said_to_worker.iter().find_map(|output| match output {
-        Output::Send { message: Message::Joined { result, .. }, .. } => Some(result.ok()?.origin),
-        _ => None,
-    });
-    let leave = Message::Leave { origin: origin.unwrap(), last: Tick(0) };
-    said(Input::Message { from: worker, message: leave });
-    said(Input::Timer);
+    end_training(&mut node);
     let (previous, weight, marks) = (None, None, Vec::new());
     for message in [
         MirrorMessage::Clock { previous, tick: Tick(1), weight, ended: true, marks },
@@ -186,28 +197,12 @@ fn is_barred(ranges: &[(u64, u64)]) -> bool {
     let ranges = ranges.iter().map(range).collect();
     let barrier = MirrorMessage::Barrier { slot: SlotIndex(0), mark: Mark(1), ranges };
     hear(&mut node, Peer::Server(owner), barrier);
-    let worker = Peer::Worker(7);
-    let mut said = |input| {
-        node.handle(Instant::EPOCH, input);
-        let outputs = std::iter::from_fn(|| Some(node.poll()).filter(|it| *it != Output::Idle));
-        outputs.collect::<Vec<_>>()
-    };
-    said(Input::PeerUp(worker));
-    let message = Message::Join { group: GroupId(0), token: 7 };
-    let joined = said(Input::Message { from: worker, message });
-    let origin = joined.iter().find_map(|output| match output {
-        Output::Send { message: Message::Joined { result, .. }, .. } => Some(result.ok()?.origin),
-        _ => None,
-    });
-    let header = Header {
-        origin: origin.unwrap(),
-        sequence: Sequence(1),
-        settled_below: Sequence(1),
-        tick: Tick(1),
-    };
+    let (origin, sequence, settled_below) = (join(&mut node), Sequence(1), Sequence(1));
+    let header = Header { origin, sequence, settled_below, tick: Tick(1) };
     let rows = PullRows::Block(KeyRange::from_count(Key(0), 64).unwrap());
     let message = Message::Pull { table: TABLE, header, slot: SlotIndex(0), own: None, rows };
-    let answers = said(Input::Message { from: worker, message });
+    let input = Input::Message { from: Peer::Worker(7), message };
+    let answers = say(&mut node, Instant::EPOCH, input);
     let waits =
         |output: &Output| matches!(output, Output::Send { message: Message::Deferred { .. }, .. });
     answers.iter().any(waits)
@@ -253,6 +248,31 @@ fn a_gap_in_a_line_is_warned_of_once_a_connection() {
             .for_each(|clock| hear(&mut node, owner, clock));
     });
     assert!(said.is_empty(), "what honest servers tell: {said:?}");
+}
+
+/// What is logged of data centres names them by their numbers, and fills no disk.
+#[test]
+fn what_comes_too_late_is_warned_of_once_a_tick_and_who_is_silent_by_seconds() {
+    let (mut node, there) = server(Bsp);
+    let owner = Peer::Server(there.owner(TABLE, SlotIndex(0)).unwrap());
+    end_training(&mut node);
+    for server in [1, 2] {
+        let (previous, tick, weight, ended) = (None, Tick(1), Some(1.0), false);
+        let clock = MirrorMessage::Clock { previous, tick, weight, ended, marks: Vec::new() };
+        hear(&mut node, Peer::Server(ServerId(server)), clock);
+    }
+    let late = warnings(|| {
+        for at in 1..10 {
+            hear(&mut node, owner, update(0, at, delta(0, &[1.0; 64])));
+        }
+    });
+    assert_eq!(late.len(), 1, "{late:?}");
+    assert!(late[0].contains("data_centre = 1, tick = ") && late[0].contains("too late"));
+    let silent = warnings(|| {
+        say(&mut node, Instant(100_000_000_000), Input::Timer);
+    });
+    let expected = |line: &String| line.contains("data_centre = 1, silent_seconds = ");
+    assert_eq!(silent.iter().filter(|line| expected(line)).count(), 1, "{silent:?}");
 }
 
 /// Sums of what honest servers tell overflow: a copy without them would differ from the others.

@@ -72,11 +72,11 @@ impl Stash {
     /// and it is one of the next two, or there is room. Only somebody who does not wait for this
     /// data centre can be further ahead of it.
     pub(in crate::node) fn room(&self, tick: Tick, from: DataCentre, delta: &Delta) -> Room {
-        let last = self.settled.max(self.begun);
-        let near = [1, 2].map(|ahead| Tick(last.0.saturating_add(ahead)));
-        if tick <= last {
+        if self.is_late(tick) {
             return Room::Needless;
         }
+        let last = self.settled.max(self.begun);
+        let near = [1, 2].map(|ahead| Tick(last.0.saturating_add(ahead)));
         if near.contains(&tick) {
             let told = near.map(|tick| self.told.get(&(tick, from)).copied().unwrap_or_default());
             let full = told[0] + told[1] + held_bytes(delta) > self.share;
@@ -84,6 +84,11 @@ impl Stash {
         }
         let room = self.bytes + held_bytes(delta) <= limits::MIRROR_STASH_BYTES_MAX;
         if room { Room::Left } else { Room::Needless }
+    }
+
+    /// Whether a tick is settled, or its steps have begun.
+    pub(in crate::node) fn is_late(&self, tick: Tick) -> bool {
+        tick <= self.settled.max(self.begun)
     }
 
     /// Keeps the weight of a data centre's contributions to a round. Only somebody who does not

@@ -41,6 +41,8 @@ pub(super) struct Mirroring {
     /// Of a hub: its group's clocks, one by one, when anything of the group left last.
     pub(super) released: BTreeMap<DataCentre, Tick>,
     pub(super) stash: Stash,
+    /// The last tick of each of which aggregates that came too late were logged.
+    pub(super) late: BTreeMap<DataCentre, Tick>,
     /// Blocks and sparse slots with residuals.
     pub(super) dirty: BTreeSet<Key>,
     pub(super) pass: Option<Pass>,
@@ -182,6 +184,7 @@ impl Mirroring {
             relays: ways.told.iter().any(|(telling, _)| telling.feed != Feed::Own),
             released: BTreeMap::new(),
             stash,
+            late: BTreeMap::new(),
             dirty: BTreeSet::new(),
             pass: None,
             passed: Tick(0),

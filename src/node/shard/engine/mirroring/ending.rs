@@ -145,7 +145,9 @@ impl<T: Element> ShardEngine<T> {
             },
             Some(((_, first), _)) if mirror.ending.overruled.insert(line.1) => {
                 tracing::warn!(
-                    data_centre = %line.1, %first, "two tell what values are at the end, they have \
+                    data_centre = line.1.0,
+                    first = first.0,
+                    "two tell what values are at the end, they have \
                      lost each other: those of the first are taken, the other's copy differs"
                 );
             },

@@ -233,11 +233,22 @@ impl<T: Element> ShardEngine<T> {
             // The round cannot be settled without it.
             (Room::Full, Exchange::Aggregates) => return Err(Refusal::Limit),
             (_, Exchange::Aggregates) => {
-                // One of the two was lost and has come back.
-                tracing::warn!(
-                    data_centre = %of, %tick, "an aggregate is left out: its round was settled \
-                     without it, or is too far ahead to be held"
-                );
+                let data_centre = of.0;
+                if !mirror.stash.is_late(tick) {
+                    if mirror.notes((from, of), "ahead") {
+                        tracing::warn!(
+                            data_centre, %tick,
+                            "aggregates too far ahead to be held are left out"
+                        );
+                    }
+                } else if mirror.late.get(&of).is_none_or(|last| *last < tick) {
+                    // A round that was settled without it: one of the two was lost and is back.
+                    mirror.late.insert(of, tick);
+                    tracing::warn!(
+                        data_centre, %tick,
+                        "aggregates of a tick came too late and are left out"
+                    );
+                }
             },
             (_, Exchange::Deltas | Exchange::Nothing) => {
                 self.rows.add(slot, &delta)?;

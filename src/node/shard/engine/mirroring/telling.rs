@@ -87,12 +87,15 @@ impl<T: Element> ShardEngine<T> {
         let next = MirrorRead { tick: mirror.passed.next(), slowest, now };
         let near = mirror.policy.admit(&next) == MirrorAdmit::Serve;
         let changed = source.on_time(now, silence_max, Seen { here: mirror.passed, near });
-        let (counts, silent) = (source.counts(), source.silent(now).as_secs());
+        let (counts, silent_seconds) = (source.counts(), source.silent(now).as_secs());
+        let number = data_centre.0;
         match (counted, counts) {
             (true, false) => tracing::warn!(
-                %data_centre, silent, "a data centre is silent: nobody waits for it any more"
+                data_centre = number,
+                silent_seconds,
+                "a data centre is silent: nobody waits for it any more"
             ),
-            (false, true) => tracing::info!(%data_centre, "a data centre is back"),
+            (false, true) => tracing::info!(data_centre = number, "a data centre is back"),
             (true, true) | (false, false) => {},
         }
         self.record_news(data_centre);
