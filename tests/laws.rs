@@ -12,7 +12,7 @@ mod play;
 #[path = "training/mod.rs"]
 mod training;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use archipelago::check::{Expected, Law, Violation, check_all};
 use archipelago::error::WaitFor;
@@ -309,6 +309,13 @@ fn law_12_is_seen_broken() {
         // What the worker next in order may add: a fold of the ranks before it, its own pushes.
         let most = STASH_BYTES as u64 + 2 * STASH_ROWS * 4;
         assert!((STASH_BYTES as u64 / 2..=most).contains(&stats.stash_bytes_peak));
+        // Each request counts once, however often it was looked at or sent again.
+        let waited = outcome.history.records().iter().filter_map(|record| match record.event {
+            Event::WaitBegan { origin, sequence, .. } => Some((origin, sequence)),
+            _ => None,
+        });
+        let waited: BTreeSet<_> = waited.collect();
+        assert_eq!(stats.waits, waited.len() as u64, "seed {seed}");
         assert!(stats.waits > 0);
     }
     let (_, found) = stash(1, 5, Switch::on(Sabotage::UnboundedStash));

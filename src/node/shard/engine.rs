@@ -18,6 +18,7 @@ use super::part::Part;
 use super::progress::{GroupProgress, Progress};
 use super::rows::{ShardRows, Update};
 use super::times::RoundWatch;
+use super::waited::Waited;
 use super::{Chunk, PullOutcome, PullRequest, PushOutcome, PushRequest, ReadRows};
 use crate::clock::WindowCheck;
 use crate::error::{SpecError, WaitFor, WaitReason};
@@ -49,6 +50,7 @@ pub struct ShardEngine<T> {
     /// The latest tick of any push applied, per slot.
     newest: BTreeMap<SlotIndex, Tick>,
     stats: ShardStats,
+    waited: Waited,
     rounds: RoundWatch,
     /// `None` where no other data centre is told anything.
     mirror: Option<Mirroring>,
@@ -89,6 +91,7 @@ impl<T: Element> ShardEngine<T> {
             gathered: Gathered::new(),
             newest: BTreeMap::new(),
             stats: ShardStats::default(),
+            waited: Waited::default(),
             rounds: RoundWatch::default(),
             mirror,
             events: Vec::new(),
@@ -173,7 +176,7 @@ impl<T: Element> ShardEngine<T> {
         // Before the window: a peer may not make it grow by slots that are not here.
         self.owned(request.slot)?;
         let Some(member) = self.progress.member(origin)? else {
-            return Ok(self.hold(wait(WaitFor::GroupForming, None, tick, now)));
+            return Ok(self.hold(&request.header, wait(WaitFor::GroupForming, None, tick, now)));
         };
         let forget = self.place.switch.breaks(Sabotage::ForgetOutcomes);
         match member.check_push(sequence, settled_below, request.slot, request.previous) {
@@ -190,17 +193,17 @@ impl<T: Element> ShardEngine<T> {
             },
             WindowCheck::Gap => {
                 let who = Some(origin.rank);
-                return Ok(self.hold(wait(WaitFor::EarlierPush, who, tick, now)));
+                return Ok(self.hold(&request.header, wait(WaitFor::EarlierPush, who, tick, now)));
             },
         }
         if let Some(reason) = self.barred(now, origin.group, tick) {
-            return Ok(self.hold(reason));
+            return Ok(self.hold(&request.header, reason));
         }
         let answer = match self.check_chunk(request, &chunk) {
             Err(refusal) => self.refused(refusal),
             Ok(()) if self.course.at(tick).gathers() => match self.gather(now, request, chunk) {
                 Ok(answer) => answer,
-                Err(reason) => return Ok(self.hold(reason)),
+                Err(reason) => return Ok(self.hold(&request.header, reason)),
             },
             Ok(()) => self.apply_now(request, chunk),
         };
@@ -318,13 +321,13 @@ impl<T: Element> ShardEngine<T> {
         Answer::Refused(refusal)
     }
 
-    fn hold(&mut self, reason: WaitReason) -> PushOutcome {
-        self.note_wait(reason);
+    fn hold(&mut self, header: &Header, reason: WaitReason) -> PushOutcome {
+        self.note_wait(header, reason);
         PushOutcome::Wait(reason)
     }
 
-    fn note_wait(&mut self, reason: WaitReason) {
-        self.stats.waits += 1;
+    fn note_wait(&mut self, header: &Header, reason: WaitReason) {
+        self.stats.waits += u64::from(self.waited.is_first(header));
         self.push_awaited |= matches!(reason.what, WaitFor::OwnPush | WaitFor::EarlierPush);
         self.room_awaited |= reason.what == WaitFor::StashFull;
     }

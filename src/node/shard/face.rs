@@ -69,7 +69,7 @@ pub struct ShardStats {
     pub pulls: u64,
     /// Rounds closed.
     pub rounds: u64,
-    /// Answers that a request has to wait.
+    /// Requests that had to wait, each once, however often it was looked at.
     pub waits: u64,
     /// Repeated requests that got their stored answer.
     pub repeats: u64,

@@ -17,6 +17,7 @@ mod progress;
 mod request;
 mod rows;
 mod times;
+mod waited;
 
 pub use engine::ShardEngine;
 pub use face::{Changes, Place, Room, Shard, ShardStats, Work, digest_of, new_shard};

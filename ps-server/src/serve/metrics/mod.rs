@@ -33,7 +33,7 @@ const TABLE: [(&str, &str, &str, TableField); 13] = [
     ("pushes_total", "counter", "Chunks pushed and executed.", |s| s.pushes),
     ("pulls_total", "counter", "Chunks pulled and served.", |s| s.pulls),
     ("rounds_total", "counter", "Rounds closed.", |s| s.rounds),
-    ("waits_total", "counter", "Answers that a request has to wait.", |s| s.waits),
+    ("waits_total", "counter", "Requests that had to wait.", |s| s.waits),
     ("repeats_total", "counter", "Requests sent again, answered from the window.", |s| s.repeats),
     ("refusals_total", "counter", "Chunks refused.", |s| s.refusals),
     ("open_rounds", "gauge", "Rounds with contributions that have not closed.", |s| s.open_rounds),

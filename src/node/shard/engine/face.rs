@@ -23,6 +23,7 @@ use crate::wire::{MirrorMessage, Refusal};
 impl<T: Element> Shard for ShardEngine<T> {
     fn hold_record(&mut self, now: Instant, record: &GroupRecord) {
         let removed = self.progress.hold_record(record, self.place.server, self.table.id());
+        self.waited.hold_record(record);
         self.changes.shrunk |= !removed.is_empty();
         for (rank, last) in removed {
             self.gathered.drop_after(rank, last);

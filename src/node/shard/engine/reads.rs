@@ -31,7 +31,7 @@ impl<T: Element> ShardEngine<T> {
             // Who asks for no rows asks whether all of them are there: nothing is forced for it.
             Ok(Some(_)) if asked == RowsAsked::Nothing && self.gathered.is_working() => {
                 let reason = wait(WaitFor::CloseSteps, None, request.header.tick, now);
-                self.note_wait(reason);
+                self.note_wait(&request.header, reason);
                 PullOutcome::Wait(reason)
             },
             Ok(Some(seen)) => {
@@ -49,7 +49,7 @@ impl<T: Element> ShardEngine<T> {
             Ok(None) => PullOutcome::Settled,
             Err(Halt::Refused(refusal)) => PullOutcome::Refused(refusal),
             Err(Halt::Wait(reason)) => {
-                self.note_wait(reason);
+                self.note_wait(&request.header, reason);
                 PullOutcome::Wait(reason)
             },
         }
