@@ -232,24 +232,7 @@ impl<T: Element> ShardEngine<T> {
             (Room::Left, _) => mirror.stash.hold(tick, unit, of, delta),
             // The round cannot be settled without it.
             (Room::Full, Exchange::Aggregates) => return Err(Refusal::Limit),
-            (_, Exchange::Aggregates) => {
-                let data_centre = of.0;
-                if !mirror.stash.is_late(tick) {
-                    if mirror.notes((from, of), "ahead") {
-                        tracing::warn!(
-                            data_centre, %tick,
-                            "aggregates too far ahead to be held are left out"
-                        );
-                    }
-                } else if mirror.late.get(&of).is_none_or(|last| *last < tick) {
-                    // A round that was settled without it: one of the two was lost and is back.
-                    mirror.late.insert(of, tick);
-                    tracing::warn!(
-                        data_centre, %tick,
-                        "aggregates of a tick came too late and are left out"
-                    );
-                }
-            },
+            (_, Exchange::Aggregates) => mirror.note_left_out((from, of), tick),
             (_, Exchange::Deltas | Exchange::Nothing) => {
                 self.rows.add(slot, &delta)?;
                 if self.place.switch.breaks(Sabotage::UpdateTakenTwice) {
@@ -408,6 +391,23 @@ impl<T: Element> ShardEngine<T> {
 }
 
 impl Mirroring {
+    /// An aggregate is left out: one of the two data centres was lost and is back.
+    fn note_left_out(&mut self, (from, of): LineId, tick: Tick) {
+        let data_centre = of.0;
+        if !self.stash.is_late(tick) {
+            if self.notes((from, of), "ahead") {
+                tracing::warn!(
+                    data_centre, %tick, "aggregates too far ahead to be held are left out"
+                );
+            }
+        } else if self.late.get(&of).is_none_or(|last| *last < tick) {
+            self.late.insert(of, tick);
+            tracing::warn!(
+                data_centre, %tick, "aggregates of a tick came too late and are left out"
+            );
+        }
+    }
+
     /// Whether something is to be logged of a line, once a connection.
     fn notes(&mut self, (from, of): LineId, what: &'static str) -> bool {
         self.neighbours.get_mut(&from).is_some_and(|neighbour| neighbour.notes(of, what))
