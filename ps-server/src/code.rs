@@ -1,6 +1,7 @@
 //! Update rules and policies as the command line writes them.
 
-use archipelago::Extension;
+use archipelago::node::Registry;
+use archipelago::{Extension, TablePolicy};
 
 use crate::nearest::{nearest, suggestion};
 
@@ -83,6 +84,17 @@ const FIRST: [(&str, &str); 5] = [
 
 /// The parameters without which nothing is meant.
 const NEEDED: [(&str, &str); 1] = [("ssp", "staleness")];
+
+/// The policy that the options `--local`, `--global` and `--significance` name together.
+pub(crate) fn named_policy(
+    [local, global, significance]: [&str; 3],
+    registry: &Registry,
+) -> Result<TablePolicy, CodeError> {
+    let local = named(Kind::Policy, local, registry.policies())?;
+    let global = named(Kind::Global, global, registry.globals())?;
+    let significance = named(Kind::Significance, significance, registry.significances())?;
+    Ok(TablePolicy::local(local).global(global).significance(significance))
+}
 
 /// The extension that a text names: NAME, NAME/VERSION, with :VALUE or :PARAMETER=VALUE,.. behind.
 pub(crate) fn named<'a>(

@@ -72,11 +72,7 @@ impl Parted<'_> {
 
     /// By which name one data centre hears of another: its own, or its group's.
     fn name(&self, here: DataCentre, there: DataCentre) -> Option<DataCentre> {
-        let Some(overlay) = self.overlay else { return Some(there) };
-        let hearings = overlay.hearings(here);
-        let of = overlay.groups().iter().find(|group| group.members.contains(&there))?;
-        let named = |of: &DataCentre| hearings.iter().any(|hearing| hearing.of == *of);
-        Some(there).filter(named).or(of.members.iter().min().copied())
+        self.overlay.map_or(Some(there), |overlay| overlay.name(here, there))
     }
 
     /// The data centres that somebody has lost, in some table, and those with servers that stopped.

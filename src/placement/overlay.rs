@@ -157,6 +157,13 @@ impl Overlay {
         told
     }
 
+    /// By which name one data centre hears of another: its own, or its group's; `None` when one of
+    /// them is in no group.
+    pub fn name(&self, here: DataCentre, there: DataCentre) -> Option<DataCentre> {
+        let (own, other) = (self.group_of(here)?, self.group_of(there)?);
+        Some(if own == other { there } else { self.first(other) })
+    }
+
     fn group_of(&self, member: DataCentre) -> Option<usize> {
         self.groups.iter().position(|group| group.members.contains(&member))
     }
@@ -219,6 +226,7 @@ mod tests {
                 let mut way = vec![(origin, None)];
                 while let Some((at, heard)) = way.pop() {
                     for telling in overlay.tellings(at) {
+                        assert_eq!(overlay.name(at, telling.to), Some(telling.stands_for));
                         let takes = match (heard, telling.feed) {
                             (None, Feed::Own | Feed::Group) => true,
                             // Of a member of the own group.

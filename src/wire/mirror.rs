@@ -124,11 +124,6 @@ impl Delta {
         let keys = if let RowsNamed::Keys(keys) = &self.rows { keys.len() * 2 } else { 16 };
         keys + self.positions.as_ref().map_or(0, |it| it.len() * 2) + self.values.bytes.len()
     }
-
-    /// What it counts where it is held: also one of nothing.
-    pub fn cost(&self) -> usize {
-        self.bytes() + limits::MIRROR_DELTA_BYTES
-    }
 }
 
 choice! { MirrorMessage, "kind of mirror message",

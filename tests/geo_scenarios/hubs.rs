@@ -1,7 +1,7 @@
 //! Data centres in groups: what leaves for far ones leaves once, and reaches everybody once.
 
 use archipelago::history::Event;
-use archipelago::id::{DataCentre, ServerId, TableId};
+use archipelago::id::{DataCentre, ServerId};
 use archipelago::node::Peer;
 use archipelago::node::mirror::Standing;
 use archipelago::placement::{HubGroup, Overlay};
@@ -10,7 +10,7 @@ use archipelago::sim::{Fault, LinkProfile, Outcome};
 use archipelago::time::Duration;
 use archipelago::{Asp, Eventual, Extension, Ssp, TableSpec, Tick};
 
-use crate::play::{Play, Site, copies, copy, millis};
+use crate::play::{Play, Site, copies, copy, millis, stands};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -143,10 +143,9 @@ fn a_cut_between_hubs_is_seen_behind_them_and_heals() {
     play = play.cut_between(&[0, 1, 2], &[3, 4, 5], 5 * SECOND, 100 * SECOND);
     let mut seen = Vec::new();
     let outcome = play.play_sampled(1, SECOND, |sample| {
-        let standing = sample.mirror_standing(ServerId(2), TableId(0)).unwrap();
-        let (_, _, stands) = standing.others.iter().find(|it| it.0 == DataCentre(3)).unwrap();
-        if standing.passed < Tick(2900) && seen.last() != Some(stands) {
-            seen.push(*stands);
+        let (passed, stands) = stands(&sample, ServerId(2), DataCentre(3));
+        if passed < Tick(2900) && seen.last() != Some(&stands) {
+            seen.push(stands);
         }
     });
     assert!(outcome.is_good(), "{}", outcome.report());
@@ -170,10 +169,8 @@ fn a_hub_that_is_connected_again_says_nothing_of_whom_it_has_lost() {
     let (mut looks, mut seen) = (0, Vec::new());
     let outcome = play.play_sampled(1, SECOND, |sample| {
         looks += 1;
-        let standing = sample.mirror_standing(ServerId(1), TableId(0)).unwrap();
-        let (_, _, stands) = standing.others.iter().find(|it| it.0 == DataCentre(3)).unwrap();
         if (75..105).contains(&looks) {
-            seen.push(*stands);
+            seen.push(stands(&sample, ServerId(1), DataCentre(3)).1);
         }
     });
     assert_eq!(seen, [Standing::Lost; 30]);

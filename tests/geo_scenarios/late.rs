@@ -11,7 +11,7 @@ use archipelago::{
     Asp, Bsp, Eventual, Extension, Hyper, Ssp, TableChange, TablePolicy, TableSpec, Tick, Worker,
 };
 
-use crate::play::{Play, Site, copy, millis, shown};
+use crate::play::{Play, Site, copy, millis, shown, stands};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -96,9 +96,8 @@ fn a_data_centre_is_lost_with_the_path_to_one_of_its_servers() {
 fn standings(play: &Play, every: Duration, before: Tick) -> (Outcome<Vec<f64>>, Vec<Standing>) {
     let (first, mut seen) = (play.servers(0)[0], Vec::new());
     let outcome = play.play_sampled(1, every, |sample| {
-        let standing = sample.mirror_standing(first, TableId(0)).unwrap();
-        let stands = standing.others.iter().find(|(other, ..)| *other == DataCentre(1)).unwrap().2;
-        if standing.passed < before && seen.last() != Some(&stands) {
+        let (passed, stands) = stands(&sample, first, DataCentre(1));
+        if passed < before && seen.last() != Some(&stands) {
             seen.push(stands);
         }
     });

@@ -6,8 +6,9 @@
 use std::collections::BTreeSet;
 
 use archipelago::check::{Expected, Violation, check_all};
-use archipelago::id::{DataCentre, GroupId, ServerId};
+use archipelago::id::{DataCentre, GroupId, ServerId, TableId, Tick};
 use archipelago::node::Peer;
+use archipelago::node::mirror::Standing;
 use archipelago::node::sabotage::Switch;
 use archipelago::node::worker::RemoteWorker;
 use archipelago::placement::Overlay;
@@ -327,4 +328,11 @@ pub(crate) fn copy<R>(outcome: &Outcome<R>) -> u128 {
     let all: BTreeSet<_> = copies(outcome).into_iter().collect();
     assert_eq!(all.len(), 1, "copies differ: {:x?}", copies(outcome));
     all.into_iter().next().unwrap()
+}
+
+/// The last tick that has passed at a server, and how a data centre stands there.
+pub(crate) fn stands(sample: &Sample<'_>, at: ServerId, of: DataCentre) -> (Tick, Standing) {
+    let standing = sample.mirror_standing(at, TableId(0)).unwrap();
+    let (_, _, stands) = standing.others.iter().find(|(other, ..)| *other == of).unwrap();
+    (standing.passed, *stands)
 }

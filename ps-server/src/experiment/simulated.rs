@@ -85,10 +85,8 @@ impl Simulated {
         progress: &dyn Fn(Progress),
     ) -> anyhow::Result<Measured> {
         let profile = trained_over(cell.profile);
-        let variant = match cell.variant {
-            variant if variant.trains_otherwise() => variant,
-            _ => Variant::Usual,
-        };
+        let changed = cell.variant.trains_otherwise();
+        let variant = if changed { cell.variant } else { Variant::Usual };
         let trained = Cell { profile: &profile, variant, policy: Policy::Lan, ..*cell };
         let (held, lan) = self.lan.get(name(&trained), || {
             let work = self.workload(&trained)?;

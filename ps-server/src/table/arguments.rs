@@ -9,7 +9,7 @@ use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 
 use super::TableError;
 use super::numbers::{CombineWord, dtype, init, schedule};
-use crate::code::{Kind, named};
+use crate::code::{Kind, named, named_policy};
 use crate::connect::ConnectArguments;
 
 /// Options of `table`.
@@ -206,10 +206,7 @@ impl TableOptions {
         registry: &Registry,
     ) -> anyhow::Result<(TableSpec, TablePolicy, Hyper)> {
         let rule = named(Kind::Rule, &self.rule, registry.rules())?;
-        let local = named(Kind::Policy, &self.local, registry.policies())?;
-        let global = named(Kind::Global, &self.global, registry.globals())?;
-        let known = registry.significances();
-        let significance = named(Kind::Significance, &self.significance, known)?;
+        let policy = named_policy([&self.local, &self.global, &self.significance], registry)?;
         let mut spec = match self.dense {
             Some(rows) => TableSpec::dense(&self.name, rows).width(self.width),
             None => TableSpec::sparse(&self.name, self.width),
@@ -217,7 +214,6 @@ impl TableOptions {
         spec.dtype = self.dtype;
         spec = spec.rule(rule).slots(self.slots).init(self.init);
         spec = spec.block_elements(self.block_elements);
-        let policy = TablePolicy::local(local).global(global).significance(significance);
         let mut policy = policy.bsp_stash_bytes_max(self.stash_bytes);
         policy.non_finite = self.allow_non_finite;
         let code = registry.resolve(&spec, &policy)?;

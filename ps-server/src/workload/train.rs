@@ -14,7 +14,7 @@ use super::model::Model;
 use super::served::Served;
 use super::stop::Stop;
 use super::{data, report, summary};
-use crate::code::{Kind, named};
+use crate::code::{Kind, named, named_policy};
 use crate::table::file_entry;
 
 /// What to do when steps were too large.
@@ -92,11 +92,8 @@ fn code(
 ) -> anyhow::Result<(Option<Extension>, TablePolicy)> {
     let rule = arguments.rule.as_deref().map(|rule| named(Kind::Rule, rule, registry.rules()));
     let rule = rule.transpose()?;
-    let local = named(Kind::Policy, &arguments.local, registry.policies())?;
-    let global = named(Kind::Global, &arguments.global, registry.globals())?;
-    let known = registry.significances();
-    let significance = named(Kind::Significance, &arguments.significance, known)?;
-    let policy = TablePolicy::local(local).global(global).significance(significance);
+    let TrainArguments { local, global, significance, .. } = arguments;
+    let policy = named_policy([local, global, significance], registry)?;
     let mut spec = TableSpec::dense(arguments.run.as_deref().unwrap_or("train"), 1);
     spec.rule = rule.clone().unwrap_or(spec.rule);
     registry.resolve(&spec, &policy)?;

@@ -463,7 +463,7 @@ impl Lane {
         for (at, delta) in pieces.into_iter().enumerate() {
             let sequence = self.sequences.entry(slot).or_default();
             sequence.0 += 1;
-            let (sequence, bytes) = (*sequence, delta.cost());
+            let (sequence, bytes) = (*sequence, delta.bytes() + limits::MIRROR_DELTA_BYTES);
             let mark = (at == last).then_some(mark);
             let barred = if at == last { std::mem::take(&mut barred) } else { Vec::new() };
             let message = MirrorMessage::Update { slot, sequence, tick, mark, delta };

@@ -101,8 +101,8 @@ pub(in crate::node) enum Taken {
     Next,
     /// It came before; the last one taken.
     Before(Sequence),
-    /// One before it is missing, and will come again.
-    Early,
+    /// One before it is missing, and will come again; the last one taken.
+    Early(Sequence),
     /// The sender does not own the slot.
     Stranger,
 }
@@ -166,7 +166,7 @@ impl Source {
             Some(incoming) if incoming.from != from => Taken::Stranger,
             None => Taken::Stranger,
             Some(incoming) if sequence <= incoming.taken => Taken::Before(incoming.taken),
-            Some(incoming) if sequence.0 > incoming.taken.0 + 1 => Taken::Early,
+            Some(incoming) if sequence.0 > incoming.taken.0 + 1 => Taken::Early(incoming.taken),
             Some(_) => Taken::Next,
         }
     }
@@ -233,11 +233,6 @@ impl Source {
     ) -> Option<Tick> {
         let clock = self.speakers.get(&from)?.clock;
         previous.filter(|previous| *previous != clock && tick > clock).map(|_| clock)
-    }
-
-    /// The last update of a slot that was taken.
-    pub(in crate::node) fn taken(&self, slot: SlotIndex) -> Sequence {
-        self.slots.get(&slot).map_or(Sequence::default(), |incoming| incoming.taken)
     }
 
     /// Sabotage of law 8: the clock counts for every slot at once.

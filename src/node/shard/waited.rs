@@ -17,12 +17,15 @@ impl Waited {
     /// A request has to wait; whether that is new.
     pub(super) fn is_first(&mut self, header: &Header) -> bool {
         let waited = self.by_origin.entry(header.origin).or_default();
+        if waited.contains(&header.sequence) {
+            return false;
+        }
         *waited = waited.split_off(&header.settled_below);
-        let first = waited.insert(header.sequence);
+        waited.insert(header.sequence);
         if waited.len() > limits::INFLIGHT_MAX {
             waited.pop_first();
         }
-        first
+        true
     }
 
     /// Forgets those who are not of their group any more, or never were.

@@ -146,26 +146,26 @@ impl<T: Element> ShardEngine<T> {
         let weight = weight.map(checked_sum).transpose()?;
         let Some(mirror) = &mut self.mirror else { return Ok(()) };
         let aggregates = mirror.exchange == Exchange::Aggregates;
-        let source = mirror.sources.get(&of);
-        let missing = source.and_then(|source| source.missing(from, previous, clock));
-        if let Some(expected) = missing.filter(|_| mirror.notes((from, of), "clocks")) {
-            let (data_centre, server) = (of.0, from.0);
-            let found = previous.unwrap_or_default();
-            tracing::warn!(
-                data_centre, server, %expected, %found,
-                "clocks that do not follow the last one are left out until one does"
-            );
-        }
         let Some(source) = mirror.sources.get_mut(&of) else { return Ok(()) };
-        if source.clock(from, previous, clock, marks) {
-            if self.place.switch.breaks(Sabotage::MirrorClockOvertakes) {
-                source.overtake(from, clock);
+        if !source.clock(from, previous, clock, marks) {
+            let missing = source.missing(from, previous, clock);
+            if let Some(expected) = missing.filter(|_| mirror.notes((from, of), "clocks")) {
+                let (data_centre, server) = (of.0, from.0);
+                let found = previous.unwrap_or_default();
+                tracing::warn!(
+                    data_centre, server, %expected, %found,
+                    "clocks that do not follow the last one are left out until one does"
+                );
             }
-            if let Some(weight) = weight.filter(|_| aggregates) {
-                mirror.stash.weigh(tick, of, weight);
-            }
-            self.source_changed();
+            return Ok(());
         }
+        if self.place.switch.breaks(Sabotage::MirrorClockOvertakes) {
+            source.overtake(from, clock);
+        }
+        if let Some(weight) = weight.filter(|_| aggregates) {
+            mirror.stash.weigh(tick, of, weight);
+        }
+        self.source_changed();
         Ok(())
     }
 
@@ -211,8 +211,8 @@ impl<T: Element> ShardEngine<T> {
         };
         match place {
             Taken::Stranger => return Err(Refusal::NotOwned { slot }),
-            Taken::Early => {
-                self.note_gap((from, of), slot, sequence);
+            Taken::Early(taken) => {
+                self.note_gap((from, of), slot, (taken, sequence));
                 return Ok(());
             },
             Taken::Before(taken) => {
@@ -257,12 +257,16 @@ impl<T: Element> ShardEngine<T> {
     }
 
     /// Updates before one that has come are missing: honest servers tell them again.
-    fn note_gap(&mut self, (from, of): LineId, slot: SlotIndex, found: Sequence) {
+    fn note_gap(
+        &mut self,
+        (from, of): LineId,
+        slot: SlotIndex,
+        (taken, found): (Sequence, Sequence),
+    ) {
         let Some(mirror) = &mut self.mirror else { return };
         if mirror.notes((from, of), "updates") {
-            let taken = mirror.sources.get(&of).map(|source| source.taken(slot));
-            let expected = taken.unwrap_or_default().0 + 1;
-            let (data_centre, server, slot, found) = (of.0, from.0, slot.0, found.0);
+            let (data_centre, server, slot) = (of.0, from.0, slot.0);
+            let (expected, found) = (taken.0 + 1, found.0);
             tracing::warn!(
                 data_centre,
                 server,
