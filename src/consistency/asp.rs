@@ -9,7 +9,8 @@
 use super::global::within;
 use super::threshold::{falls, share, whole};
 use super::{
-    Decay, Exchange, GlobalPolicy, LinkView, MirrorAdmit, MirrorRead, PassView, Threshold,
+    Decay, Exchange, GlobalPolicy, LinkView, MirrorAdmit, MirrorRead, PassView, Precision,
+    Threshold,
 };
 use crate::extension::Extension;
 use crate::schedule::Schedule;
@@ -31,6 +32,8 @@ pub struct Asp {
     /// The soft threshold, as a share of the hard one: the lowest that spare bandwidth may buy;
     /// 1 buys nothing.
     pub soft_share: f64,
+    /// How exactly what is significant is told: in full, or cut to the bits of bf16.
+    pub precision: Precision,
     /// DS: by how many ticks a data centre may be ahead of the slowest, less one. With 0 and a
     /// gathering local policy the copies go in step.
     pub staleness: u64,
@@ -54,12 +57,14 @@ pub enum Goal {
 }
 
 impl Default for Asp {
-    /// A hard threshold of 1 %, constant, and no soft one: those of the paper's evaluation. DS 64:
+    /// A hard threshold of 1 %, constant, and no soft one: those of the paper's evaluation; deltas
+    /// in full. DS 64:
     /// a last resort, which ticks of some milliseconds should not meet within a round trip.
     fn default() -> Self {
         Self {
             hard: Threshold::new(0.01),
             soft_share: 1.0,
+            precision: Precision::Full,
             staleness: 64,
             barrier_ticks: 2.0,
             barrier_max: crate::limits::BARRIER_MAX,
@@ -101,6 +106,11 @@ impl Asp {
         Ok(Self {
             hard,
             soft_share,
+            precision: match named.parameter("bf16") {
+                None | Some(0.0) => Precision::Full,
+                Some(1.0) => Precision::Bf16,
+                Some(_) => return Err("bf16: 0 or 1".into()),
+            },
             staleness: whole(named, "staleness", default.staleness)?,
             barrier_ticks: match named.parameter("barrier_ticks") {
                 Some(f64::INFINITY) => f64::INFINITY,
@@ -127,6 +137,10 @@ impl GlobalPolicy for Asp {
         let hard = self.hard.at(pass.tick, pass.rate_share);
         let busy = pass.slowest_link.queued_ticks().min(1.0);
         hard * (self.soft_share + (1.0 - self.soft_share) * busy)
+    }
+
+    fn precision(&self) -> Precision {
+        self.precision
     }
 
     fn bars(&self, link: &LinkView) -> bool {
@@ -162,9 +176,10 @@ impl GlobalPolicy for Asp {
 }
 
 /// The parameters of its description.
-const PARAMETERS: [&str; 19] = [
+const PARAMETERS: [&str; 20] = [
     "barrier_seconds",
     "barrier_ticks",
+    "bf16",
     "flush_every",
     "from_1",
     "from_2",
@@ -191,6 +206,7 @@ impl From<Asp> for Extension {
     fn from(asp: Asp) -> Self {
         let named = asp.hard.describe(Self::new("asp/1"));
         let named = named.with("soft_share", asp.soft_share);
+        let named = named.with("bf16", if asp.precision == Precision::Bf16 { 1.0 } else { 0.0 });
         let named = named.with("staleness", asp.staleness.min(STALENESS_FREE) as f64);
         let named = named.with("barrier_ticks", asp.barrier_ticks);
         let named = named.with("barrier_seconds", asp.barrier_max.as_secs_f64());
@@ -257,12 +273,14 @@ mod tests {
     #[test]
     fn a_description_is_read_back_and_what_is_out_of_range_refused() {
         let free = Asp { barrier_ticks: f64::INFINITY, staleness: 3, ..Asp::auto(Goal::Speed) };
-        for asp in [Asp::default(), free] {
+        let brief = Asp { precision: Precision::Bf16, ..free };
+        for asp in [Asp::default(), free, brief] {
             assert_eq!(Asp::from_extension(&asp.into()), Ok(asp));
         }
         for (name, value) in [
             ("threshold", -1.0),
             ("soft_share", 1.5),
+            ("bf16", 0.5),
             ("staleness", 0.5),
             ("barrier_seconds", 0.0),
             ("silence_seconds", f64::NAN),

@@ -19,6 +19,18 @@ pub enum Exchange {
     Deltas,
 }
 
+/// How exactly the copies of a table are told what leaves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Precision {
+    /// Bit by bit.
+    #[default]
+    Full,
+    /// Cut to what [`Element::shortened`](crate::vector::Element::shortened) leaves, which travels
+    /// in half the bytes or fewer; the rest, less than 1/128 of what is told, stays in the residual.
+    /// Integers are told whole.
+    Bf16,
+}
+
 /// What a policy may know of the way to one other data centre.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct LinkView {
@@ -121,6 +133,11 @@ pub trait GlobalPolicy: Debug + Send + Sync {
     /// everything that has changed.
     fn threshold(&self, _pass: &PassView) -> f64 {
         0.0
+    }
+
+    /// How exactly that is told. A pass with a threshold of 0, and the end, tell it in full.
+    fn precision(&self) -> Precision {
+        Precision::Full
     }
 
     /// Whether what still waits to leave after a pass is announced by a barrier: readers elsewhere

@@ -16,7 +16,7 @@ mod threshold;
 pub use asp::{Asp, Goal};
 pub use bsp::Bsp;
 pub use eventual::Eventual;
-pub use global::{Exchange, GlobalPolicy, LinkView, MirrorAdmit, MirrorRead, PassView};
+pub use global::{Exchange, GlobalPolicy, LinkView, MirrorAdmit, MirrorRead, PassView, Precision};
 pub use local::{Admit, LocalPolicy, ReadView, RoundView};
 pub use off::Off;
 pub use ssp::Ssp;

@@ -67,6 +67,11 @@ pub trait Element:
     #[must_use]
     fn divided(self, denominator: f64) -> Self;
 
+    /// The element cut to its first bits, toward zero: those of bf16 for `f32` (8 of the
+    /// significand), three bytes for `f64` (13); integers stay whole. The difference is exact.
+    #[must_use]
+    fn shortened(self) -> Self;
+
     /// Calls the method of `rule` for this type.
     #[doc(hidden)]
     fn apply(rule: &dyn UpdateRule, context: &ApplyContext, rows: &mut RowsMut<'_, Self>);
@@ -116,7 +121,7 @@ mod sealed {
 }
 
 macro_rules! float_element {
-    ($float:ty, $dtype:ident, $apply:ident, $mark:ident, $take:ident) => {
+    ($float:ty, $dtype:ident, $cut:literal, $apply:ident, $mark:ident, $take:ident) => {
         impl Element for $float {
             const DTYPE: DType = DType::$dtype;
 
@@ -148,6 +153,11 @@ macro_rules! float_element {
             #[inline]
             fn divided(self, denominator: f64) -> Self {
                 self / denominator as $float
+            }
+
+            #[inline]
+            fn shortened(self) -> Self {
+                Self::from_bits(self.to_bits() >> $cut << $cut)
             }
 
             fn apply(rule: &dyn UpdateRule, context: &ApplyContext, rows: &mut RowsMut<'_, Self>) {
@@ -197,8 +207,8 @@ macro_rules! float_element {
     };
 }
 
-float_element!(f32, F32, apply_f32, mark_f32, take_f32);
-float_element!(f64, F64, apply_f64, mark_f64, take_f64);
+float_element!(f32, F32, 16, apply_f32, mark_f32, take_f32);
+float_element!(f64, F64, 40, apply_f64, mark_f64, take_f64);
 
 impl Element for i64 {
     const DTYPE: DType = DType::I64;
@@ -240,6 +250,11 @@ impl Element for i64 {
             return self / denominator as i64;
         }
         (self as f64 / denominator) as i64
+    }
+
+    #[inline]
+    fn shortened(self) -> Self {
+        self
     }
 
     fn apply(rule: &dyn UpdateRule, context: &ApplyContext, rows: &mut RowsMut<'_, Self>) {

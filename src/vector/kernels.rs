@@ -6,6 +6,7 @@
 use std::ops::Range;
 
 pub use super::selecting::{gather_non_zero, largest, take_all, take_marked, take_where};
+pub use super::shortening::shorten;
 pub use super::streaming::copy_part;
 
 use super::widest::{Kernel, on_widest};

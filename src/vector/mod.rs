@@ -12,6 +12,7 @@ mod marks;
 mod prefetch;
 pub mod rules;
 mod selecting;
+mod shortening;
 mod significance;
 mod streaming;
 mod update;

@@ -2,7 +2,7 @@
 
 use super::{
     Answer, CatalogRefusal, Delta, Header, JoinGrant, Message, MirrorMessage, Payload, Positions,
-    PullResult, PullRows, Refusal, RowsNamed, TickTable,
+    PullResult, PullRows, Refusal, RowsNamed, TickTable, Trimmed,
 };
 use crate::error::{Loss, SpecError, WaitFor, WaitReason};
 use crate::extension::Extension;
@@ -81,6 +81,17 @@ impl Any {
         let bits = self.list(|any| any.0.next_u64() as i64);
         let dtype = self.one_of([DType::F32, DType::F64, DType::I64]);
         Payload { dtype, ..Payload::from_slice(&bits) }
+    }
+
+    fn trimmed(&mut self) -> Trimmed {
+        let bits = self.list(|any| any.0.next_u64());
+        let zeros = self.one_of([0, 16, 24, 40]);
+        let cut: Vec<_> = bits.iter().map(|bits| bits >> zeros << zeros).collect();
+        self.one_of([
+            Trimmed::from_slice(bytemuck::cast_slice::<u64, f32>(&cut)),
+            Trimmed::from_slice(bytemuck::cast_slice::<u64, f64>(&cut)),
+            Trimmed::from_slice(bytemuck::cast_slice::<u64, i64>(&bits)),
+        ])
     }
 
     fn loss(&mut self) -> Loss {
@@ -403,7 +414,7 @@ impl Any {
             positions.dedup();
             Positions::new(&positions).expect("sorted, without doubles")
         });
-        Delta { rows, positions, values: self.payload() }
+        Delta { rows, positions, values: self.trimmed() }
     }
 
     fn mirror_message(&mut self) -> Message {

@@ -301,7 +301,8 @@ fn check(message: &Message) -> Result<(), FrameError> {
                 if let RowsNamed::Keys(keys) = &delta.rows {
                     check_keys(keys)?;
                 }
-                check_payload(&delta.values)
+                let elements_max = limits::FRAME_ELEMENTS_MAX;
+                check_count("elements of a delta", delta.values.len(), elements_max)
             },
             MirrorMessage::Barrier { ranges, .. } => {
                 check_count("ranges of a barrier", ranges.len(), limits::BARRIER_RANGES_MAX)

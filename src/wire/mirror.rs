@@ -4,7 +4,7 @@
 
 use super::field::{Field, Listed, Sink, Source, unknown};
 use super::layout::{Choice, choice, choices_as_fields};
-use super::{Payload, Positions, Refusal, RowsNamed};
+use super::{Positions, Refusal, RowsNamed, Trimmed};
 use crate::error::FrameError;
 use crate::id::{Mark, Sequence, SlotIndex, Tick};
 use crate::key::{Key, KeyRange};
@@ -108,7 +108,7 @@ pub struct Delta {
     /// Which of their elements, counted row after row; `None` for all.
     pub positions: Option<Positions>,
     /// The elements.
-    pub values: Payload,
+    pub values: Trimmed,
 }
 
 impl MirrorMessage {
@@ -122,7 +122,7 @@ impl Delta {
     /// About how many bytes it takes on the way, and in memory.
     pub fn bytes(&self) -> usize {
         let keys = if let RowsNamed::Keys(keys) = &self.rows { keys.len() * 2 } else { 16 };
-        keys + self.positions.as_ref().map_or(0, |it| it.len() * 2) + self.values.bytes.len()
+        keys + self.positions.as_ref().map_or(0, |it| it.len() * 2) + self.values.bytes()
     }
 }
 

@@ -33,6 +33,7 @@ mod positions;
 mod refusal;
 #[cfg(test)]
 mod tests;
+mod trimmed;
 
 pub use catalog::{CatalogRefusal, table_entry_bytes, terms_bytes};
 pub use frame::{
@@ -46,3 +47,4 @@ pub use payload::Payload;
 pub use pool::{Pool, ROOM_ALIGNMENT, Room};
 pub use positions::Positions;
 pub use refusal::{Answer, Refusal};
+pub use trimmed::Trimmed;

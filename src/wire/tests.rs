@@ -254,7 +254,7 @@ fn golden_mirror() -> [Message; 4] {
     let delta = Delta {
         rows: RowsNamed::Keys(vec![Key(3), Key(8)]),
         positions: Some(Positions::new(&[0, 5]).unwrap()),
-        values: Payload::from_slice(&[1.5_f32, -2.0]),
+        values: Trimmed::from_slice(&[1.5_f32, -2.0]),
     };
     let (previous, weight, marks) = (Some(Tick(3)), Some(2.5), vec![(slot, mark)]);
     let ranges = vec![KeyRange::new(Key(3), Key(8)).unwrap()];

@@ -1,5 +1,7 @@
 //! Copies are equal: at every tick, or at the end, or to rounding; and what makes no difference.
 
+use archipelago::consistency::Precision;
+use archipelago::node::Peer;
 use archipelago::rules::{Adagrad, Adam, Add, Momentum, Sgd};
 use archipelago::sim::LinkProfile;
 use archipelago::spec::Combine;
@@ -7,13 +9,14 @@ use archipelago::{Asp, Bsp, Eventual, Extension, Ssp, TableSpec};
 
 use crate::play::{Play, Site, copy, millis};
 
-pub(crate) fn policies() -> [Extension; 7] {
+pub(crate) fn policies() -> [Extension; 8] {
     [
         Bsp.into(),
         Ssp { staleness: 0 }.into(),
         Ssp { staleness: 2 }.into(),
         Eventual.into(),
         Asp::new(0.05).into(),
+        Asp { precision: Precision::Bf16, ..Asp::new(0.05) }.into(),
         Asp { staleness: 0, ..Asp::new(0.2) }.into(),
         Asp { staleness: 1, ..Asp::new(0.0) }.into(),
     ]
@@ -32,6 +35,29 @@ fn at_the_end_all_copies_are_equal_under_every_policy() {
     for global in policies() {
         copy(&Play::new(global).run(1));
     }
+}
+
+/// Law 7: the sum is what one data centre with all workers would hold, whatever is cut off.
+#[test]
+fn deltas_that_are_cut_take_fewer_bytes_and_lose_nothing() {
+    let spec = TableSpec::dense("w", 4096).block_elements(1024).slots(5).dtype::<f64>().rule(Add);
+    let one = Play::new(Extension::new("off/1")).spec(spec.clone()).sites([Site::new(3, 6)]);
+    let expected = copy(&one.run(4));
+    let [whole, cut] = [Precision::Full, Precision::Bf16].map(|precision| {
+        let play = Play::new(Asp { precision, ..Asp::new(0.05) }).spec(spec.clone());
+        let (outcome, here) = (play.run(4), play.servers(0));
+        assert_eq!(copy(&outcome), expected, "{precision:?}");
+        let is_here = |peer: &Peer| match peer {
+            Peer::Server(server) => Some(here.contains(server)),
+            _ => None,
+        };
+        let told = outcome
+            .traffic
+            .iter()
+            .filter(|((from, to), _)| (is_here(from), is_here(to)) == (Some(true), Some(false)));
+        told.map(|(_, traffic)| traffic.data_bytes).sum::<u64>()
+    });
+    assert!(cut < whole * 3 / 4, "{cut} bytes instead of {whole}");
 }
 
 /// Law 7: of integers the sum is what one data centre with all workers would hold.

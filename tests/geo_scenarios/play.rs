@@ -303,11 +303,18 @@ async fn train<T: Element>(
     Ok(x.into_iter().map(Element::to_f64).collect())
 }
 
-/// In [-1, 1), or of integers in [-1000, 1000); most are small.
+/// Contributions of f64 are multiples of its inverse.
+const EXACT: f64 = (1 << 20) as f64;
+
+/// In [-1, 1), or of integers in [-1000, 1000); most are small. Sums of f64 are exact, too.
 fn contribution<T: Element>(who: u64, tick: u64, at: usize) -> T {
     let unit = rng::unit(rng::mix((who << 48) ^ (tick << 24) ^ at as u64)) * 2.0 - 1.0;
     let skewed = unit * unit * unit;
-    T::from_f64(if T::DTYPE == DType::I64 { (skewed * 1000.0).trunc() } else { skewed })
+    T::from_f64(match T::DTYPE {
+        DType::I64 => (skewed * 1000.0).trunc(),
+        DType::F64 => (skewed * EXACT).trunc() / EXACT,
+        _ => skewed,
+    })
 }
 
 /// The sparse keys that a worker touches in a tick.

@@ -12,9 +12,8 @@ use archipelago::node::{Input, Output, Peer, Plan, Registry};
 use archipelago::placement::{Site, Sites};
 use archipelago::rules::Add;
 use archipelago::time::Instant;
-use archipelago::vector::DType;
 use archipelago::wire::{
-    Delta, Header, Message, MirrorMessage, Payload, Positions, PullRows, RowsNamed,
+    Delta, Header, Message, MirrorMessage, Positions, PullRows, RowsNamed, Trimmed,
 };
 use archipelago::{Asp, Bsp, Extension, Hyper, Ssp, TablePolicy, TableSpec};
 
@@ -103,7 +102,7 @@ fn hear_of(node: &mut ServerNode, of: DataCentre, from: Peer, message: MirrorMes
 
 fn delta(first: u64, values: &[f32]) -> Delta {
     let rows = KeyRange::from_count(Key(first), values.len() as u64).unwrap();
-    let values = Payload::from_slice(values);
+    let values = Trimmed::from_slice(values);
     Delta { rows: RowsNamed::Block(rows), positions: None, values }
 }
 
@@ -141,8 +140,8 @@ fn what_a_stranger_says_or_what_does_not_fit_changes_nothing() {
         (owner, update(1, 1, delta(96, &[1.0; 64]))),
         (owner, update(1, 1, delta(64, &[1.0; 65]))),
         (owner, update(1, 1, delta(100_000, &[1.0; 64]))),
-        (owner, wrong(&|it| it.values = Payload::from_slice(&[1_i64; 64]))),
-        (owner, wrong(&|it| it.values = Payload::from_slice(&[1.0_f32; 63]))),
+        (owner, wrong(&|it| it.values = Trimmed::from_slice(&[1_i64; 64]))),
+        (owner, wrong(&|it| it.values = Trimmed::from_slice(&[1.0_f32; 63]))),
         (owner, wrong(&|it| it.rows = RowsNamed::Keys((64..128).map(Key).collect()))),
         (owner, wrong(&|it| it.rows = RowsNamed::Block(KeyRange::ALL))),
         (owner, wrong(&|it| it.positions = Some(Positions::new(&[64]).unwrap()))),
@@ -296,12 +295,12 @@ fn pieces_that_name_nothing_are_refused() {
     let keys = |keys: &[u64]| Delta {
         rows: RowsNamed::Keys(keys.iter().copied().map(Key).collect()),
         positions: None,
-        values: Payload::from_slice(&vec![1.0_f32; keys.len()]),
+        values: Trimmed::from_slice(&vec![1.0_f32; keys.len()]),
     };
     let few = Positions::new(&[]).unwrap();
     let none = || Delta {
         positions: Some(few.clone()),
-        values: Payload::empty(DType::F32),
+        values: Trimmed::from_slice::<f32>(&[]),
         ..delta(0, &[0.0])
     };
     let dense = TableSpec::dense("w", 512).block_elements(64).slots(8).rule(Add);

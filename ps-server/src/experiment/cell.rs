@@ -22,6 +22,8 @@ pub enum Policy {
     Asp,
     /// [`Asp`](Self::Asp) with the profile's groups and hubs.
     Hubs,
+    /// [`Asp`](Self::Asp) with deltas that are cut to the bits of bf16.
+    Bf16,
     /// As [`Baseline`](Self::Baseline), with bounded staleness.
     Ssp,
     /// As [`Baseline`](Self::Baseline), where nobody waits for anybody.
@@ -56,8 +58,9 @@ impl Policy {
 
     /// What else a full run has: other ways to keep copies together, and ASP under other
     /// thresholds.
-    pub const OTHERS: [Self; 16] = [
+    pub const OTHERS: [Self; 17] = [
         Self::Hubs,
+        Self::Bf16,
         Self::Ssp,
         Self::Eventual,
         Self::Centralised,
@@ -92,6 +95,7 @@ impl Policy {
             Self::Baseline => "baseline",
             Self::Asp => "asp",
             Self::Hubs => "asp-hubs",
+            Self::Bf16 => "asp-bf16",
             Self::Ssp => "ssp",
             Self::Eventual => "eventual",
             Self::Centralised => "centralised",

@@ -20,8 +20,8 @@ const WIDE_SITES: usize = 5;
 const WIDE_WORKLOAD: Kind = Kind::Mf;
 
 /// What is tried there beside the usual policies.
-const WIDE_OTHERS: [Policy; 3] =
-    [Policy::Hubs, Policy::Auto(Goal::Speed), Policy::Auto(Goal::Cost)];
+const WIDE_OTHERS: [Policy; 4] =
+    [Policy::Hubs, Policy::Bf16, Policy::Auto(Goal::Speed), Policy::Auto(Goal::Cost)];
 
 /// All runs of a command.
 #[derive(Clone, Debug, PartialEq)]
@@ -88,7 +88,7 @@ impl Plan {
                 (false, _) if first => Policy::OTHERS.to_vec(),
                 (false, _) => Policy::OTHERS.into_iter().filter(|it| it.is_threshold()).collect(),
                 (true, WIDE_WORKLOAD) => WIDE_OTHERS.to_vec(),
-                (true, _) => vec![Policy::Hubs],
+                (true, _) => vec![Policy::Hubs, Policy::Bf16],
             };
             let others: Vec<_> = others.into_iter().filter(possible).collect();
             for number in 0..FULL_SEEDS {

@@ -5,7 +5,7 @@ use crate::key::{Key, KeyRange};
 use crate::limits;
 use crate::vector::Element;
 use crate::vector::kernels::add_assign;
-use crate::wire::{Delta, Payload, Positions, Refusal, RowsNamed};
+use crate::wire::{Delta, Positions, Refusal, RowsNamed, Trimmed};
 
 /// A delta of these rows, `values` being all their elements; rows of keys without any that is not
 /// zero are left out. In whichever form is smaller.
@@ -36,8 +36,8 @@ fn compact_keys<T: Element>(keys: Vec<Key>, values: &[T], width: usize) -> Delta
 fn positioned<T: Element>(rows: RowsNamed, values: &[T]) -> Delta {
     let zero = T::default();
     let nonzero = values.iter().filter(|value| **value != zero).count();
-    if !density_pays(nonzero as u64, values.len(), size_of::<T>()) {
-        return Delta { rows, positions: None, values: Payload::from_slice(values) };
+    if !density_pays(nonzero as u64, values.len(), Trimmed::element_bytes(values)) {
+        return Delta { rows, positions: None, values: Trimmed::from_slice(values) };
     }
     let (mut positions, mut found) = (Vec::with_capacity(nonzero), Vec::with_capacity(nonzero));
     gather_positions(values, &mut positions, &mut found);
@@ -47,7 +47,7 @@ fn positioned<T: Element>(rows: RowsNamed, values: &[T]) -> Delta {
 /// A delta of few elements; positions ascend.
 fn at_positions<T: Element>(rows: RowsNamed, positions: &[u32], values: &[T]) -> Delta {
     let positions = Positions::new(positions).expect("gathered in ascending order");
-    Delta { rows, positions: Some(positions), values: Payload::from_slice(values) }
+    Delta { rows, positions: Some(positions), values: Trimmed::from_slice(values) }
 }
 
 /// Checks that a delta from a peer fits itself: type, rows, positions and elements.
@@ -55,12 +55,12 @@ fn at_positions<T: Element>(rows: RowsNamed, positions: &[u32], values: &[T]) ->
 /// # Errors
 /// `DType`, `Shape`.
 pub(in crate::node) fn check<T: Element>(delta: &Delta, width: usize) -> Result<(), Refusal> {
-    if delta.values.dtype != T::DTYPE {
-        return Err(Refusal::DType { expected: T::DTYPE, found: delta.values.dtype });
+    if delta.values.dtype() != T::DTYPE {
+        return Err(Refusal::DType { expected: T::DTYPE, found: delta.values.dtype() });
     }
     let rows = row_count(&delta.rows).min(limits::FRAME_ELEMENTS_MAX as u128 + 1);
     let elements = rows as usize * width;
-    let found = delta.values.len_elements() as u64;
+    let found = delta.values.len() as u64;
     let shape = |expected: usize| Err(Refusal::Shape { expected: expected as u64, found });
     match &delta.positions {
         // One row always fits.
@@ -80,7 +80,7 @@ pub(in crate::node) fn expanded<T: Element>(
     delta: &Delta,
     width: usize,
 ) -> Result<Vec<T>, Refusal> {
-    let found = || Refusal::Shape { expected: 0, found: delta.values.bytes.len() as u64 };
+    let found = || Refusal::Shape { expected: 0, found: delta.values.len() as u64 };
     let elements = delta.values.elements::<T>().map_err(|_cut| found())?;
     let Some(positions) = &delta.positions else {
         return Ok(elements.into_owned());
@@ -155,7 +155,7 @@ pub(in crate::node) fn split<T: Element>(delta: Delta, width: usize) -> Vec<Delt
         let rows = RowsNamed::Keys(keys.to_vec());
         // An aggregate names every row that was pushed to, also where the sum is 0.
         match whole {
-            true => Delta { rows, positions: None, values: Payload::from_slice(values) },
+            true => Delta { rows, positions: None, values: Trimmed::from_slice(values) },
             false => compact(rows, values, width),
         }
     };
@@ -246,15 +246,15 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_itself_is_refused() {
-        let good = compact(RowsNamed::Keys(vec![Key(3)]), &[1.0_f32, 0.0], 2);
-        assert_eq!(check::<f32>(&good, 2), Ok(()));
-        assert!(check::<f64>(&good, 2).is_err() && check::<f32>(&good, 1).is_ok());
-        let positions = Some(Positions::new(&[2]).unwrap());
-        let outside = Delta { positions, values: Payload::from_slice(&[1.0_f32]), ..good.clone() };
-        assert!(check::<f32>(&outside, 2).is_err());
+        let good = compact(RowsNamed::Keys(vec![Key(3)]), &[1.0_f32, 0.0, 0.0, 0.0], 4);
+        assert_eq!(check::<f32>(&good, 4), Ok(()));
+        assert!(check::<f64>(&good, 4).is_err() && check::<f32>(&good, 1).is_ok());
+        let positions = Some(Positions::new(&[4]).unwrap());
+        let outside = Delta { positions, values: Trimmed::from_slice(&[1.0_f32]), ..good.clone() };
+        assert!(check::<f32>(&outside, 4).is_err());
         let fewer = Delta { positions: Some(Positions::new(&[]).unwrap()), ..outside.clone() };
-        assert!(check::<f32>(&fewer, 2).is_err());
+        assert!(check::<f32>(&fewer, 4).is_err());
         let all = RowsNamed::Block(KeyRange::ALL);
-        assert_eq!(check::<f32>(&Delta { rows: all, ..outside }, 2), Err(Refusal::Limit));
+        assert_eq!(check::<f32>(&Delta { rows: all, ..outside }, 4), Err(Refusal::Limit));
     }
 }

@@ -45,7 +45,7 @@ impl Pieces {
 /// A block comes in one piece. Of a sparse slot each piece names rows, but for the only one of a
 /// slot without any. All elements come, zeros too.
 fn check(delta: &Delta, only: bool) -> Result<(), Refusal> {
-    let found = delta.values.len_elements() as u64;
+    let found = delta.values.len() as u64;
     let fits = match &delta.rows {
         RowsNamed::Block(_) => only,
         RowsNamed::Keys(keys) => only || !keys.is_empty(),
@@ -61,11 +61,11 @@ fn check(delta: &Delta, only: bool) -> Result<(), Refusal> {
 mod tests {
     use super::*;
     use crate::key::{Key, KeyRange};
-    use crate::wire::{Payload, Positions};
+    use crate::wire::{Positions, Trimmed};
 
     fn rows(keys: &[u64], values: &[f32]) -> Delta {
         let rows = RowsNamed::Keys(keys.iter().copied().map(Key).collect());
-        Delta { rows, positions: None, values: Payload::from_slice(values) }
+        Delta { rows, positions: None, values: Trimmed::from_slice(values) }
     }
 
     #[test]

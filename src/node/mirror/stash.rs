@@ -194,11 +194,11 @@ impl Stash {
 mod tests {
     use super::*;
     use crate::key::KeyRange;
-    use crate::wire::{Payload, Positions, RowsNamed};
+    use crate::wire::{Positions, RowsNamed, Trimmed};
 
     fn delta(rows: u64) -> Delta {
         let range = KeyRange::from_count(Key(0), rows.max(1)).unwrap();
-        let values = Payload::from_slice(&vec![1.0_f32; rows as usize]);
+        let values = Trimmed::from_slice(&vec![1.0_f32; rows as usize]);
         Delta { rows: RowsNamed::Block(range), positions: None, values }
     }
 

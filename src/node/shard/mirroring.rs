@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 
 use siphasher::sip128::{Hasher128 as _, SipHasher24};
 
-use crate::consistency::{Exchange, GlobalPolicy, LinkView};
+use crate::consistency::{Exchange, GlobalPolicy, LinkView, Precision};
 use crate::id::{DataCentre, GroupId, ServerId, SlotIndex, TableId, Tick};
 use crate::key::Key;
 use crate::node::mirror::{Lane, LineId, Neighbour, Pieces, Source, Standing, Stash, Ways};
@@ -16,6 +16,7 @@ use crate::spec::{Table, TablePolicy};
 use crate::sync::Arc;
 use crate::time::{Duration, Instant};
 use crate::vector::{Marks, Significance};
+use crate::wire::Delta;
 
 /// The mirrors of one shard.
 #[derive(Debug)]
@@ -68,6 +69,7 @@ pub(super) struct Mirroring {
 pub(super) struct Pass {
     pub(super) tick: Tick,
     pub(super) threshold: f64,
+    pub(super) precision: Precision,
     pub(super) units: VecDeque<Key>,
     /// The group has ended: everything leaves.
     pub(super) ends: bool,
@@ -75,6 +77,8 @@ pub(super) struct Pass {
     pub(super) left: u64,
     /// Blocks and sparse slots that have changed meanwhile, where a history is recorded.
     pub(super) touched: BTreeSet<Key>,
+    /// What was told of each, cut, where a history is recorded.
+    pub(super) told: BTreeMap<Key, Delta>,
 }
 
 /// The end of training.

@@ -1,6 +1,6 @@
 //! Where servers and workers are.
 
-use archipelago::consistency::{Asp, Off};
+use archipelago::consistency::{Asp, Off, Precision};
 use archipelago::id::{DataCentre, ServerId};
 use archipelago::node::Peer;
 use archipelago::placement::{HubGroup, Overlay};
@@ -61,6 +61,7 @@ impl Layout {
             Policy::Eventual => flat(Eventual.into()),
             Policy::Asp => filtered(asp),
             Policy::Hubs => Self { hubs: true, ..filtered(asp) },
+            Policy::Bf16 => filtered(Asp { precision: Precision::Bf16, ..asp }),
             Policy::Isolated => copies(Off.into()),
             Policy::Ablation(ablation) => filtered(ablated(asp, ablation)),
             Policy::HandTuned(tuned) => filtered(Asp::new(tuned.threshold())),

@@ -2,20 +2,21 @@
 
 use super::super::part::Part;
 use super::{Rows, ShardRows};
+use crate::consistency::Precision;
 use crate::filter::{Passed, scatter_add, take_all, take_significant};
 use crate::id::SlotIndex;
 use crate::key::KeyRange;
 use crate::limits;
 use crate::node::mirror::{compact, expanded};
-use crate::vector::kernels::{add_assign, copy};
+use crate::vector::kernels::{add_assign, copy, shorten};
 use crate::vector::{Element, Marks, Significance};
-use crate::wire::{Delta, Payload, Refusal, RowsNamed};
+use crate::wire::{Delta, Refusal, RowsNamed, Trimmed};
 
 /// What a pass takes.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::node::shard) enum Takes<'a> {
     /// What scores more than a threshold.
-    Significant(&'a dyn Significance, f64),
+    Significant(&'a dyn Significance, f64, Precision),
     /// Everything.
     All,
 }
@@ -29,8 +30,13 @@ impl Takes<'_> {
         marks: &mut Marks,
     ) -> Passed {
         match self {
-            Takes::Significant(significance, threshold) => {
-                take_significant(significance, threshold, width, values, residuals, taken, marks)
+            Takes::Significant(significance, least, precision) => {
+                let passed =
+                    take_significant(significance, least, width, values, residuals, taken, marks);
+                if precision == Precision::Bf16 && passed.taken > 0 {
+                    shorten(taken, residuals);
+                }
+                passed
             },
             Takes::All => take_all(residuals, taken),
         }
@@ -123,7 +129,7 @@ impl<T: Element> ShardRows<T> {
         delta: &Delta,
     ) -> Result<(), Refusal> {
         let width = self.width;
-        let cut = |_| Refusal::Shape { expected: 0, found: delta.values.bytes.len() as u64 };
+        let cut = |_| Refusal::Shape { expected: 0, found: delta.values.len() as u64 };
         match (&mut self.layout, &delta.rows) {
             (Rows::Dense(store), RowsNamed::Block(rows)) => {
                 let Some(run) = store.rows_mut(slot, *rows) else {
@@ -145,7 +151,7 @@ impl<T: Element> ShardRows<T> {
                 Ok(())
             },
             (Rows::Dense(_), RowsNamed::Keys(_)) | (Rows::Sparse(_), RowsNamed::Block(_)) => {
-                Err(Refusal::Shape { expected: 0, found: delta.values.len_elements() as u64 })
+                Err(Refusal::Shape { expected: 0, found: delta.values.len() as u64 })
             },
         }
     }
@@ -223,5 +229,5 @@ impl<T: Element> ShardRows<T> {
 
 /// All elements of rows, zeros and all: what has to be exact names every row that it is about.
 fn whole<T: Element>(rows: RowsNamed, values: &[T]) -> Delta {
-    Delta { rows, positions: None, values: Payload::from_slice(values) }
+    Delta { rows, positions: None, values: Trimmed::from_slice(values) }
 }

@@ -5,6 +5,7 @@ use crate::id::SlotIndex;
 use crate::key::{Key, KeyRange};
 use crate::node::mirror::expanded;
 use crate::spec::TableSpec;
+use crate::store::Run;
 use crate::vector::{Element, Marks, Significance};
 use crate::wire::{Delta, RowsNamed};
 
@@ -52,30 +53,48 @@ impl<T: Element> ShardRows<T> {
         }
     }
 
-    /// How many elements of a block or sparse slot score more than a threshold.
+    /// How many elements of a block or sparse slot score more than a threshold, but for what was
+    /// cut off of those that were `told`.
     pub(in crate::node::shard) fn over(
         &mut self,
         slot: SlotIndex,
         unit: KeyRange,
-        significance: &dyn Significance,
-        threshold: f64,
+        (significance, threshold): (&dyn Significance, f64),
+        told: Option<&Delta>,
         marks: &mut Marks,
     ) -> u64 {
         let (width, mut over) = (self.width, 0);
+        let values = told.and_then(|delta| expanded::<T>(delta, width).ok()).unwrap_or_default();
+        let mut count = |told: Option<&[T]>, run: &Run<'_, T>| {
+            significance.mark(threshold, width, run.values, run.residuals, marks);
+            let told = |at: usize| told.and_then(|told| told.get(at)).copied().unwrap_or_default();
+            let marked = run.residuals.iter().enumerate().filter(|(at, _)| marks.get(*at));
+            over += marked.filter(|(at, rest)| !is_cut_off(told(*at), **rest)).count() as u64;
+        };
         match &mut self.layout {
             Rows::Dense(store) => {
                 if let Some(run) = store.rows_mut(slot, unit) {
-                    significance.mark(threshold, width, run.values, run.residuals, marks);
-                    over = marks.count();
+                    count(Some(&values), &run);
                 }
             },
-            Rows::Sparse(store) => store.visit_all(slot, |_, run| {
-                significance.mark(threshold, width, run.values, run.residuals, marks);
-                over += marks.count();
-            }),
+            Rows::Sparse(store) => {
+                let keys: &[Key] = match told.map(|delta| &delta.rows) {
+                    Some(RowsNamed::Keys(keys)) => keys,
+                    _ => &[],
+                };
+                store.visit_all(slot, |key, run| {
+                    let at = keys.binary_search(&key).ok();
+                    count(at.map(|at| &values[at * width..(at + 1) * width]), &run);
+                });
+            },
         }
         over
     }
+}
+
+/// Whether this can be what was cut off of an element that was told.
+fn is_cut_off<T: Element>(told: T, rest: T) -> bool {
+    rest.to_f64().abs() < told.to_f64().abs() / 128.0
 }
 
 /// Elements of rows from a key on, each times an odd number of its own.

@@ -1,9 +1,9 @@
 //! Passes: after each tick the significant part of what values have gained leaves.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::super::ShardEngine;
-use crate::consistency::{Exchange, PassView};
+use crate::consistency::{Exchange, PassView, Precision};
 use crate::id::Tick;
 use crate::key::Key;
 use crate::node::mirror::{Clock, Place, Source};
@@ -42,8 +42,12 @@ impl<T: Element> ShardEngine<T> {
         if self.place.switch.breaks(Sabotage::PassSkips) && !ends {
             units.pop_back();
         }
-        let touched = BTreeSet::new();
-        mirror.pass = Some(Pass { tick, threshold, units, ends, taken: 0, left: 0, touched });
+        let full = ends || threshold == 0.0;
+        let precision = if full { Precision::Full } else { mirror.policy.precision() };
+        let (touched, told) = (BTreeSet::new(), BTreeMap::new());
+        let (taken, left) = (0, 0);
+        mirror.pass =
+            Some(Pass { tick, threshold, precision, units, ends, taken, left, touched, told });
         mirror.stats.passes += 1;
         true
     }
@@ -88,23 +92,32 @@ impl<T: Element> ShardEngine<T> {
             self.end_pass();
             return true;
         };
-        let (tick, threshold, ends) = (pass.tick, pass.threshold, pass.ends);
+        let Pass { tick, threshold, precision, ends, .. } = *pass;
         let slot = self.grid.slot_of(unit);
         let significance = crate::sync::Arc::clone(&mirror.significance);
-        let takes = if ends { Takes::All } else { Takes::Significant(&*significance, threshold) };
+        let takes = match ends {
+            true => Takes::All,
+            false => Takes::Significant(&*significance, threshold, precision),
+        };
         let mut marks = std::mem::take(&mut mirror.marks);
         let range = self.unit_range(unit);
         let (delta, passed) = self.rows.pass(slot, range, takes, &mut marks);
         if self.place.switch.breaks(Sabotage::PassForgets) {
             self.rows.pass(slot, range, Takes::All, &mut marks);
         }
+        let cut = precision == Precision::Bf16 && passed.taken > 0;
+        let records = self.records();
         let Some(mirror) = &mut self.mirror else { return false };
         mirror.marks = marks;
         if let Some(pass) = &mut mirror.pass {
             pass.taken += passed.taken;
             pass.left += passed.left;
+            if cut && records {
+                pass.told.insert(unit, delta.clone());
+            }
         }
-        if passed.left == 0 {
+        // What was cut off has stayed.
+        if passed.left == 0 && !cut {
             mirror.dirty.remove(&unit);
         }
         if passed.taken > 0 {

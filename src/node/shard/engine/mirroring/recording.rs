@@ -51,7 +51,8 @@ impl<T: Element> ShardEngine<T> {
         let mut over = 0;
         for unit in self.units().into_iter().filter(|unit| !pass.touched.contains(unit)) {
             let (slot, range) = (self.grid.slot_of(unit), self.unit_range(unit));
-            over += self.rows.over(slot, range, &*significance, pass.threshold, &mut marks);
+            let scoring = (&*significance, pass.threshold);
+            over += self.rows.over(slot, range, scoring, pass.told.get(&unit), &mut marks);
         }
         let (table, tick) = (self.table.id(), pass.tick);
         let (told, kept) = (pass.taken, pass.left);
