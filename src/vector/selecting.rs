@@ -2,12 +2,16 @@
 
 use super::Element;
 use super::marks::{HALF, Marks, WORD, word};
-use super::prefetch;
+use super::prefetch::{prefetch, prefetch_outer};
 use super::widest::{Kernel, on_widest};
 
-/// How far ahead [`take_where`] asks for memory: beyond the end of a page, where the machine's own
-/// prefetching stops.
-const AHEAD_BYTES: usize = 8 << 10;
+/// How far ahead [`take_where`] asks the second-level cache for memory: beyond the end of a page,
+/// where the machine's own prefetching stops.
+const OUTER_AHEAD_BYTES: usize = 8 << 10;
+/// How far ahead it asks the first-level cache for what the second one has by then. That cache is
+/// small, and what is taken passes through it too: lines asked for much earlier would have left it
+/// again.
+const AHEAD_BYTES: usize = 2 << 10;
 /// Bytes of a cache line.
 const LINE_BYTES: usize = 64;
 
@@ -34,7 +38,8 @@ pub fn take_marked<T: Element>(marks: &Marks, source: &mut [T], taken: &mut [T])
 
 /// [`Marks::mark_where`] and [`take_marked`] in one pass: marks the elements for which
 /// `chosen(value, source)` holds and moves them. Faster than one after the other where the data
-/// comes from memory.
+/// comes from memory, and faster by a tenth where `chosen` is a `move` closure: what it borrows is
+/// read again for every few elements.
 ///
 /// # Panics
 /// When the lengths differ.
@@ -144,6 +149,8 @@ impl<T: Element, F: Fn(T, T) -> bool> Kernel for TakeWhere<'_, T, F> {
         let chunks = values.iter().zip(source).zip(taken);
         for (word, ((values, source), taken)) in words.iter_mut().zip(chunks) {
             for line in (0..WORD).step_by(LINE_BYTES / size_of::<T>()) {
+                prefetch_outer(values, OUTER_AHEAD_BYTES / size_of::<T>() + line);
+                prefetch_outer(source, OUTER_AHEAD_BYTES / size_of::<T>() + line);
                 prefetch(values, AHEAD_BYTES / size_of::<T>() + line);
                 prefetch(source, AHEAD_BYTES / size_of::<T>() + line);
             }
@@ -176,24 +183,38 @@ fn take_word<T: Element>(
     chosen: &impl Fn(T, T) -> bool,
     left: &mut [u32; HALF],
 ) -> u64 {
-    let zero = T::default();
     let mut marks = 0;
     let (values, _) = values.as_chunks::<HALF>();
     let (source, _) = source.as_chunks_mut::<HALF>();
     let (taken, _) = taken.as_chunks_mut::<HALF>();
     let halves = values.iter().zip(source).zip(taken);
     for (half, ((values, source), taken)) in halves.enumerate() {
-        let mut bits = 0_u32;
-        for index in 0..HALF {
-            let marked = chosen(values[index], source[index]);
-            bits |= if marked { 1 << index } else { 0 };
-            (taken[index], source[index]) =
-                if marked { (source[index], zero) } else { (zero, source[index]) };
-            left[index] += u32::from(source[index] != zero);
-        }
+        let bits = take_half_where(values, source, taken, chosen, left);
         marks |= u64::from(bits) << (half * HALF);
     }
     marks
+}
+
+/// [`take_word`] of half a word. A function of its own, so that the compiler knows that none of its
+/// arguments overlap: it finds that out at run time otherwise, and keeps `left` in memory.
+#[inline(always)]
+fn take_half_where<T: Element>(
+    values: &[T; HALF],
+    source: &mut [T; HALF],
+    taken: &mut [T; HALF],
+    chosen: &impl Fn(T, T) -> bool,
+    left: &mut [u32; HALF],
+) -> u32 {
+    let zero = T::default();
+    let mut bits = 0;
+    for index in 0..HALF {
+        let marked = chosen(values[index], source[index]);
+        bits |= if marked { 1 << index } else { 0 };
+        (taken[index], source[index]) =
+            if marked { (source[index], zero) } else { (zero, source[index]) };
+        left[index] += u32::from(source[index] != zero);
+    }
+    bits
 }
 
 struct TakeAll<'a, T> {

@@ -240,7 +240,7 @@ macro_rules! methods {
         ) {
             let (threshold, condition) = (threshold as $number, $condition);
             if is_threshold(threshold.into()) {
-                marks.mark_where(values, residuals, |value, residual| {
+                marks.mark_where(values, residuals, move |value, residual| {
                     condition(threshold, (value as $number).abs(), (residual as $number).abs())
                 });
             }
@@ -259,7 +259,7 @@ macro_rules! methods {
             if !is_threshold(threshold.into()) {
                 return kernels::take_marked(marks, residuals, taken);
             }
-            kernels::take_where(values, residuals, taken, marks, |value, residual| {
+            kernels::take_where(values, residuals, taken, marks, move |value, residual| {
                 condition(threshold, (value as $number).abs(), (residual as $number).abs())
             })
         }
@@ -275,12 +275,16 @@ macro_rules! all_methods {
     ($condition:ident) => {
         methods!(mark_f32, take_f32, f32, f32, $condition!(f32));
         methods!(mark_f64, take_f64, f64, f64, $condition!(f64));
-        methods!(mark_i64, take_i64, i64, f64, $condition!(f64));
+        methods!(mark_i64, take_i64, i64, f64, $condition!(i64));
     };
 }
 
-/// The second half is for a product that overflows: no branch, both halves are computed.
+/// The second half is for a product that overflows: no branch, both halves are computed. Whole
+/// numbers are finite and do without it.
 macro_rules! relative {
+    (i64) => {
+        |threshold: f64, value: f64, residual: f64| residual > threshold * value
+    };
     ($number:ident) => {
         |threshold: $number, value: $number, residual: $number| {
             (residual > threshold * value) | ((residual > $number::MAX) & (value <= $number::MAX))
@@ -289,6 +293,9 @@ macro_rules! relative {
 }
 
 macro_rules! absolute {
+    (i64) => {
+        absolute!(f64)
+    };
     ($number:ident) => {
         |threshold: $number, _: $number, residual: $number| residual > threshold
     };
