@@ -15,6 +15,7 @@ use super::{
 use crate::extension::Extension;
 use crate::schedule::Schedule;
 use crate::time::Duration;
+use crate::vector::DType;
 
 /// Approximate Synchronous Parallel.
 ///
@@ -29,6 +30,9 @@ use crate::time::Duration;
 pub struct Asp {
     /// The hard threshold: what scores more is told, whatever the links are like.
     pub hard: Threshold,
+    /// By what the hard threshold of floats is multiplied at most where a round trip lasts several
+    /// ticks: it is by as many. 1, or less: by nothing.
+    pub round_trip_ticks_max: f64,
     /// The soft threshold, as a share of the hard one: the lowest that spare bandwidth may buy;
     /// 1 buys nothing.
     pub soft_share: f64,
@@ -57,12 +61,14 @@ pub enum Goal {
 }
 
 impl Default for Asp {
-    /// A hard threshold of 1 %, constant, and no soft one: those of the paper's evaluation; deltas
-    /// in full. DS 64:
+    /// A hard threshold of 1 % that falls as the learning rate does, for floats times up to 10
+    /// round-trip ticks, and no soft one; deltas in full. The paper's evaluation has 1 %, constant
+    /// ([`Asp::new`]), and links without delay. DS 64:
     /// a last resort, which ticks of some milliseconds should not meet within a round trip.
     fn default() -> Self {
         Self {
-            hard: Threshold::new(0.01),
+            hard: Threshold::new(0.01).decay(Decay::WithRate),
+            round_trip_ticks_max: 10.0,
             soft_share: 1.0,
             precision: Precision::Full,
             staleness: 64,
@@ -74,17 +80,18 @@ impl Default for Asp {
 }
 
 impl Asp {
-    /// A hard threshold, the defaults elsewhere.
+    /// A constant hard threshold, whatever the links are like; the defaults elsewhere.
     pub fn new(threshold: f64) -> Self {
-        Self { hard: Threshold::new(threshold), ..Self::default() }
+        let hard = Threshold::new(threshold);
+        Self { hard, round_trip_ticks_max: 1.0, ..Self::default() }
     }
 
     /// What needs no threshold from the user.
     pub fn auto(goal: Goal) -> Self {
-        let hard = |first| Threshold::new(first).decay(Decay::InverseSqrt);
+        let hard = Threshold::new(1.0).decay(Decay::InverseSqrt);
         match goal {
-            Goal::Speed => Self { hard: hard(0.02), soft_share: 0.0, ..Self::default() },
-            Goal::Cost => Self { hard: hard(1.0), ..Self::default() },
+            Goal::Speed => Self { soft_share: 0.0, ..Self::default() },
+            Goal::Cost => Self { hard, round_trip_ticks_max: 1.0, ..Self::default() },
         }
     }
 
@@ -97,14 +104,16 @@ impl Asp {
         if let Some((name, _)) = named.parameters().iter().find(|(name, _)| !known(name)) {
             return Err(format!("no parameter {name:?}: {}", PARAMETERS.join(", ")));
         }
-        let default = Self::default();
-        let hard = Threshold::from_extension(named, default.hard.initial)?;
+        let default = named.parameter("threshold").map_or_else(Self::default, Self::new);
+        let hard = Threshold::from_extension(named, default.hard)?;
+        let ticks_max = default.round_trip_ticks_max;
         let soft_share = share(named, "soft_share", default.soft_share)?;
         if soft_share > 1.0 {
             return Err("soft_share: at most 1, the hard threshold".into());
         }
         Ok(Self {
             hard,
+            round_trip_ticks_max: share(named, "round_trip_ticks_max", ticks_max)?,
             soft_share,
             precision: match named.parameter("bf16") {
                 None | Some(0.0) => Precision::Full,
@@ -132,10 +141,20 @@ impl GlobalPolicy for Asp {
     }
 
     /// The hard threshold, and less as far as the slowest link is idle: with nothing queued the
-    /// soft one, with a tick's worth or more the hard one.
+    /// soft one, with a tick's worth or more the hard one. Where a round trip lasts a tick or more
+    /// it is the hard one times the ticks that it lasts: what is told comes late by as many, and
+    /// copies that tell each other every little step so late answer what has long changed, until
+    /// at high rates they swing. What is kept for a while adds up, or cancels out. Counts are not
+    /// steps of any rate, do not swing, and are told as soon as they are significant.
     fn threshold(&self, pass: &PassView) -> f64 {
         let hard = self.hard.at(pass.tick, pass.rate_share);
-        let busy = pass.slowest_link.queued_ticks().min(1.0);
+        if self.in_step() {
+            // Nothing that depends on links may decide (SPEC law 6.5).
+            return hard;
+        }
+        let late = if pass.dtype == DType::I64 { 0.0 } else { pass.round_trip_ticks };
+        let busy = pass.slowest_link.queued_ticks().max(late).min(1.0);
+        let hard = hard * late.min(self.round_trip_ticks_max).max(1.0);
         hard * (self.soft_share + (1.0 - self.soft_share) * busy)
     }
 
@@ -176,7 +195,7 @@ impl GlobalPolicy for Asp {
 }
 
 /// The parameters of its description.
-const PARAMETERS: [&str; 20] = [
+const PARAMETERS: [&str; 21] = [
     "barrier_seconds",
     "barrier_ticks",
     "bf16",
@@ -188,6 +207,7 @@ const PARAMETERS: [&str; 20] = [
     "inverse_sqrt",
     "linear_ticks",
     "linear_to",
+    "round_trip_ticks_max",
     "silence_seconds",
     "soft_share",
     "staleness",
@@ -205,6 +225,7 @@ const STALENESS_FREE: u64 = 1 << 53;
 impl From<Asp> for Extension {
     fn from(asp: Asp) -> Self {
         let named = asp.hard.describe(Self::new("asp/1"));
+        let named = named.with("round_trip_ticks_max", asp.round_trip_ticks_max);
         let named = named.with("soft_share", asp.soft_share);
         let named = named.with("bf16", if asp.precision == Precision::Bf16 { 1.0 } else { 0.0 });
         let named = named.with("staleness", asp.staleness.min(STALENESS_FREE) as f64);
@@ -245,7 +266,23 @@ mod tests {
             round_trip: None,
             tick_lasts: Some(Duration::from_secs(1)),
         };
-        PassView { tick: Tick(1), rate_share: 1.0, slowest_link, now: Instant::EPOCH }
+        let (round_trip_ticks, dtype, now) = (0.0, DType::F32, Instant::EPOCH);
+        PassView { tick: Tick(1), rate_share: 1.0, slowest_link, round_trip_ticks, dtype, now }
+    }
+
+    #[test]
+    fn what_comes_late_is_told_less_often() {
+        let late = |round_trip_ticks| PassView { round_trip_ticks, ..pass(0) };
+        let thresholds = |asp: Asp| [0.0, 0.5, 3.0, 99.0].map(|ticks| asp.threshold(&late(ticks)));
+        assert_eq!(thresholds(Asp::default()), [0.01, 0.01, 0.03, 0.1]);
+        assert_eq!(thresholds(Asp::auto(Goal::Speed)), [0.0, 0.005, 0.03, 0.1]);
+        assert_eq!(thresholds(Asp::new(0.01)), [0.01; 4]);
+        let in_step = Asp { staleness: 0, ..Asp::auto(Goal::Speed) };
+        assert_eq!(thresholds(in_step), [0.01; 4]);
+        let slow = PassView { rate_share: 0.5, ..late(3.0) };
+        assert_eq!(Asp::default().threshold(&slow), 0.015);
+        let counts = PassView { dtype: DType::I64, ..late(3.0) };
+        assert_eq!(Asp::default().threshold(&counts), 0.01);
     }
 
     #[test]
@@ -281,6 +318,7 @@ mod tests {
             ("threshold", -1.0),
             ("soft_share", 1.5),
             ("bf16", 0.5),
+            ("round_trip_ticks_max", -1.0),
             ("staleness", 0.5),
             ("barrier_seconds", 0.0),
             ("silence_seconds", f64::NAN),

@@ -6,6 +6,7 @@ use crate::extension::Extension;
 use crate::id::{DataCentre, Tick};
 use crate::schedule::Schedule;
 use crate::time::{Duration, Instant};
+use crate::vector::DType;
 
 /// What the copies of a table in several data centres tell each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,8 +27,8 @@ pub enum Precision {
     #[default]
     Full,
     /// Cut to what [`Element::shortened`](crate::vector::Element::shortened) leaves, which travels
-    /// in half the bytes or fewer; the rest, less than 1/128 of what is told, stays in the residual.
-    /// Integers are told whole.
+    /// in half the bytes or fewer; the rest, less than 1/128 of what is told, stays in the
+    /// residual. Integers are told whole.
     Bf16,
 }
 
@@ -54,6 +55,16 @@ impl LinkView {
             _ => 0.0,
         }
     }
+
+    /// How long the way there and back is, in ticks; 0 while nothing was measured.
+    pub fn round_trip_ticks(&self) -> f64 {
+        match (self.round_trip, self.tick_lasts) {
+            (Some(round_trip), Some(tick)) if !tick.is_zero() => {
+                round_trip.as_secs_f64() / tick.as_secs_f64()
+            },
+            _ => 0.0,
+        }
+    }
 }
 
 /// What a policy may know when a tick has ended and its updates are looked through.
@@ -65,6 +76,10 @@ pub struct PassView {
     pub rate_share: f64,
     /// The way to the data centre that is hardest to reach.
     pub slowest_link: LinkView,
+    /// The longest of the round trips to those that count, in ticks; 0 while none was measured.
+    pub round_trip_ticks: f64,
+    /// The type of the table's elements.
+    pub dtype: DType,
     /// The driver's time.
     pub now: Instant,
 }

@@ -334,15 +334,23 @@ impl Mirroring {
 
     /// The way that what is queued takes longest on, of those to data centres that count.
     pub(super) fn slowest_link(&self) -> LinkView {
-        let counts = |lane: &Lane| self.sources.get(&lane.data_centre).is_some_and(Source::counts);
-        let lanes = self.lanes.iter().filter(|(_, lane)| counts(lane));
-        let views = lanes.map(|((server, _), _)| self.view(*server));
-        views
+        self.counting_links()
             .max_by(|a, b| {
                 let key = |view: &LinkView| (view.queued_ticks(), view.queued_bytes as f64);
                 key(a).partial_cmp(&key(b)).unwrap_or(std::cmp::Ordering::Equal)
             })
             .unwrap_or_default()
+    }
+
+    /// The longest round trip to a data centre that counts, in ticks.
+    pub(super) fn round_trip_ticks(&self) -> f64 {
+        self.counting_links().map(|view| view.round_trip_ticks()).fold(0.0, f64::max)
+    }
+
+    fn counting_links(&self) -> impl Iterator<Item = LinkView> {
+        let counts = |lane: &Lane| self.counts(lane.data_centre);
+        let lanes = self.lanes.iter().filter(move |(_, lane)| counts(lane));
+        lanes.map(|((server, _), _)| self.view(*server))
     }
 
     /// Counters, with what waits now.

@@ -35,8 +35,10 @@ impl<T: Element> ShardEngine<T> {
         let Some(mirror) = &mut self.mirror else { return false };
         mirror.watched = watched;
         mirror.pace.note(mirror.now, tick);
-        let slowest_link = mirror.slowest_link();
-        let view = PassView { tick, rate_share, slowest_link, now: mirror.now };
+        let (slowest_link, now) = (mirror.slowest_link(), mirror.now);
+        let round_trip_ticks = mirror.round_trip_ticks();
+        let view =
+            PassView { tick, rate_share, slowest_link, round_trip_ticks, dtype: T::DTYPE, now };
         let threshold = mirror.policy.threshold(&view);
         let mut units: VecDeque<_> = mirror.dirty.iter().copied().collect();
         if self.place.switch.breaks(Sabotage::PassSkips) && !ends {
