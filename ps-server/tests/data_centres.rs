@@ -271,7 +271,7 @@ fn what_does_not_fit_together_is_told_before_anything_is_served() {
 }
 
 #[test]
-fn strangers_are_refused_and_tables_between_data_centres_cannot_be_made_later() {
+fn strangers_are_refused_and_tables_between_data_centres_are_made_and_end_with_all_servers() {
     let system = System::start(&[("paris", &[0]), ("tokyo", &[1])], &tables("asp"));
     let cluster = |role: &str, name: &str, to: &str| {
         let [ca, certificate, key] = system.papers(role, name);
@@ -288,6 +288,11 @@ fn strangers_are_refused_and_tables_between_data_centres_cannot_be_made_later() 
     );
     for words in ["late", "while data centres run", "given it when they start"] {
         assert!(later.contains(words), "{words:?} in {later}");
+    }
+    let paris = cluster("worker", "paris", &system.list("paris"));
+    let dropped = table(&["drop", "model"], &paris);
+    for words in ["model", "global policy", "stop the servers of all data centres"] {
+        assert!(dropped.contains(words), "{words:?} in {dropped}");
     }
     let abroad = table(&["list"], &cluster("worker", "tokyo", &system.list("paris")));
     assert!(
@@ -333,29 +338,6 @@ fn who_stops_on_a_new_connection_is_missed_at_once() {
     system.until(0, "it is missed", |it| !connected(it));
     let took = clock.now().since(Instant::EPOCH);
     assert!(took < Duration::from_secs(3), "{took:?}: no farewell has come");
-}
-
-#[test]
-fn a_table_that_one_data_centre_drops_does_not_hold_up_the_others() {
-    let system = System::start(&[("paris", &[0]), ("tokyo", &[1])], &tables("eventual"));
-    let [here, there] = ["paris", "tokyo"].map(|name| system.join(name, "train"));
-    // Both are writers of both tables, so that each has something to tell.
-    for Member { me, tables } in [&here, &there] {
-        me.run(async |me| steps(me, tables, 0, 0..1).await);
-    }
-    let ([ca, certificate, key], servers) =
-        (system.papers("worker", "paris"), system.list("paris"));
-    let cluster =
-        ["--servers", &servers, "--ca", &ca, "--certificate", &certificate, "--key", &key];
-    said(&[&["table", "drop", "model"][..], &cluster].concat());
-    // More than may be under way without being confirmed.
-    there.me.run(async |me| train(me, &there.tables, 0, 10 * TICKS).await);
-    drop(here.me);
-    let sums = |it: &Value| it["data_centres"][0]["copies"][0].clone();
-    let ended = |it: &Value| sums(it)["table"] == "sums" && sums(it)["tick"].is_null();
-    system.until(0, "all of tokyo's sums have come", ended);
-    let log = system.servers[1].as_ref().unwrap().0.logged();
-    assert!(log.contains("UnknownTable"), "{log}");
 }
 
 /// Another name helps where tables may be created; these may not.

@@ -335,7 +335,7 @@ impl Inner {
                 self.order.push(Created::Group(entry.id));
             },
             CatalogEntry::Change(entry) => self.change_table(&entry)?,
-            CatalogEntry::Drop(id) => self.drop_table(id),
+            CatalogEntry::Drop(id) => self.drop_table(id)?,
         }
         Ok(self.check_frames()?)
     }
@@ -343,7 +343,7 @@ impl Inner {
     fn add_table(&mut self, entry: TableEntry) -> Result<(), SpecError> {
         let table = entry.into_table();
         let code = self.code(&table, &table.as_created().last_terms())?;
-        if self.abroad.is_some() && code.global.exchange() != Exchange::Nothing {
+        if self.has_copies(&code) {
             let what = "a table with a global policy that is created while data centres run (all \
                 servers have to be given it when they start: ps-server by its option `tables`)";
             return Err(SpecError::Planned { name: table.name().into(), what: what.into() });
@@ -378,7 +378,15 @@ impl Inner {
         Ok(())
     }
 
-    fn drop_table(&mut self, id: TableId) {
+    /// Copies elsewhere would wait for a table that is gone here and cannot be made again.
+    fn drop_table(&mut self, id: TableId) -> Result<(), SpecError> {
+        if let Some(planned) = self.tables.get(&id).filter(|it| self.has_copies(&it.code)) {
+            let what = "a drop of a table with a global policy while data centres run (its copies \
+                wait for each other: stop the servers of all data centres, start them with tables \
+                that it is not among: ps-server by its option `tables`)";
+            let name = planned.table.name().into();
+            return Err(SpecError::Planned { name, what: what.into() });
+        }
         if let Some(planned) = self.tables.remove(&id) {
             for server in planned.grid.slots().filter_map(|slot| planned.assignment.owner(slot)) {
                 *self.owned.entry(server).or_default() -= 1;
@@ -386,6 +394,12 @@ impl Inner {
             self.dropped.insert(id, planned.table.clone());
         }
         self.order.push(Created::Drop(id));
+        Ok(())
+    }
+
+    /// Whether a table of this code has copies in other data centres.
+    fn has_copies(&self, code: &Code) -> bool {
+        self.abroad.is_some() && code.global.exchange() != Exchange::Nothing
     }
 
     fn code(&self, table: &Table, terms: &Terms) -> Result<Code, SpecError> {

@@ -210,3 +210,38 @@ fn a_local_policy_changes_between_data_centres() {
         assert_eq!(last, [80; 600], "DS {staleness}, {}", policies[1].local);
     }
 }
+
+/// The keeper of a data centre refuses it, whoever asks: the others would wait for a copy that
+/// cannot be made again. Training goes on.
+#[test]
+fn a_table_between_data_centres_is_not_dropped() {
+    let spec = TableSpec::dense("n", 300).block_elements(64).slots(5).dtype::<i64>().rule(Add);
+    let policy = TablePolicy::local(Eventual).global(Eventual);
+    let builder = Cluster::builder(1).table(spec, policy, Hyper::default()).group(1);
+    let builder = builder.data_centre("a", 2).data_centre("b", 1).deadline(600 * SECOND);
+    let mut cluster = builder.build().unwrap();
+    let w = cluster.table(0).unwrap();
+    for at in [0, 1] {
+        let w = w.clone();
+        cluster.spawn_session_in(DataCentre(at), Duration::ZERO, async move |session| {
+            let refused = session.drop_table("n").await.unwrap_err().to_string();
+            let words = ["\"n\"", "global policy", "stop the servers of all data centres"];
+            assert!(words.iter().all(|words| refused.contains(words)), "{refused}");
+            let me = session.join(GroupId(0)).await?;
+            for _ in 0..5 {
+                me.push(&w, .., &[1_i64; 300]).await?;
+                me.tick().await?;
+            }
+            me.finish().await
+        });
+    }
+    let mut last = Vec::new();
+    cluster.sample(SECOND, |mut sample| {
+        let servers = [&[0, 1][..], &[2]].map(|it| it.iter().copied().map(ServerId));
+        let values = |of: Vec<_>| sample.values::<i64>(&of, TableId(0));
+        last = servers.map(Iterator::collect).map(values).concat();
+    });
+    let outcome = cluster.run().unwrap();
+    assert!(outcome.is_good(), "{}", outcome.report());
+    assert_eq!(last, [10; 600]);
+}

@@ -4,7 +4,8 @@ use super::*;
 use crate::consistency::Eventual;
 use crate::error::Error;
 use crate::extension::Extension;
-use crate::id::Tick;
+use crate::id::{DataCentre, Tick};
+use crate::placement::{Site, Sites};
 
 fn planned(servers: u32, tables: usize, slots: u32, group: u32) -> Result<Plan> {
     let servers: Vec<_> = (0..servers).map(ServerId).collect();
@@ -105,4 +106,23 @@ fn what_is_appended_has_its_number_and_leaves_the_plan_before_as_it_was() {
     let replayed = entries.fold(empty, |plan, entry| plan.with(&entry).unwrap());
     assert_eq!(replayed.entry(CatalogVersion(3)), grown.entry(CatalogVersion(3)));
     assert_eq!(grown.entry(CatalogVersion(4)).or(grown.entry(CatalogVersion(0))), None);
+}
+
+#[test]
+fn a_table_with_copies_elsewhere_is_not_dropped() {
+    let site = |name: &str, server| Site { name: name.into(), servers: vec![ServerId(server)] };
+    let sites = Sites::new(vec![site("paris", 0), site("tokyo", 1)]).unwrap();
+    let table = |name: &str, policy| (TableSpec::dense(name, 9), policy, Hyper::default());
+    let local = TablePolicy::local(Eventual);
+    let tables = vec![table("shared", local.clone().global(Eventual)), table("own", local)];
+    let alone = Plan::new(&[ServerId(0)], tables, &[], &Registry::built_in()).unwrap();
+    let plan = alone.of_data_centre(&sites, DataCentre(0)).unwrap();
+    let drop = |plan: &Plan, table| plan.with(&CatalogEntry::Drop(TableId(table)));
+    let refused = drop(&plan, 0).unwrap_err();
+    assert!(matches!(&refused, Error::Spec(SpecError::Planned { name, .. }) if name == "shared"));
+    for words in ["copies wait for each other", "stop the servers of all data centres"] {
+        assert!(refused.to_string().contains(words), "{words:?} in {refused}");
+    }
+    assert!(drop(&plan, 1).is_ok(), "nothing of it is elsewhere");
+    assert!(drop(&alone, 0).is_ok(), "there is no other data centre");
 }

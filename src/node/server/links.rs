@@ -1,10 +1,7 @@
 //! What a server measures of the ways to servers of other data centres, and how much it lets be
 //! under way on each.
 
-use std::collections::BTreeSet;
-
 use crate::consistency::LinkView;
-use crate::id::{DataCentre, TableId};
 use crate::limits;
 use crate::node::mirror::Told;
 use crate::time::{Duration, Instant};
@@ -19,8 +16,6 @@ pub(super) struct Link {
     busy: Option<(Instant, u64)>,
     /// How much of what was said on this connection was not taken.
     refusals: u32,
-    /// Lines of dropped tables that it was told to stop.
-    stopped: BTreeSet<(TableId, DataCentre)>,
 }
 
 /// What is logged of a connection on which nonsense is said without end.
@@ -38,12 +33,6 @@ impl Link {
         self.round_trip = None;
         self.busy = None;
         self.refusals = 0;
-        self.stopped.clear();
-    }
-
-    /// A line of a dropped table goes on: whether to say that it is to stop, once a connection.
-    pub(super) fn stops(&mut self, line: (TableId, DataCentre)) -> bool {
-        self.stopped.insert(line)
     }
 
     /// Something that was said is not taken: whether to log it, so that nobody can fill a disk.

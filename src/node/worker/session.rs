@@ -79,7 +79,8 @@ impl Session {
     /// before is found dropped.
     ///
     /// # Errors
-    /// There never was such a table; or the deadline came first.
+    /// There never was such a table; it has copies in other data centres; or the deadline came
+    /// first.
     pub async fn drop_table(&self, name: &str) -> Result<()> {
         let asked = name.to_owned();
         let told = self.ask(|request| Message::DropTable { request, name: asked }).await?;

@@ -8,7 +8,7 @@ use crate::node::plan::Planned;
 use crate::node::shard::{MirrorStanding, MirrorStats};
 use crate::node::{Output, Peer, Stream};
 use crate::time::Instant;
-use crate::wire::{Message, MirrorMessage, Refusal};
+use crate::wire::{Message, MirrorMessage};
 
 /// Says which conditions of a theorem a table's terms do not keep.
 pub(super) fn warn_of_conditions(planned: &Planned) {
@@ -71,7 +71,10 @@ impl ServerNode {
         self.abroad_due = true;
         let link = self.links.entry(server).or_default();
         let Some(held) = self.tables.get_mut(&table) else {
-            return self.refuse_mirror(server, (table, of), &message);
+            if link.refuses() {
+                tracing::warn!(%server, %table, "a mirror speaks of a table that is not here");
+            }
+            return;
         };
         match held.shard.mirror_heard(self.now, (server, of), message) {
             Err(refusal) if link.refuses() => {
@@ -87,29 +90,6 @@ impl ServerNode {
                 }
             },
             Ok(_) => {},
-        }
-    }
-
-    /// A table that was dropped here: who tells of it is to stop. What nobody confirms would take
-    /// the room that its other tables share with it.
-    fn refuse_mirror(
-        &mut self,
-        server: ServerId,
-        (table, of): (TableId, DataCentre),
-        message: &MirrorMessage,
-    ) {
-        let link = self.links.entry(server).or_default();
-        if link.refuses() {
-            tracing::warn!(%server, %table, "a mirror speaks of a table that is not here");
-        }
-        let known = self.plan.abroad().is_some_and(|abroad| abroad.sites.get(of).is_some());
-        let dropped = known && self.plan.dropped(table).is_some();
-        let MirrorMessage::Update { slot, sequence, .. } = message else { return };
-        if dropped && link.stops((table, of)) {
-            let (slot, sequence) = (*slot, *sequence);
-            let result = Err(Refusal::UnknownTable { table });
-            let message = MirrorMessage::Confirm { slot, sequence, result };
-            self.send(Peer::Server(server), Message::Mirror { table, of, message });
         }
     }
 
