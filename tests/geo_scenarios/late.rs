@@ -219,7 +219,7 @@ fn a_table_between_data_centres_is_not_dropped() {
     let policy = TablePolicy::local(Eventual).global(Eventual);
     let builder = Cluster::builder(1).table(spec, policy, Hyper::default()).group(1);
     let builder = builder.data_centre("a", 2).data_centre("b", 1).deadline(600 * SECOND);
-    let mut cluster = builder.build().unwrap();
+    let (mut last, mut cluster) = (Vec::new(), builder.build().unwrap());
     let w = cluster.table(0).unwrap();
     for at in [0, 1] {
         let w = w.clone();
@@ -235,7 +235,6 @@ fn a_table_between_data_centres_is_not_dropped() {
             me.finish().await
         });
     }
-    let mut last = Vec::new();
     cluster.sample(SECOND, |mut sample| {
         let servers = [&[0, 1][..], &[2]].map(|it| it.iter().copied().map(ServerId));
         let values = |of: Vec<_>| sample.values::<i64>(&of, TableId(0));

@@ -102,6 +102,32 @@ fn answers_do_not_pile_up() {
     assert_eq!(neighbour.next(here), None);
 }
 
+/// What is barred is announced again on each connection until it is confirmed, whether it waits or
+/// has left.
+#[test]
+fn a_barrier_is_announced_again_on_a_new_connection() {
+    let announced = |lane: &mut Lane| {
+        let is_barrier = |it: &MirrorMessage| matches!(it, MirrorMessage::Barrier { .. });
+        let again = || {
+            lane.connected();
+            lane.opened(1);
+            let first = lane.next::<f32>(Instant::EPOCH, false, 1);
+            first.is_some_and(|(message, _)| is_barrier(&message))
+        };
+        std::iter::repeat_with(again).take(2).collect::<Vec<_>>()
+    };
+    let mut lane = open_lane();
+    lane.queue::<f32>((SLOT, place(0, 0)), Tick(1), delta(0, &[1.0; 8]), 1);
+    lane.clock(Clock { tick: Tick(1), ..Clock::default() });
+    assert_eq!(lane.bar(1), 1);
+    assert_eq!(announced(&mut lane), [true, true], "it waits");
+    let left = |message: &MirrorMessage| matches!(message, MirrorMessage::Update { .. });
+    assert_eq!(said(&mut lane).iter().filter(|message| left(message)).count(), 1);
+    assert_eq!(announced(&mut lane), [true, true], "it has left");
+    lane.confirmed(SLOT, Sequence(1));
+    assert_eq!(announced(&mut lane), [false, false], "it has come");
+}
+
 /// Values that were asked for leave unit by unit, however often they are asked for.
 #[test]
 fn values_that_were_asked_for_leave_one_by_one() {
