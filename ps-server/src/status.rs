@@ -8,7 +8,7 @@ use archipelago::time::Duration;
 use clap::Args;
 use comfy_table::{CellAlignment, Table, presets::UTF8_HORIZONTAL_ONLY};
 
-use crate::serve::{CopyHealth, DataCentreHealth, Health};
+use crate::serve::{CopyHealth, DataCentreHealth, Health, MirrorHealth};
 use crate::units::{bytes, seconds};
 
 /// How long a server may take to answer.
@@ -194,15 +194,16 @@ fn add_copy(copies: &mut Table, health: &Health, data_centre: &str, copy: &CopyH
         mirror.tick.to_string(),
         mirror.updates_told.to_string(),
         mirror.updates_taken.to_string(),
-        equal(mirror.equal, &copy.standing).into(),
+        equal(mirror, &copy.standing).into(),
     ]);
 }
 
 /// Copies that count are compared; what another one holds nobody knows.
-fn equal(equal: bool, standing: &str) -> &'static str {
-    match (equal, standing) {
+fn equal(mirror: &MirrorHealth, standing: &str) -> &'static str {
+    match (mirror.equal, standing) {
         (true, "counts") => "yes",
         (true, _) => "unknown",
+        (false, _) if mirror.too_large_slots > 0 => "too large",
         (false, _) => "not yet",
     }
 }
@@ -260,10 +261,20 @@ mod tests {
 
     #[test]
     fn copies_are_called_equal_only_where_they_were_compared() {
-        let said = |standing| [true, false].map(|it| equal(it, standing));
+        let mirror = |equal, too_large_slots| MirrorHealth {
+            tick: 1,
+            updates_told: 0,
+            updates_taken: 0,
+            barriers: 0,
+            queued_bytes: 0,
+            too_large_slots,
+            equal,
+        };
+        let said = |standing| [true, false].map(|it| equal(&mirror(it, 0), standing));
         assert_eq!(said("counts"), ["yes", "not yet"]);
         assert_eq!(said("lost"), ["unknown", "not yet"]);
         assert_eq!(said("behind"), ["unknown", "not yet"]);
+        assert_eq!(equal(&mirror(false, 1), "counts"), "too large");
     }
 
     #[test]

@@ -314,14 +314,15 @@ pub enum Event {
         /// Why.
         why: BarrierEnd,
     },
-    /// Nobody waits for a data centre any more: it has been silent for too long (law 9).
+    /// Nobody waits for a data centre any more: it has been silent for too long, or what it tells
+    /// is refused (law 9).
     DataCentreLost {
         /// The table.
         table: TableId,
         /// Which.
         data_centre: DataCentre,
     },
-    /// It has caught up, and counts again.
+    /// It has caught up, or has a new connection, and counts again.
     DataCentreBack {
         /// The table.
         table: TableId,

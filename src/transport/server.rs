@@ -188,8 +188,10 @@ struct Serving {
 impl Serving {
     /// How the copies of a table elsewhere are doing.
     fn mirror(&self, table: TableId) -> Option<MirrorStatus> {
-        let MirrorStanding { passed, differ, equal, .. } = self.node.mirror_standing(table)?;
-        Some(MirrorStatus { passed, stats: self.node.mirror_stats(table)?, differ, equal })
+        let standing = self.node.mirror_standing(table)?;
+        let MirrorStanding { passed, differ, too_large, equal, .. } = standing;
+        let stats = self.node.mirror_stats(table)?;
+        Some(MirrorStatus { passed, stats, differ, too_large, equal })
     }
 
     /// The way to a server elsewhere, over all tables.

@@ -1,6 +1,6 @@
 //! What a running server counts.
 
-use crate::id::{ServerId, TableId, Tick};
+use crate::id::{ServerId, SlotIndex, TableId, Tick};
 use crate::node::mirror;
 use crate::node::server::Standing;
 use crate::node::shard::{MirrorStats, RoundTimes, ShardStats};
@@ -55,6 +55,8 @@ pub struct MirrorStatus {
     pub stats: MirrorStats,
     /// Servers elsewhere whose table of that number is another one, or whose updates are not taken.
     pub differ: Vec<ServerId>,
+    /// Slots that stay unequal at the end: their values are more than there is room for.
+    pub too_large: Vec<SlotIndex>,
     /// Training has ended, and everything was told, heard and confirmed.
     pub equal: bool,
 }

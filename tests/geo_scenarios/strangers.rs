@@ -1,11 +1,12 @@
 //! What a server of another data centre says is taken from the one who may say it, and where it
 //! fits; anything else changes nothing (SPEC law 14.11).
 
+use archipelago::history::Event;
 use archipelago::id::{
     DataCentre, GroupId, Mark, Origin, Sequence, ServerId, SlotIndex, TableId, Tick,
 };
 use archipelago::key::{Key, KeyRange};
-use archipelago::limits::MIRROR_STASH_SHARE_BYTES_MIN;
+use archipelago::limits::{MIRROR_STASH_BYTES_MAX, MIRROR_STASH_SHARE_BYTES_MIN};
 use archipelago::node::mirror::Standing;
 use archipelago::node::server::{ServerNode, ServerOptions};
 use archipelago::node::{Input, Output, Peer, Plan, Registry};
@@ -27,6 +28,14 @@ fn server(global: impl Into<Extension>) -> (ServerNode, Plan) {
 }
 
 fn server_of(spec: TableSpec, global: impl Into<Extension>) -> (ServerNode, Plan) {
+    server_with(spec, global, ServerOptions::default())
+}
+
+fn server_with(
+    spec: TableSpec,
+    global: impl Into<Extension>,
+    options: ServerOptions,
+) -> (ServerNode, Plan) {
     let policy = TablePolicy::local(Bsp).global(global);
     let tables = vec![(spec, policy, Hyper::default())];
     let site = |name: &str, servers: &[u32]| Site {
@@ -39,7 +48,6 @@ fn server_of(spec: TableSpec, global: impl Into<Extension>) -> (ServerNode, Plan
         plan.of_data_centre(&sites, DataCentre(here)).unwrap()
     };
     let there = plan(&[ServerId(1), ServerId(2)], 1);
-    let options = ServerOptions::default();
     let node = ServerNode::new(plan(&[ServerId(0)], 0), ServerId(0), Instant::EPOCH, options);
     (node.unwrap(), there)
 }
@@ -68,9 +76,8 @@ fn end_training(node: &mut ServerNode) {
     say(node, Instant(10_000_000_000), Input::Timer);
 }
 
-/// The only server of the second of two data centres, after the end of training, which has been
-/// told that its values of the first slot differ from those of the first data centre's server 1.
-fn server_that_asks(spec: TableSpec) -> ServerNode {
+/// The only server of the second of two data centres, after the end of training in both.
+fn server_that_ends(spec: TableSpec) -> ServerNode {
     let tables =
         vec![(spec, TablePolicy::local(Bsp).global(Ssp { staleness: 2 }), Hyper::default())];
     let site = |name: &str, server| Site { name: name.into(), servers: vec![ServerId(server)] };
@@ -81,12 +88,20 @@ fn server_that_asks(spec: TableSpec) -> ServerNode {
     let mut node = ServerNode::new(plan, ServerId(0), Instant::EPOCH, options).unwrap();
     end_training(&mut node);
     let (previous, weight, marks) = (None, None, Vec::new());
-    for message in [
-        MirrorMessage::Clock { previous, tick: Tick(1), weight, ended: true, marks },
-        MirrorMessage::Digest { slot: SlotIndex(0), unit: Key(0), digest: 99 },
-    ] {
-        hear_of(&mut node, DataCentre(0), Peer::Server(ServerId(1)), message);
-    }
+    let clock = MirrorMessage::Clock { previous, tick: Tick(1), weight, ended: true, marks };
+    hear_of(&mut node, DataCentre(0), Peer::Server(ServerId(1)), clock);
+    node
+}
+
+/// It is told that its values of the first slot differ from those of the first data centre.
+fn make_ask(node: &mut ServerNode) {
+    let digest = MirrorMessage::Digest { slot: SlotIndex(0), unit: Key(0), digest: 99 };
+    hear_of(node, DataCentre(0), Peer::Server(ServerId(1)), digest);
+}
+
+fn server_that_asks(spec: TableSpec) -> ServerNode {
+    let mut node = server_that_ends(spec);
+    make_ask(&mut node);
     node
 }
 
@@ -162,7 +177,8 @@ fn what_a_stranger_says_or_what_does_not_fit_changes_nothing() {
 }
 
 /// Somebody tells of one tick again and again. What is more than it can have to tell is not held:
-/// deltas are added at once, and where a round cannot be settled without it, it is refused.
+/// deltas are added at once, and where a round cannot be settled without it, it is refused, with a
+/// warning.
 #[test]
 fn who_tells_too_much_of_a_tick_that_is_not_settled_makes_nobody_hold_it() {
     const ROWS: usize = 1 << 16;
@@ -173,13 +189,22 @@ fn who_tells_too_much_of_a_tick_that_is_not_settled_makes_nobody_hold_it() {
         let before = node.value_digests(TABLE);
         let enough = (MIRROR_STASH_SHARE_BYTES_MIN / (4 * ROWS)) as u64;
         let values = vec![1.0; ROWS];
-        for sequence in 1..=enough + 1 {
-            if sequence == enough - 1 {
-                assert_eq!(node.value_digests(TABLE), before);
-                assert!(node.mirror_standing(TABLE).unwrap().differ.is_empty());
+        let warned = warnings(|| {
+            for sequence in 1..=enough + 1 {
+                if sequence == enough - 1 {
+                    assert_eq!(node.value_digests(TABLE), before);
+                    assert!(node.mirror_standing(TABLE).unwrap().differ.is_empty());
+                }
+                hear(&mut node, Peer::Server(owner), update(0, sequence, delta(0, &values)));
             }
-            hear(&mut node, Peer::Server(owner), update(0, sequence, delta(0, &values)));
-        }
+        });
+        let share = MIRROR_STASH_SHARE_BYTES_MIN;
+        let ServerId(number) = owner;
+        let expected = format!(
+            "table = w, data_centre = 1, server = {number}, tick = tick 1, limit_bytes = {share}"
+        );
+        let says = |line: &String| line.contains(&expected);
+        assert_eq!(warned.iter().filter(|line| says(line)).count(), usize::from(refuses));
         let refused = node.mirror_standing(TABLE).unwrap().differ;
         assert_eq!(refused, if refuses { vec![owner] } else { vec![] });
         let stands = if refuses { Standing::Refused } else { Standing::Counts };
@@ -188,14 +213,20 @@ fn who_tells_too_much_of_a_tick_that_is_not_settled_makes_nobody_hold_it() {
     }
 }
 
-/// Whether a worker that reads rows of the first block waits, once a barrier was heard.
-fn is_barred(ranges: &[(u64, u64)]) -> bool {
-    let (mut node, there) = server(Asp::default());
+/// Whether a worker that reads rows of the first block waits, once a barrier was heard; and whether
+/// one was set.
+fn is_barred(ranges: &[(u64, u64)]) -> [bool; 2] {
+    let spec = TableSpec::dense("w", 512).block_elements(64).slots(8).rule(Add);
+    let options = ServerOptions { record_history: true, ..ServerOptions::default() };
+    let (mut node, there) = server_with(spec, Asp::default(), options);
     let range = |(first, last): &(u64, u64)| KeyRange::new(Key(*first), Key(*last)).unwrap();
-    let owner = there.owner(TABLE, SlotIndex(0)).unwrap();
+    let from = Peer::Server(there.owner(TABLE, SlotIndex(0)).unwrap());
     let ranges = ranges.iter().map(range).collect();
-    let barrier = MirrorMessage::Barrier { slot: SlotIndex(0), mark: Mark(1), ranges };
-    hear(&mut node, Peer::Server(owner), barrier);
+    let message = MirrorMessage::Barrier { slot: SlotIndex(0), mark: Mark(1), ranges };
+    let message = Message::Mirror { table: TABLE, of: DataCentre(1), message };
+    let heard = say(&mut node, Instant::EPOCH, Input::Message { from, message });
+    let set = |output: &Output| matches!(output, Output::Event(Event::BarrierSet { .. }));
+    let is_set = heard.iter().any(set);
     let (origin, sequence, settled_below) = (join(&mut node), Sequence(1), Sequence(1));
     let header = Header { origin, sequence, settled_below, tick: Tick(1) };
     let rows = PullRows::Block(KeyRange::from_count(Key(0), 64).unwrap());
@@ -204,14 +235,16 @@ fn is_barred(ranges: &[(u64, u64)]) -> bool {
     let answers = say(&mut node, Instant::EPOCH, input);
     let waits =
         |output: &Output| matches!(output, Output::Send { message: Message::Deferred { .. }, .. });
-    answers.iter().any(waits)
+    [answers.iter().any(waits), is_set]
 }
 
 #[test]
 fn barriers_whose_ranges_no_honest_server_tells_are_not_set() {
-    assert!(is_barred(&[(0, 3), (5, 5)]) && is_barred(&[(63, 63)]));
+    for good in [&[(0, 3), (5, 5)][..], &[(63, 63)]] {
+        assert_eq!(is_barred(good), [true; 2], "{good:?}");
+    }
     for wrong in [&[][..], &[(5, 5), (0, 3)], &[(5, 5), (5, 5)], &[(0, 64)], &[(0, 1), (64, 65)]] {
-        assert!(!is_barred(wrong), "{wrong:?}");
+        assert_eq!(is_barred(wrong), [false; 2], "{wrong:?}");
     }
 }
 
@@ -319,6 +352,93 @@ fn pieces_that_name_nothing_are_refused() {
         assert_eq!(assign(1, true, last), before, "the piece before it was not taken");
         assert_ne!(assign(0, true, all), before);
     }
+}
+
+/// At the end a slot's values are held until the last piece has come. Where they are more than
+/// there is room for, the copy stays as it is and says so; a copy with the same rows has room.
+#[test]
+fn a_slot_that_is_more_than_there_is_room_for_is_named_and_stays_unequal() {
+    const WIDTH: u32 = 65_536;
+    const ROWS: u64 = (MIRROR_STASH_BYTES_MAX / (4 * WIDTH as usize)) as u64;
+    let first = Peer::Server(ServerId(1));
+    let row = |key, value: f32| Delta {
+        rows: RowsNamed::Keys(vec![Key(key)]),
+        positions: None,
+        values: Payload::from_slice(&[value; WIDTH as usize]),
+    };
+    let told = |node: &mut ServerNode| {
+        make_ask(node);
+        let before = node.value_digests(TABLE);
+        let warned = warnings(|| {
+            for (piece, key) in (0..).zip(0..ROWS) {
+                let (slot, last) = (SlotIndex(0), key + 1 == ROWS);
+                let message = MirrorMessage::Assign { slot, piece, last, delta: row(key, 2.0) };
+                hear_of(node, DataCentre(0), first, message);
+            }
+        });
+        (warned, node.value_digests(TABLE) != before)
+    };
+    let server = || server_that_ends(TableSpec::sparse("w", WIDTH).slots(1).rule(Add));
+    let mut without_rows = server();
+    let (warned, taken) = told(&mut without_rows);
+    let expected =
+        format!("table = w, data_centre = 0, slot = 0, limit_bytes = {MIRROR_STASH_BYTES_MAX}");
+    assert_eq!(warned.len(), 1, "{warned:?}");
+    assert!(warned[0].contains(&expected) && !taken, "{warned:?}");
+    let standing = without_rows.mirror_standing(TABLE).unwrap();
+    assert_eq!((standing.too_large, standing.equal), (vec![SlotIndex(0)], false));
+    let mut with_rows = server();
+    for (sequence, key) in (1..).zip(0..ROWS) {
+        hear_of(&mut with_rows, DataCentre(0), first, update(0, sequence, row(key, 1.0)));
+    }
+    assert_eq!(told(&mut with_rows), (Vec::new(), true));
+    assert!(with_rows.mirror_standing(TABLE).unwrap().too_large.is_empty());
+}
+
+/// Nobody waits for a data centre whose updates are refused: a history says so, as it does of one
+/// that is lost.
+#[test]
+fn who_is_refused_is_in_a_history_until_its_next_connection() {
+    let spec = TableSpec::dense("w", 512).block_elements(64).slots(8).rule(Add);
+    let options = ServerOptions { record_history: true, ..ServerOptions::default() };
+    let (mut node, there) = server_with(spec, Ssp { staleness: 2 }, options);
+    let from = Peer::Server(there.owner(TABLE, SlotIndex(0)).unwrap());
+    let mut say = |input| say(&mut node, Instant::EPOCH, input);
+    let heard = |message| {
+        let of = DataCentre(1);
+        Input::Message { from, message: Message::Mirror { table: TABLE, of, message } }
+    };
+    let stands = |outputs: Vec<Output>| {
+        let event = |output| if let Output::Event(event) = output { Some(event) } else { None };
+        let of_standing = |event: &Event| {
+            matches!(event, Event::DataCentreLost { .. } | Event::DataCentreBack { .. })
+        };
+        outputs.into_iter().filter_map(event).filter(of_standing).collect::<Vec<_>>()
+    };
+    let open = say(Input::PeerUp(from)).into_iter().find_map(|output| match output {
+        Output::Send { message: Message::Mirror { message, .. }, .. } => Some(message),
+        _ => None,
+    });
+    assert!(matches!(open, Some(MirrorMessage::Open { .. })), "{open:?}");
+    let wrong = || heard(update(0, 1, delta(64, &[1.0; 64])));
+    let (table, data_centre) = (TABLE, DataCentre(1));
+    assert_eq!(stands(say(wrong())), [Event::DataCentreLost { table, data_centre }]);
+    assert_eq!(stands(say(wrong())), [], "once");
+    say(Input::PeerUp(from));
+    let back = stands(say(heard(open.unwrap())));
+    assert_eq!(back, [Event::DataCentreBack { table, data_centre }]);
+}
+
+/// What was asked of it at the end never comes: the next one's values count, here its own.
+#[test]
+fn who_is_refused_at_the_end_is_not_asked_any_more() {
+    let spec = TableSpec::dense("w", 512).block_elements(64).slots(8).rule(Add);
+    let mut node = server_that_asks(spec);
+    assert!(!node.mirror_standing(TABLE).unwrap().equal, "it has asked");
+    let wrong = update(0, 1, delta(64, &[1.0; 64]));
+    hear_of(&mut node, DataCentre(0), Peer::Server(ServerId(1)), wrong);
+    let standing = node.mirror_standing(TABLE).unwrap();
+    assert_eq!((standing.others[0].2, standing.equal), (Standing::Refused, true));
 }
 
 #[test]

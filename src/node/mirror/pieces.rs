@@ -1,7 +1,6 @@
 //! The end of training: a unit's values, piece by piece, until all have come.
 
 use super::delta::held_bytes;
-use crate::limits;
 use crate::wire::{Delta, Refusal, RowsNamed};
 
 /// The pieces of one unit that have come, in order from the first.
@@ -13,8 +12,9 @@ pub(in crate::node) struct Pieces {
 }
 
 impl Pieces {
-    /// Takes a piece; all of them, once the last has come. One that is not the next is of those
-    /// that were asked for before: it is left out. Cost: this piece.
+    /// Takes a piece, while all of them take no more than `room` bytes; all of them, once the last
+    /// has come. One that is not the next is of those that were asked for before: it is left out.
+    /// Cost: this piece.
     ///
     /// # Errors
     /// `Shape` for what no copy is made of, `Limit` when they are too many: what has come is gone.
@@ -22,6 +22,7 @@ impl Pieces {
         &mut self,
         (piece, last): (u32, bool),
         delta: Delta,
+        room: usize,
     ) -> Result<Option<Vec<Delta>>, Refusal> {
         if piece == 0 {
             *self = Self::default();
@@ -30,7 +31,7 @@ impl Pieces {
             return Ok(None);
         }
         let bytes = self.bytes + held_bytes(&delta);
-        let fits = bytes <= limits::MIRROR_STASH_BYTES_MAX || self.come.is_empty();
+        let fits = bytes <= room || self.come.is_empty();
         let checked = check(&delta, piece == 0 && last);
         if let Err(refusal) = checked.and(if fits { Ok(()) } else { Err(Refusal::Limit) }) {
             *self = Self::default();
@@ -63,6 +64,8 @@ mod tests {
     use crate::key::{Key, KeyRange};
     use crate::wire::{Positions, Trimmed};
 
+    const ROOM: usize = 1 << 20;
+
     fn rows(keys: &[u64], values: &[f32]) -> Delta {
         let rows = RowsNamed::Keys(keys.iter().copied().map(Key).collect());
         Delta { rows, positions: None, values: Trimmed::from_slice(values) }
@@ -71,12 +74,13 @@ mod tests {
     #[test]
     fn pieces_are_taken_in_order_and_come_out_with_the_last() {
         let (mut pieces, one) = (Pieces::default(), |key| rows(&[key], &[1.0]));
-        assert_eq!(pieces.take((1, true), one(9)), Ok(None), "of those asked for before");
-        assert_eq!(pieces.take((0, false), one(1)), Ok(None));
-        assert_eq!(pieces.take((0, false), one(2)), Ok(None), "told anew");
-        assert_eq!(pieces.take((1, true), one(3)), Ok(Some(vec![one(2), one(3)])));
+        let mut take = |at, delta| pieces.take(at, delta, ROOM);
+        assert_eq!(take((1, true), one(9)), Ok(None), "of those asked for before");
+        assert_eq!(take((0, false), one(1)), Ok(None));
+        assert_eq!(take((0, false), one(2)), Ok(None), "told anew");
+        assert_eq!(take((1, true), one(3)), Ok(Some(vec![one(2), one(3)])));
+        assert_eq!(take((0, true), rows(&[], &[])), Ok(Some(vec![rows(&[], &[])])));
         assert_eq!(pieces.bytes, 0);
-        assert_eq!(pieces.take((0, true), rows(&[], &[])), Ok(Some(vec![rows(&[], &[])])));
     }
 
     #[test]
@@ -84,29 +88,29 @@ mod tests {
         let range = KeyRange::from_count(Key(0), 1).unwrap();
         let block = Delta { rows: RowsNamed::Block(range), ..rows(&[], &[1.0]) };
         let mut pieces = Pieces::default();
-        assert!(pieces.take((0, true), block.clone()).is_ok());
+        let mut take = |at, delta| pieces.take(at, delta, ROOM);
+        assert!(take((0, true), block.clone()).is_ok());
         let few = Some(Positions::new(&[]).unwrap());
         for (last, wrong) in [
             (false, rows(&[], &[])),
             (false, block),
             (true, Delta { positions: few, ..rows(&[1], &[]) }),
         ] {
-            assert!(matches!(pieces.take((0, last), wrong), Err(Refusal::Shape { .. })));
+            assert!(matches!(take((0, last), wrong), Err(Refusal::Shape { .. })));
         }
-        assert_eq!(pieces.take((0, false), rows(&[1], &[1.0])), Ok(None));
-        assert!(pieces.take((1, true), rows(&[], &[])).is_err());
-        assert_eq!(pieces.take((2, true), rows(&[2], &[1.0])), Ok(None), "they begin anew");
+        assert_eq!(take((0, false), rows(&[1], &[1.0])), Ok(None));
+        assert!(take((1, true), rows(&[], &[])).is_err());
+        assert_eq!(take((2, true), rows(&[2], &[1.0])), Ok(None), "they begin anew");
     }
 
     /// Also tiny ones: each takes memory beside its elements.
     #[test]
     fn pieces_without_end_are_refused() {
         let one = rows(&[1], &[1.0]);
-        let room = limits::MIRROR_STASH_BYTES_MAX;
-        let mut pieces = Pieces { come: vec![one.clone()], bytes: room - held_bytes(&one) };
-        assert_eq!(pieces.take((1, false), one.clone()), Ok(None));
-        assert_eq!(pieces.bytes, room);
-        assert_eq!(pieces.take((2, false), one.clone()), Err(Refusal::Limit));
+        let mut pieces = Pieces { come: vec![one.clone()], bytes: ROOM - held_bytes(&one) };
+        assert_eq!(pieces.take((1, false), one.clone(), ROOM), Ok(None));
+        assert_eq!(pieces.bytes, ROOM);
+        assert_eq!(pieces.take((2, false), one.clone(), ROOM), Err(Refusal::Limit));
         assert!(pieces.come.is_empty());
         assert!(held_bytes(&rows(&[], &[])) > 0);
     }

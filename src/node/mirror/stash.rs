@@ -58,6 +58,11 @@ impl Stash {
         }
     }
 
+    /// How much one may tell of two ticks.
+    pub(in crate::node) fn share(&self) -> usize {
+        self.share
+    }
+
     /// Keeps what a data centre tells of a block or sparse slot.
     pub(in crate::node) fn hold(&mut self, tick: Tick, unit: Key, from: DataCentre, delta: Delta) {
         let bytes = held_bytes(&delta);

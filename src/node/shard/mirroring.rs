@@ -99,6 +99,8 @@ pub(super) struct Ending {
     pub(super) overruled: BTreeSet<DataCentre>,
     /// The pieces that have come of those: taken once the last one has.
     pub(super) coming: BTreeMap<(SlotIndex, Key), Pieces>,
+    /// Units that are more than there is room for: they stay as they are.
+    pub(super) too_large: BTreeSet<(SlotIndex, Key)>,
 }
 
 /// What was told of one unit, by the rank of whose values it is.
@@ -140,6 +142,9 @@ pub struct MirrorStanding {
     pub others: Vec<(DataCentre, Tick, Standing)>,
     /// Servers elsewhere whose spec or policies of the table differ.
     pub differ: Vec<ServerId>,
+    /// Slots whose values were asked for at the end and are more than there is room for: they stay
+    /// as they are here.
+    pub too_large: Vec<SlotIndex>,
     /// Everything was told to those that count, heard of them and confirmed, after the end of
     /// training.
     pub equal: bool,
@@ -368,6 +373,7 @@ impl Mirroring {
             passed: self.passed,
             others: others.collect(),
             differ: self.differ.iter().copied().collect(),
+            too_large: self.ending.too_large.iter().map(|(slot, _)| *slot).collect(),
             equal: self.ending.heard
                 && self.ending.units.is_empty()
                 && self.ending.compare.is_empty()

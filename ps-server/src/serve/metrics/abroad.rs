@@ -49,6 +49,8 @@ pub(crate) struct MirrorHealth {
     pub(crate) updates_taken: u64,
     pub(crate) barriers: u64,
     pub(crate) queued_bytes: u64,
+    /// Slots that stay unequal: their values are more than there is room for.
+    pub(crate) too_large_slots: usize,
     /// Training has ended and all copies that count are the same.
     pub(crate) equal: bool,
 }
@@ -82,13 +84,14 @@ impl WayHealth {
 
 impl MirrorHealth {
     pub(super) fn new(mirror: &MirrorStatus) -> Self {
-        let MirrorStatus { passed: Tick(tick), stats, equal, .. } = mirror;
+        let MirrorStatus { passed: Tick(tick), stats, too_large, equal, .. } = mirror;
         Self {
             tick: *tick,
             updates_told: stats.updates_told,
             updates_taken: stats.updates_taken,
             barriers: stats.barriers,
             queued_bytes: stats.queued_bytes,
+            too_large_slots: too_large.len(),
             equal: *equal,
         }
     }

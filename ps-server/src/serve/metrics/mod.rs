@@ -14,7 +14,7 @@ use archipelago::node::shard::ShardStats;
 use archipelago::transport::{ServerStatus, TableStatus, Traffic};
 
 use self::abroad::abroad;
-pub(crate) use self::abroad::{CopyHealth, DataCentreHealth};
+pub(crate) use self::abroad::{CopyHealth, DataCentreHealth, MirrorHealth};
 pub(crate) use self::health::Health;
 use self::links::links;
 use self::page::Page;

@@ -76,13 +76,15 @@ impl<T: Element> ShardEngine<T> {
         if !counts {
             // What the lost one has told, and was asked for, counts no more: the next one's does.
             let sources = &mirror.sources;
-            let Ending { digests, compare, asked, coming, overruled, .. } = &mut mirror.ending;
+            let Ending { digests, compare, asked, coming, overruled, too_large, .. } =
+                &mut mirror.ending;
             digests.retain(|_, told| {
                 told.retain(|_, ((_, of), _)| sources.get(of).is_some_and(Source::counts));
                 !told.is_empty()
             });
             asked.clear();
             coming.clear();
+            too_large.clear();
             overruled.clear();
             *compare = digests.keys().copied().collect();
         }
@@ -141,6 +143,7 @@ impl<T: Element> ShardEngine<T> {
             Some(told) if told == (line, digest) => {
                 mirror.ending.asked.remove(&place);
                 mirror.ending.coming.remove(&place);
+                mirror.ending.too_large.remove(&place);
                 mirror.ending.compare.insert(place);
             },
             Some(((_, first), _)) if mirror.ending.overruled.insert(line.1) => {
@@ -228,6 +231,7 @@ impl<T: Element> ShardEngine<T> {
         delta: Delta,
     ) -> Result<(), Refusal> {
         let unit = self.check_delta(slot, &delta)?;
+        let room = self.room_at_end();
         let Some(mirror) = &mut self.mirror else { return Ok(()) };
         // Whose digest counts here was asked, if anybody.
         if mirror.told_last((slot, unit)).is_none_or(|(who, _)| who != line) {
@@ -239,10 +243,35 @@ impl<T: Element> ShardEngine<T> {
             return Ok(());
         }
         let come = ending.coming.entry((slot, unit)).or_default();
-        if let Some(pieces) = come.take(piece, delta)? {
-            ending.coming.remove(&(slot, unit));
-            self.take_values(slot, &pieces);
+        match come.take(piece, delta, room) {
+            Ok(None) => Ok(()),
+            Ok(Some(pieces)) => {
+                ending.coming.remove(&(slot, unit));
+                ending.too_large.remove(&(slot, unit));
+                self.take_values(slot, &pieces);
+                Ok(())
+            },
+            Err(refusal) => {
+                if refusal == Refusal::Limit && ending.too_large.insert((slot, unit)) {
+                    let (table, data_centre, slot) = (self.table.name(), line.1.0, slot.0);
+                    tracing::warn!(
+                        table,
+                        data_centre,
+                        slot,
+                        limit_bytes = room,
+                        "values of a slot at the end take more than there is room for: this copy \
+                         keeps its own and stays unequal (more slots make each smaller)"
+                    );
+                }
+                Err(refusal)
+            },
         }
-        Ok(())
+    }
+
+    /// What the pieces of one unit may take. They are held until the last one has come, for a copy
+    /// that is half of another's would lead if its sender were lost now; those of a copy with the
+    /// same rows take less than this one does.
+    fn room_at_end(&self) -> usize {
+        limits::MIRROR_STASH_BYTES_MAX.max(self.rows.memory_bytes())
     }
 }

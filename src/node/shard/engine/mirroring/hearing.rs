@@ -67,11 +67,25 @@ impl<T: Element> ShardEngine<T> {
         }
         if neighbour.opened() {
             mirror.differ.remove(&from);
-            let sources = mirror.sources.values_mut().filter(|source| source.speaks(from));
-            sources.for_each(|source| source.refuse(false));
             mirror.lanes_to_mut(from).for_each(|lane| lane.opened(width));
+            let sources = mirror.sources.iter().filter(|(_, source)| source.speaks(from));
+            let sources: Vec<_> = sources.map(|(of, _)| *of).collect();
+            sources.into_iter().for_each(|of| self.set_refused(of, false));
         }
         Ok(())
+    }
+
+    /// Begins or ends to take nothing of a data centre: nobody waits for it meanwhile.
+    fn set_refused(&mut self, of: DataCentre, refused: bool) {
+        let source = self.mirror.as_mut().and_then(|mirror| mirror.sources.get_mut(&of));
+        let Some(source) = source else { return };
+        let counted = source.counts();
+        source.refuse(refused);
+        let counts = source.counts();
+        if counted != counts {
+            self.ending_stands(counts);
+            self.record_standing(of, counted);
+        }
     }
 
     /// Takes what a server answers to what was told to it.
@@ -231,7 +245,10 @@ impl<T: Element> ShardEngine<T> {
         match (room, mirror.exchange) {
             (Room::Left, _) => mirror.stash.hold(tick, unit, of, delta),
             // The round cannot be settled without it.
-            (Room::Full, Exchange::Aggregates) => return Err(Refusal::Limit),
+            (Room::Full, Exchange::Aggregates) => {
+                self.note_full((from, of), tick);
+                return Err(Refusal::Limit);
+            },
             (_, Exchange::Aggregates) => mirror.note_left_out((from, of), tick),
             (_, Exchange::Deltas | Exchange::Nothing) => {
                 self.rows.add(slot, &delta)?;
@@ -278,6 +295,23 @@ impl<T: Element> ShardEngine<T> {
         }
     }
 
+    /// A round has no room for all that its sender tells of it here.
+    fn note_full(&mut self, (from, of): LineId, tick: Tick) {
+        let Some(mirror) = &mut self.mirror else { return };
+        if mirror.notes((from, of), "room") {
+            let (table, data_centre, server) = (self.table.name(), of.0, from.0);
+            tracing::warn!(
+                table,
+                data_centre,
+                server,
+                %tick,
+                limit_bytes = mirror.stash.share(),
+                "aggregates of two rounds take more than there is room for: they are refused, and \
+                 nobody waits for their sender any more (more servers, or smaller pushes)"
+            );
+        }
+    }
+
     /// An update makes no sense: its sender is told, and nobody waits for it any more.
     fn refuse(&mut self, (from, of): LineId, update: (SlotIndex, Sequence), refusal: Refusal) {
         let Some(mirror) = &mut self.mirror else { return };
@@ -285,9 +319,7 @@ impl<T: Element> ShardEngine<T> {
             neighbour.refuse(of, update, refusal);
         }
         mirror.differ.insert(from);
-        if let Some(source) = mirror.sources.get_mut(&of) {
-            source.refuse(true);
-        }
+        self.set_refused(of, true);
         self.source_changed();
     }
 
