@@ -19,7 +19,7 @@ pub use self::config::{Config, ConfigError, CredentialFiles};
 pub use self::data_centres::{DataCentreEntry, DataCentres, DataCentresError};
 #[cfg(feature = "workloads")]
 pub(crate) use self::dev::Throwaway;
-pub(crate) use self::metrics::{CopyHealth, DataCentreHealth, Health};
+pub(crate) use self::metrics::{CopyHealth, DataCentreHealth, Health, MirrorHealth};
 pub use self::options::{Options, ServeArguments};
 pub(crate) use self::run::run;
 
