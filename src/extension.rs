@@ -14,6 +14,8 @@ use crate::limits;
 /// let momentum = Extension::new("momentum/1").with("beta", 0.9);
 /// assert_eq!(momentum.to_string(), "momentum/1(beta=0.9)");
 /// assert_eq!(momentum.parameter("beta"), Some(0.9));
+/// let large = Extension::new("asp/1").with("threshold", 1e300);
+/// assert_eq!(large.to_string(), "asp/1(threshold=1e300)");
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Extension {
@@ -63,11 +65,17 @@ impl Extension {
     }
 }
 
+/// The longest number that is shown without an exponent.
+const PLAIN_MAX: usize = 24;
+
 impl fmt::Display for Extension {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.name)?;
         for (i, (name, value)) in self.parameters.iter().enumerate() {
-            write!(f, "{}{name}={value}", if i == 0 { "(" } else { ", " })?;
+            write!(f, "{}{name}=", if i == 0 { "(" } else { ", " })?;
+            // Hundreds of digits say no more than a few.
+            let plain = value.to_string();
+            if plain.len() > PLAIN_MAX { write!(f, "{value:e}")? } else { f.write_str(&plain)? }
         }
         f.write_str(if self.parameters.is_empty() { "" } else { ")" })
     }

@@ -139,13 +139,17 @@ pub(crate) fn written(extension: &Extension) -> String {
     let name = extension.name().strip_suffix("/1").unwrap_or(extension.name());
     let nameless = |parameter: &str| FIRST.contains(&(stem(name), parameter));
     let parameters = extension.parameters().iter().map(|(parameter, value)| {
-        // 1e-8 and 2, not 0.00000001 and 2.0.
-        let (plain, scientific) = (value.to_string(), format!("{value:e}"));
-        let value = if plain.len() <= scientific.len() { plain } else { scientific };
+        let value = number(*value);
         if nameless(parameter) { value } else { format!("{parameter}={value}") }
     });
     let parameters = parameters.collect::<Vec<_>>().join(",");
     if parameters.is_empty() { name.into() } else { format!("{name}:{parameters}") }
+}
+
+/// A number in as few characters as say the same: 1e-8 and 2, not 0.00000001 and 2.0.
+pub(crate) fn number(value: f64) -> String {
+    let (plain, scientific) = (value.to_string(), format!("{value:e}"));
+    if plain.len() <= scientific.len() { plain } else { scientific }
 }
 
 /// The `name/version` that a word means: the newest version when it names none. What is planned

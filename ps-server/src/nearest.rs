@@ -5,9 +5,13 @@ const DISTANCE_MAX: usize = 3;
 
 /// The known word that was probably meant.
 pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let distances = known.into_iter().map(|held| (strsim::damerau_levenshtein(word, held), held));
-    let near = distances.filter(|(distance, held)| {
-        *distance <= DISTANCE_MAX && *distance < held.len() || held.starts_with(word)
+    // In capitals it is the same word.
+    let word = word.to_lowercase();
+    let lower = known.into_iter().map(|held| (held.to_lowercase(), held));
+    let near = lower.filter_map(|(lower, held)| {
+        let distance = strsim::damerau_levenshtein(&word, &lower);
+        let close = distance <= DISTANCE_MAX && distance < lower.len();
+        (close || lower.starts_with(&word)).then_some((distance, held))
     });
     near.min().map(|(_, held)| held)
 }

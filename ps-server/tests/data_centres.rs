@@ -352,6 +352,9 @@ fn who_trains_a_second_time_is_told_what_to_do_between_data_centres() {
     let cluster =
         ["--servers", &servers, "--ca", &ca, "--certificate", &certificate, "--key", &key];
     let train = [&train[..], &cluster].concat();
+    let two: Vec<_> = train.iter().map(|word| if *word == "1" { "2" } else { *word }).collect();
+    let other = complaint(&two);
+    assert!(other.contains("--workers) and --batch, as for --describe-tables"), "{other}");
     said(&train);
     let again = complaint(&train);
     assert!(again.contains("stop those of all data centres and start them again"), "{again}");
@@ -359,6 +362,7 @@ fn who_trains_a_second_time_is_told_what_to_do_between_data_centres() {
     assert!(other.contains("given it when they start"), "{other}");
     let shown = said(&[&["table", "describe", "softmax"][..], &cluster].concat());
     assert!(shown.contains("global         eventual/1"), "{shown}");
+    assert!(shown.contains("significance   relative/1"), "{shown}");
 }
 
 #[test]

@@ -213,6 +213,7 @@ mod tests {
             error("ec2-1"),
             "no ready profile and no file is called `ec2-1`: did you mean `ec2-11`?"
         );
+        assert!(error("VC").ends_with("did you mean `vc`?"), "{}", error("VC"));
         let far = error("elsewhere");
         assert!(
             far.ends_with("lan, aws-2022, ec2-11-no-delay, vc-no-delay, ss-no-delay, all"),

@@ -32,8 +32,8 @@ pub enum TableCommand {
     Describe(NamedArguments),
     /// Change how a table behaves, and its learning rate, from a tick on.
     Set(SetArguments),
-    /// Drop a table, whoever uses it: its values are gone. One with a global policy is refused while
-    /// there are several data centres: stop all of them, start them with other `tables`.
+    /// Drop a table, whoever uses it: its values are gone. One with a global policy is refused
+    /// while there are several data centres: stop all of them, start them with other `tables`.
     Drop(NamedArguments),
 }
 

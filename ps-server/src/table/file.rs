@@ -74,6 +74,9 @@ fn of_text(
         let name = one.get("name").and_then(Value::as_str);
         let name = name.ok_or_else(|| form("one without".into()))?;
         described(name, one, registry).map_err(|problem| {
+            // What the library says of a table names it, too.
+            let named = format!("table {name:?}: ");
+            let problem = problem.strip_prefix(&named).unwrap_or(&problem).to_owned();
             let (path, table) = (path.into(), name.into());
             TableFileError::Options { path, table, problem }.into()
         })
@@ -167,6 +170,7 @@ mod tests {
         ] {
             let error = tables(&text).unwrap_err();
             assert!(error.contains(words), "{words:?} in {error:?}");
+            assert!(error.matches("table \"w\"").count() <= 1, "{error:?}");
         }
     }
 }

@@ -5,6 +5,8 @@ use std::str::FromStr;
 use archipelago::vector::DType;
 use archipelago::{Combine, Init, Schedule};
 
+use crate::code::number;
+
 /// How pushes are merged, as far as the command line says it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum CombineWord {
@@ -30,7 +32,7 @@ impl FromStr for CombineWord {
 
 pub(super) fn combine_shown(combine: Combine) -> String {
     match combine {
-        Combine::WeightedMean { round_weight } => format!("mean:{round_weight}"),
+        Combine::WeightedMean { round_weight } => format!("mean:{}", number(round_weight)),
         Combine::Sum => "sum".into(),
         other => format!("{other:?}"),
     }
@@ -59,9 +61,11 @@ pub(super) fn schedule(text: &str) -> Result<Schedule, String> {
 
 pub(super) fn schedule_shown(schedule: &Schedule) -> String {
     match schedule {
-        Schedule::Constant(value) => value.to_string(),
-        Schedule::InverseSqrt { initial } => format!("inverse-sqrt:{initial}"),
-        Schedule::Linear { from, to, ticks } => format!("linear:{from}:{to}:{ticks}"),
+        Schedule::Constant(value) => number(*value),
+        Schedule::InverseSqrt { initial } => format!("inverse-sqrt:{}", number(*initial)),
+        Schedule::Linear { from, to, ticks } => {
+            format!("linear:{}:{}:{ticks}", number(*from), number(*to))
+        },
         other => format!("{other:?}"),
     }
 }
@@ -85,8 +89,10 @@ pub(super) fn init(text: &str) -> Result<Init, String> {
 pub(super) fn init_shown(init: Init) -> String {
     match init {
         Init::Zero => "zero".into(),
-        Init::Constant(value) => format!("constant:{value}"),
-        Init::Uniform { seed, low, high } => format!("uniform:{seed}:{low}:{high}"),
+        Init::Constant(value) => format!("constant:{}", number(value)),
+        Init::Uniform { seed, low, high } => {
+            format!("uniform:{seed}:{}:{}", number(low), number(high))
+        },
         other => format!("{other:?}"),
     }
 }
@@ -97,10 +103,10 @@ mod tests {
 
     #[test]
     fn what_is_shown_can_be_written() {
-        for text in ["0.1", "inverse-sqrt:0.5", "linear:1:0.25:90"] {
+        for text in ["0.1", "1e300", "inverse-sqrt:0.5", "linear:1:0.25:90"] {
             assert_eq!(schedule(text).map(|it| schedule_shown(&it)), Ok(text.into()));
         }
-        for text in ["zero", "constant:-2.5", "uniform:7:-0.1:0.1"] {
+        for text in ["zero", "constant:-2.5", "constant:1e-9", "uniform:7:-0.1:0.1"] {
             assert_eq!(init(text).map(init_shown), Ok(text.into()));
         }
         let weight = "mean:8".parse();

@@ -30,6 +30,7 @@ pub(super) struct TableView {
     from_tick: u64,
     local: String,
     global: String,
+    significance: String,
     rate: String,
     allow_non_finite: bool,
     stash_bytes_max: usize,
@@ -85,6 +86,7 @@ impl TableView {
             from_tick: terms.from.0,
             local: policy.local.to_string(),
             global: policy.global.to_string(),
+            significance: policy.significance.to_string(),
             rate: schedule_shown(&terms.hyper.rate),
             allow_non_finite: policy.non_finite,
             stash_bytes_max: policy.bsp_stash_bytes_max,
@@ -102,6 +104,9 @@ fn tensor(spec: &TensorSpec) -> Tensor {
     let (name, shape) = (spec.name.clone(), spec.shape.to_string());
     Tensor { name, shape, init: init_shown(spec.init) }
 }
+
+/// The global policy of a table that stays in its data centre.
+const OFF: &str = "off/1";
 
 /// One table in full.
 pub(super) fn shown(view: &TableView) -> String {
@@ -123,9 +128,11 @@ pub(super) fn shown(view: &TableView) -> String {
     if view.from_tick > Tick::FIRST.0 {
         lines.push(("changed", format!("from tick {} on to", view.from_tick)));
     }
+    lines.extend([("local", view.local.clone()), ("global", view.global.clone())]);
+    if view.global != OFF {
+        lines.push(("significance", view.significance.clone()));
+    }
     lines.extend([
-        ("local", view.local.clone()),
-        ("global", view.global.clone()),
         ("rate", view.rate.clone()),
         ("NaN, infinity", if view.allow_non_finite { "accepted" } else { "refused" }.into()),
         ("stash", format!("at most {} bytes per server", view.stash_bytes_max)),

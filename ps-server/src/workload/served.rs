@@ -40,6 +40,13 @@ enum ServedError {
     )]
     Differs { run: String, source: Error },
     #[error(
+        "run {run:?} exists on these servers for another number of workers or rows of a batch, by \
+         which its tables divide what is pushed: give all its processes the same --group-size (of \
+         one process, --workers) and --batch, as for --describe-tables, or this run another name \
+         with --run NAME"
+    )]
+    Divided { run: String, source: Error },
+    #[error(
         "run {run:?} has all of its {size} workers: give this run another name with --run NAME, \
          or all of its processes a larger --group-size"
     )]
@@ -125,6 +132,9 @@ impl Served {
     fn explained(&self, error: Error) -> anyhow::Error {
         let (run, size) = (self.run.clone(), self.size);
         match &error {
+            Error::Spec(SpecError::Mismatch { field, .. }) if field == "combine" => {
+                ServedError::Divided { run, source: error }.into()
+            },
             Error::Spec(SpecError::Mismatch { .. }) => {
                 ServedError::Differs { run, source: error }.into()
             },
