@@ -1,24 +1,29 @@
 //! What is warned of while something runs.
 
+use std::cell::RefCell;
 use std::fmt;
 
-use archipelago::sync::{Arc, AtomicU64, Mutex, Ordering};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 
-/// Runs something on this thread: the fields of each warning, `name = value` in their order.
-pub(crate) fn warnings(run: impl FnOnce()) -> Vec<String> {
-    let heard = Arc::new(Mutex::new(Vec::new()));
-    let listener = Listener { heard: Arc::clone(&heard), spans: AtomicU64::new(1) };
-    tracing::subscriber::with_default(listener, run);
-    std::mem::take(&mut *heard.lock())
+thread_local! {
+    static HEARD: RefCell<Option<Vec<String>>> = const { RefCell::new(None) };
 }
 
-struct Listener {
-    heard: Arc<Mutex<Vec<String>>>,
-    spans: AtomicU64,
+/// What is logged as a warning meanwhile, in this thread: fields and message, in order.
+///
+/// One subscriber for all threads: whether something is logged at all is decided once, by whichever
+/// thread comes to it first, which may be that of another test.
+pub(crate) fn warnings(run: impl FnOnce()) -> Vec<String> {
+    // The first one stays.
+    let _ = tracing::subscriber::set_global_default(Listener);
+    HEARD.set(Some(Vec::new()));
+    run();
+    HEARD.take().unwrap_or_default()
 }
+
+struct Listener;
 
 impl Subscriber for Listener {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
@@ -26,13 +31,17 @@ impl Subscriber for Listener {
     }
 
     fn event(&self, event: &Event<'_>) {
-        let mut fields = Fields(Vec::new());
-        event.record(&mut fields);
-        self.heard.lock().push(fields.0.join(", "));
+        HEARD.with_borrow_mut(|heard| {
+            if let Some(heard) = heard {
+                let mut fields = Fields(Vec::new());
+                event.record(&mut fields);
+                heard.push(fields.0.join(", "));
+            }
+        });
     }
 
     fn new_span(&self, _: &Attributes<'_>) -> Id {
-        Id::from_u64(self.spans.fetch_add(1, Ordering::Relaxed))
+        Id::from_u64(1)
     }
 
     fn record(&self, _: &Id, _: &Record<'_>) {}
