@@ -179,6 +179,17 @@ pub enum AccessError {
         /// The table.
         table: String,
     },
+    /// All who trained the table in this data centre have left, and rounds between data centres
+    /// are settled without more.
+    #[error(
+        "table {table:?}: training has ended in this data centre, and under the global policy bsp \
+         nothing that is pushed later is in any copy: join before the last worker leaves, or start \
+         all data centres again"
+    )]
+    Ended {
+        /// The table.
+        table: String,
+    },
     /// The slice's element type is not the table's.
     #[error("table {table:?} holds {expected}, the slice holds {found}")]
     DType {

@@ -50,7 +50,7 @@ pub enum Event {
         sequence: Sequence,
         /// The tick that it belongs to.
         tick: Tick,
-        /// The round that it was folded into; `None` when each push is a round.
+        /// The round that it belongs to, also when refused; `None` when each push is a round.
         round: Option<Tick>,
     },
     /// A server refused a chunk; nothing of it was applied.

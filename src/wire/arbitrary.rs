@@ -123,6 +123,7 @@ impl Any {
             Refusal::Limit,
             Refusal::Dropped { table: TableId(count) },
             Refusal::NotKeeper { keeper: ServerId(count) },
+            Refusal::Ended { table: TableId(count) },
         ])
     }
 

@@ -180,6 +180,7 @@ choice! { Refusal, "refusal",
     17 => Limit,
     18 => Dropped { table },
     19 => NotKeeper { keeper },
+    20 => Ended { table },
 }
 
 choice! { MemberEnd, "end of a membership",

@@ -123,6 +123,11 @@ pub enum Refusal {
     WindowFull,
     /// The server has reached another of its limits.
     Limit,
+    /// Training has ended in this data centre, and its rounds are settled elsewhere without more.
+    Ended {
+        /// The number asked for.
+        table: TableId,
+    },
 }
 
 impl Refusal {
@@ -138,6 +143,7 @@ impl Refusal {
             | Self::OutsideDomain { .. }
             | Self::WriterTaken { .. }
             | Self::Weight { .. }
+            | Self::Ended { .. }
             | Self::Limit => self.into_access_error(table, origin, tick).into(),
             Self::SpecMismatch { expected, found } => SpecError::Mismatch {
                 name: table,
@@ -196,6 +202,7 @@ impl Refusal {
             },
             Self::Limit => AccessError::ServerLimit { table },
             Self::Dropped { .. } => AccessError::Dropped { table },
+            Self::Ended { .. } => AccessError::Ended { table },
             _ => AccessError::UnknownTable { table },
         }
     }

@@ -227,7 +227,8 @@ impl<T: Element> ShardEngine<T> {
         }
         self.stats.pushes += 1;
         if self.place.record_history {
-            let round = (answer == Answer::Admitted).then_some(tick);
+            // A chunk that was refused has been made all the same.
+            let round = self.course.at(tick).gathers().then_some(tick);
             let (table, slot) = (self.table.id(), request.slot);
             self.events.push(Event::Executed { origin, table, slot, sequence, tick, round });
         }

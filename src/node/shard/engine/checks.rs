@@ -1,11 +1,13 @@
 //! Whether a request fits the shard: slots owned, rows within them, lengths, finiteness.
 
 use super::ShardEngine;
+use crate::consistency::Exchange;
 use crate::id::SlotIndex;
 use crate::key::{Key, KeyRange};
 use crate::limits;
 use crate::node::sabotage::Sabotage;
 use crate::node::shard::gather::Unit;
+use crate::node::shard::mirroring::Mirroring;
 use crate::node::shard::{Chunk, PushRequest, ReadRows, RowsAsked};
 use crate::spec::Layout;
 use crate::vector::Element;
@@ -24,6 +26,12 @@ impl<T: Element> ShardEngine<T> {
             self.check_shape(&owned, chunk)?;
         }
         self.progress.bind(origin.group)?;
+        let ended =
+            |mirror: &Mirroring| mirror.exchange == Exchange::Aggregates && mirror.has_ended();
+        if self.mirror.as_ref().is_some_and(ended) {
+            // Others settle its round without it: they were told that nothing more comes.
+            return Err(Refusal::Ended { table: self.table.id() });
+        }
         let counted =
             self.progress.group(origin.group).and_then(|g| g.tick_at(origin.rank, &owned));
         if let Some(counted) = counted.filter(|counted| request.header.tick <= *counted) {

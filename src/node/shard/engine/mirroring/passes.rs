@@ -8,7 +8,7 @@ use crate::id::Tick;
 use crate::key::Key;
 use crate::node::mirror::{Clock, Place, Source};
 use crate::node::sabotage::Sabotage;
-use crate::node::shard::mirroring::{Mirroring, Pass};
+use crate::node::shard::mirroring::Pass;
 use crate::node::shard::part::Part;
 use crate::node::shard::progress::GroupProgress;
 use crate::node::shard::rows::Takes;
@@ -188,10 +188,6 @@ impl<T: Element> ShardEngine<T> {
         round: Tick,
         parts: Vec<Part<T>>,
     ) {
-        if self.mirror.as_ref().is_some_and(Mirroring::has_ended) {
-            // Others settle this round without it: they have been told that nothing more comes.
-            return tracing::warn!(%round, "what was pushed after the end is left out under Bsp");
-        }
         let deltas = self.rows.aggregate(parts);
         for (piece, delta) in (0..).zip(&deltas) {
             self.queue_everywhere(unit, round, piece, delta);
