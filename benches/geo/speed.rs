@@ -21,7 +21,7 @@ const MACHINES: u32 = 4;
 const WORKERS: u32 = MACHINES * SITES.len() as u32;
 
 pub(crate) fn rows(report: &mut Report, smoke: bool) -> Outcome {
-    row(report, smoke, "asp", Asp::new(0.01).into())?;
+    row(report, smoke, "asp", Asp::default().into())?;
     row(report, smoke, "bsp", Bsp.into())
 }
 

@@ -136,7 +136,7 @@ fn sites(way: &Way, count: u32) -> Outcome<Sites> {
 }
 
 fn plans(sites: &Sites, elements: usize) -> Outcome<Vec<Plan>> {
-    let policy = TablePolicy::local(Eventual).global(Asp::new(0.01));
+    let policy = TablePolicy::local(Eventual).global(Asp::default());
     let spec = TableSpec::dense("w", elements as u64).init(Init::Constant(VALUE)).rule(Add);
     let plan = |here: DataCentre| {
         let tables = vec![(spec.clone(), policy.clone(), Hyper::default())];

@@ -15,7 +15,6 @@ use super::{
 use crate::extension::Extension;
 use crate::schedule::Schedule;
 use crate::time::Duration;
-use crate::vector::DType;
 
 /// Approximate Synchronous Parallel.
 ///
@@ -28,10 +27,11 @@ use crate::vector::DType;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Asp {
-    /// The hard threshold: what scores more is told, whatever the links are like.
+    /// The hard threshold: what scores more is told, however busy the links are.
     pub hard: Threshold,
     /// By what the hard threshold of floats is multiplied at most where a round trip lasts several
-    /// ticks: it is by as many. 1, or less: by nothing.
+    /// ticks: it is by as many, and spare bandwidth buys nothing then. 1, or less: by nothing, and
+    /// it does.
     pub round_trip_ticks_max: f64,
     /// The soft threshold, as a share of the hard one: the lowest that spare bandwidth may buy;
     /// 1 buys nothing.
@@ -54,21 +54,20 @@ pub struct Asp {
 /// What [`Asp::auto`] tunes for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Goal {
-    /// The fastest convergence: spare bandwidth is used.
+    /// The fastest convergence: spare bandwidth is used where round trips are shorter than ticks.
     Speed,
     /// Few bytes: at first only what doubles a value leaves, after 400 ticks what is 5 % of it.
     Cost,
 }
 
 impl Default for Asp {
-    /// A hard threshold of 1 % that falls as the learning rate does, for floats times up to 10
-    /// round-trip ticks, and no soft one; deltas in full. The paper's evaluation has 1 %, constant
-    /// ([`Asp::new`]), and links without delay. DS 64:
+    /// A hard threshold of 1 %, constant, and no soft one: those of the paper's evaluation; deltas
+    /// in full. DS 64:
     /// a last resort, which ticks of some milliseconds should not meet within a round trip.
     fn default() -> Self {
         Self {
-            hard: Threshold::new(0.01).decay(Decay::WithRate),
-            round_trip_ticks_max: 10.0,
+            hard: Threshold::new(0.01),
+            round_trip_ticks_max: 1.0,
             soft_share: 1.0,
             precision: Precision::Full,
             staleness: 64,
@@ -80,18 +79,20 @@ impl Default for Asp {
 }
 
 impl Asp {
-    /// A constant hard threshold, whatever the links are like; the defaults elsewhere.
+    /// A hard threshold, the defaults elsewhere.
     pub fn new(threshold: f64) -> Self {
-        let hard = Threshold::new(threshold);
-        Self { hard, round_trip_ticks_max: 1.0, ..Self::default() }
+        Self { hard: Threshold::new(threshold), ..Self::default() }
     }
 
     /// What needs no threshold from the user.
     pub fn auto(goal: Goal) -> Self {
-        let hard = Threshold::new(1.0).decay(Decay::InverseSqrt);
+        let hard = |first, decay| Threshold::new(first).decay(decay);
         match goal {
-            Goal::Speed => Self { soft_share: 0.0, ..Self::default() },
-            Goal::Cost => Self { hard, round_trip_ticks_max: 1.0, ..Self::default() },
+            Goal::Speed => {
+                let hard = hard(0.01, Decay::WithRate);
+                Self { hard, round_trip_ticks_max: 5.0, soft_share: 0.0, ..Self::default() }
+            },
+            Goal::Cost => Self { hard: hard(1.0, Decay::InverseSqrt), ..Self::new(1.0) },
         }
     }
 
@@ -104,8 +105,8 @@ impl Asp {
         if let Some((name, _)) = named.parameters().iter().find(|(name, _)| !known(name)) {
             return Err(format!("no parameter {name:?}: {}", PARAMETERS.join(", ")));
         }
-        let default = named.parameter("threshold").map_or_else(Self::default, Self::new);
-        let hard = Threshold::from_extension(named, default.hard)?;
+        let default = Self::default();
+        let hard = Threshold::from_extension(named, default.hard.initial)?;
         let ticks_max = default.round_trip_ticks_max;
         let soft_share = share(named, "soft_share", default.soft_share)?;
         if soft_share > 1.0 {
@@ -148,11 +149,11 @@ impl GlobalPolicy for Asp {
     /// steps of any rate, do not swing, and are told as soon as they are significant.
     fn threshold(&self, pass: &PassView) -> f64 {
         let hard = self.hard.at(pass.tick, pass.rate_share);
-        if self.in_step() {
-            // Nothing that depends on links may decide (SPEC law 6.5).
+        if pass.in_step {
             return hard;
         }
-        let late = if pass.dtype == DType::I64 { 0.0 } else { pass.round_trip_ticks };
+        let waits = !pass.counts && self.round_trip_ticks_max > 1.0;
+        let late = if waits { pass.round_trip_ticks } else { 0.0 };
         let busy = pass.slowest_link.queued_ticks().max(late).min(1.0);
         let hard = hard * late.min(self.round_trip_ticks_max).max(1.0);
         hard * (self.soft_share + (1.0 - self.soft_share) * busy)
@@ -266,23 +267,34 @@ mod tests {
             round_trip: None,
             tick_lasts: Some(Duration::from_secs(1)),
         };
-        let (round_trip_ticks, dtype, now) = (0.0, DType::F32, Instant::EPOCH);
-        PassView { tick: Tick(1), rate_share: 1.0, slowest_link, round_trip_ticks, dtype, now }
+        PassView {
+            tick: Tick(1),
+            rate_share: 1.0,
+            slowest_link,
+            round_trip_ticks: 0.0,
+            counts: false,
+            in_step: false,
+            now: Instant::EPOCH,
+        }
     }
 
     #[test]
     fn what_comes_late_is_told_less_often() {
         let late = |round_trip_ticks| PassView { round_trip_ticks, ..pass(0) };
         let thresholds = |asp: Asp| [0.0, 0.5, 3.0, 99.0].map(|ticks| asp.threshold(&late(ticks)));
-        assert_eq!(thresholds(Asp::default()), [0.01, 0.01, 0.03, 0.1]);
-        assert_eq!(thresholds(Asp::auto(Goal::Speed)), [0.0, 0.005, 0.03, 0.1]);
-        assert_eq!(thresholds(Asp::new(0.01)), [0.01; 4]);
-        let in_step = Asp { staleness: 0, ..Asp::auto(Goal::Speed) };
-        assert_eq!(thresholds(in_step), [0.01; 4]);
+        let speed = Asp::auto(Goal::Speed);
+        assert_eq!(thresholds(Asp { soft_share: 1.0, ..speed }), [0.01, 0.01, 0.03, 0.05]);
+        assert_eq!(thresholds(speed), [0.0, 0.005, 0.03, 0.05]);
+        assert_eq!(thresholds(Asp::default()), [0.01; 4]);
+        let half = Asp { soft_share: 0.5, ..Asp::new(0.01) };
+        assert_eq!(thresholds(half), [0.005; 4]);
+        let in_step = PassView { in_step: true, ..late(3.0) };
+        assert_eq!(speed.threshold(&in_step), 0.01);
         let slow = PassView { rate_share: 0.5, ..late(3.0) };
-        assert_eq!(Asp::default().threshold(&slow), 0.015);
-        let counts = PassView { dtype: DType::I64, ..late(3.0) };
-        assert_eq!(Asp::default().threshold(&counts), 0.01);
+        assert_eq!(speed.threshold(&slow), 0.015);
+        let counts = PassView { counts: true, ..late(3.0) };
+        let constant = Asp { soft_share: 1.0, ..speed };
+        assert_eq!(constant.threshold(&counts), 0.01);
     }
 
     #[test]

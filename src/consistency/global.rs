@@ -6,7 +6,6 @@ use crate::extension::Extension;
 use crate::id::{DataCentre, Tick};
 use crate::schedule::Schedule;
 use crate::time::{Duration, Instant};
-use crate::vector::DType;
 
 /// What the copies of a table in several data centres tell each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,9 +25,10 @@ pub enum Precision {
     /// Bit by bit.
     #[default]
     Full,
-    /// Cut to what [`Element::shortened`](crate::vector::Element::shortened) leaves, which travels
-    /// in half the bytes or fewer; the rest, less than 1/128 of what is told, stays in the
-    /// residual. Integers are told whole.
+    /// Cut to what [`Element::shortened`](crate::vector::Element::shortened) leaves: half the bytes
+    /// of an `f32` and three of an `f64` where nothing waits for the link, more where deltas add
+    /// up. The rest, less than 1/128 of what is told, stays in the residual. Integers are told
+    /// whole.
     Bf16,
 }
 
@@ -76,10 +76,13 @@ pub struct PassView {
     pub rate_share: f64,
     /// The way to the data centre that is hardest to reach.
     pub slowest_link: LinkView,
-    /// The longest of the round trips to those that count, in ticks; 0 while none was measured.
+    /// The longest of the round trips to those that count and are told by this one, in ticks; 0
+    /// while none was measured. What hubs pass on takes longer.
     pub round_trip_ticks: f64,
-    /// The type of the table's elements.
-    pub dtype: DType,
+    /// Whether the table's elements are counts: integers, which no learning rate scales.
+    pub counts: bool,
+    /// Whether copies go in step: then nothing that depends on links may decide (SPEC law 6.5).
+    pub in_step: bool,
     /// The driver's time.
     pub now: Instant,
 }

@@ -124,8 +124,8 @@ impl Threshold {
     /// # Errors
     /// What was expected of the first parameter that is out of range, or of those that exclude
     /// each other.
-    pub(super) fn from_extension(named: &Extension, default: Self) -> Result<Self, String> {
-        let initial = share(named, "threshold", default.initial)?;
+    pub(super) fn from_extension(named: &Extension, default: f64) -> Result<Self, String> {
+        let initial = share(named, "threshold", default)?;
         let mut decays = Vec::new();
         if whole(named, "inverse_sqrt", 0)? > 0 {
             decays.push(Decay::InverseSqrt);
@@ -144,7 +144,7 @@ impl Threshold {
         if decays.len() > 1 {
             return Err("one schedule: inverse_sqrt, with_rate, linear_to or from_1".into());
         }
-        let decay = decays.pop().unwrap_or(default.decay);
+        let decay = decays.pop().unwrap_or(Decay::Constant);
         Ok(Self { initial, decay, flush_every: whole(named, "flush_every", 0)? })
     }
 }
@@ -200,7 +200,7 @@ mod tests {
     use super::*;
 
     fn read(named: &Extension) -> Result<Threshold, String> {
-        Threshold::from_extension(named, Threshold::new(0.01))
+        Threshold::from_extension(named, 0.01)
     }
 
     #[test]

@@ -399,7 +399,8 @@ impl Inner {
 
     /// Whether a table of this code has copies in other data centres.
     fn has_copies(&self, code: &Code) -> bool {
-        self.abroad.is_some() && code.global.exchange() != Exchange::Nothing
+        let others = self.abroad.as_ref().is_some_and(|abroad| abroad.sites.iter().len() > 1);
+        others && code.global.exchange() != Exchange::Nothing
     }
 
     fn code(&self, table: &Table, terms: &Terms) -> Result<Code, SpecError> {

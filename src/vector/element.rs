@@ -68,7 +68,8 @@ pub trait Element:
     fn divided(self, denominator: f64) -> Self;
 
     /// The element cut to its first bits, toward zero: those of bf16 for `f32` (8 of the
-    /// significand), three bytes for `f64` (13); integers stay whole. The difference is exact.
+    /// significand), three bytes for `f64` (13). The difference is exact. Integers, subnormals,
+    /// infinity and NaN stay whole.
     #[must_use]
     fn shortened(self) -> Self;
 
@@ -157,7 +158,8 @@ macro_rules! float_element {
 
             #[inline]
             fn shortened(self) -> Self {
-                Self::from_bits(self.to_bits() >> $cut << $cut)
+                let short = Self::from_bits(self.to_bits() >> $cut << $cut);
+                if self.is_normal() { short } else { self }
             }
 
             fn apply(rule: &dyn UpdateRule, context: &ApplyContext, rows: &mut RowsMut<'_, Self>) {

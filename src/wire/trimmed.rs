@@ -101,6 +101,11 @@ impl Trimmed {
         self.bytes.is_empty()
     }
 
+    /// The bytes of each of them, here and on the way.
+    pub fn width(&self) -> usize {
+        self.kept
+    }
+
     /// The bytes that all of them take, here and on the way.
     pub fn bytes(&self) -> usize {
         self.bytes.len()
@@ -214,8 +219,8 @@ mod tests {
             let cut = |bits: &u64| (bits | 1 << zeros) >> zeros << zeros;
             let doubles: Vec<_> = bits.iter().map(cut).map(f64::from_bits).collect();
             comes_back(&doubles, fitting(needed(8), [3, 5, 8]));
-            let singles: Vec<_> =
-                bits.iter().map(|bits| f32::from_bits(cut(bits) as u32)).collect();
+            let single = |bits| f32::from_bits(u32::try_from(bits & 0xffff_ffff).unwrap());
+            let singles: Vec<_> = bits.iter().map(|bits| single(cut(bits))).collect();
             comes_back(&singles, fitting(needed(4), [2, 3, 4]));
             comes_back(bytemuck::cast_slice::<u64, i64>(&bits), 8);
         }

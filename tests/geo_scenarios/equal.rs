@@ -49,7 +49,7 @@ fn deltas_that_are_cut_take_fewer_bytes_and_lose_nothing() {
         assert_eq!(copy(&outcome), expected, "{precision:?}");
         let is_here = |peer: &Peer| match peer {
             Peer::Server(server) => Some(here.contains(server)),
-            _ => None,
+            Peer::Worker(_) => None,
         };
         let told = outcome
             .traffic

@@ -1,6 +1,7 @@
 //! Laws between data centres, each seen broken by the switch that breaks it.
 
 use archipelago::check::{Law, Violation};
+use archipelago::consistency::Precision;
 use archipelago::consistency::Threshold;
 use archipelago::id::DataCentre;
 use archipelago::node::sabotage::{Sabotage, Switch};
@@ -39,6 +40,7 @@ fn law_4_is_seen_broken_between_data_centres() {
 #[test]
 fn law_6_is_seen_broken() {
     is_caught(6, Sabotage::PassSkips, &Play::new(asp()));
+    is_caught(6, Sabotage::PassSkips, &Play::new(Asp { precision: Precision::Bf16, ..asp() }));
     let mut slow = Play::new(Ssp { staleness: 0 }).local(Eventual).wan(millis(200), 5_000_000);
     slow.sites[1].costs = vec![millis(100); 2];
     is_caught(6, Sabotage::MirrorServesEarly, &slow);

@@ -58,7 +58,7 @@ impl Policy {
 
     /// What else a full run has: other ways to keep copies together, and ASP under other
     /// thresholds.
-    pub const OTHERS: [Self; 18] = [
+    pub const OTHERS: [Self; 17] = [
         Self::Hubs,
         Self::Bf16,
         Self::Ssp,
@@ -74,7 +74,6 @@ impl Policy {
         Self::HandTuned(HandTuned::ALL[3]),
         Self::HandTuned(HandTuned::ALL[4]),
         Self::HandTuned(HandTuned::ALL[5]),
-        Self::HandTuned(HandTuned::ALL[6]),
         Self::Auto(Goal::Speed),
         Self::Auto(Goal::Cost),
     ];

@@ -75,8 +75,10 @@ pub struct TableOptions {
     /// The local policy: bsp, ssp:N (staleness N), eventual, ..
     #[arg(long, default_value = "bsp", value_name = "POLICY")]
     pub local: String,
-    /// The global policy, between data centres: off, asp:THRESHOLD, bsp, ssp:N, eventual, .. Any
-    /// but off has to be in the servers' --tables: it cannot be created while they run.
+    /// The global policy, between data centres: off, bsp, ssp:N, eventual, ..; asp or asp:THRESHOLD
+    /// (what is more than 1 %, or this share, of its value), asp:bf16=1 (half the bits of it). Any
+    /// but off has to be in the servers' --tables: it cannot be
+    /// created while they run.
     #[arg(long, default_value = "off", value_name = "POLICY")]
     pub global: String,
     /// What the global policy's threshold is compared with: relative, what a value has gained over

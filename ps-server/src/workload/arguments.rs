@@ -69,8 +69,10 @@ pub struct TrainArguments {
     /// own.
     #[arg(long, default_value = "bsp", value_name = "POLICY")]
     pub local: String,
-    /// What crosses between data centres, a global policy: off, asp:THRESHOLD, bsp, ssp:N or
-    /// eventual. For any but off the servers need the tables from the start: see --describe-tables.
+    /// What crosses between data centres, a global policy: off, bsp, ssp:N, eventual; asp or
+    /// asp:THRESHOLD (what is more than 1 %, or this share, of its value), asp:bf16=1 (half the
+    /// bits of it). For any but off the servers need the tables from the start: see
+    /// --describe-tables.
     #[arg(long, default_value = "off", value_name = "POLICY", conflicts_with = "embedded")]
     pub global: String,
     /// What the threshold of asp is compared with: relative, what a value has gained over the

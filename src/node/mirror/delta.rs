@@ -128,7 +128,8 @@ fn merged_sparse<T: Element>(held: &Delta, later: &Delta) -> Option<Delta> {
     let (at, later_at) = (held.positions.as_ref()?, later.positions.as_ref()?);
     let elements = at.largest().max(later_at.largest()).map_or(0, |last| last as usize + 1);
     let most = (at.len() + later_at.len()) as u64;
-    if held.rows != later.rows || !density_pays(most, elements, size_of::<T>()) {
+    let width = held.values.width().max(later.values.width());
+    if held.rows != later.rows || !density_pays(most, elements, width) {
         return None;
     }
     let (first, second) = (held.values.elements().ok()?, later.values.elements().ok()?);
@@ -188,9 +189,10 @@ pub(super) fn ranges(delta: &Delta, width: usize) -> Vec<KeyRange> {
     }
 }
 
-/// What a delta that is held takes in memory, with its place among others.
+/// What a delta that is held takes in memory, with its place among others: keys are whole there.
 pub(super) fn held_bytes(delta: &Delta) -> usize {
-    delta.bytes() + limits::MIRROR_HELD_DELTA_BYTES
+    let keys = if let RowsNamed::Keys(keys) = &delta.rows { size_of_val(&keys[..]) } else { 0 };
+    delta.bytes() + keys + limits::MIRROR_HELD_DELTA_BYTES
 }
 
 fn row_count(rows: &RowsNamed) -> u128 {

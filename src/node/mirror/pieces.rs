@@ -12,6 +12,11 @@ pub(in crate::node) struct Pieces {
 }
 
 impl Pieces {
+    /// What they take in memory.
+    pub(in crate::node) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Takes a piece, while all of them take no more than `room` bytes; all of them, once the last
     /// has come. One that is not the next is of those that were asked for before: it is left out.
     /// Cost: this piece.

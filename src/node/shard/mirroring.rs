@@ -100,7 +100,7 @@ pub(super) struct Ending {
     /// The pieces that have come of those: taken once the last one has.
     pub(super) coming: BTreeMap<(SlotIndex, Key), Pieces>,
     /// Units that are more than there is room for: they stay as they are.
-    pub(super) too_large: BTreeSet<(SlotIndex, Key)>,
+    pub(super) too_large: BTreeMap<(SlotIndex, Key), u128>,
 }
 
 /// What was told of one unit, by the rank of whose values it is.
@@ -347,7 +347,7 @@ impl Mirroring {
             .unwrap_or_default()
     }
 
-    /// The longest round trip to a data centre that counts, in ticks.
+    /// The longest round trip of the ways that are told here, in ticks, of those that count.
     pub(super) fn round_trip_ticks(&self) -> f64 {
         self.counting_links().map(|view| view.round_trip_ticks()).fold(0.0, f64::max)
     }
@@ -373,11 +373,12 @@ impl Mirroring {
             passed: self.passed,
             others: others.collect(),
             differ: self.differ.iter().copied().collect(),
-            too_large: self.ending.too_large.iter().map(|(slot, _)| *slot).collect(),
+            too_large: self.ending.too_large.keys().map(|(slot, _)| *slot).collect(),
             equal: self.ending.heard
                 && self.ending.units.is_empty()
                 && self.ending.compare.is_empty()
                 && self.ending.asked.is_empty()
+                && self.ending.too_large.is_empty()
                 && self.lanes.values().all(|it| it.is_idle() || !self.counts(it.data_centre)),
         }
     }

@@ -140,6 +140,8 @@ impl<T: Element> ShardEngine<T> {
         mirror.ending.digests.entry(place).or_default().insert(rank, (line, digest));
         // Of two that tell, which have lost each other, the first one counts.
         match mirror.told_last(place) {
+            // What there was no room for is not asked for again.
+            Some(_) if mirror.ending.too_large.get(&place) == Some(&digest) => {},
             Some(told) if told == (line, digest) => {
                 mirror.ending.asked.remove(&place);
                 mirror.ending.coming.remove(&place);
@@ -231,46 +233,50 @@ impl<T: Element> ShardEngine<T> {
         delta: Delta,
     ) -> Result<(), Refusal> {
         let unit = self.check_delta(slot, &delta)?;
-        let room = self.room_at_end();
+        let (place, limit_bytes) = ((slot, unit), self.room_at_end());
         let Some(mirror) = &mut self.mirror else { return Ok(()) };
         // Whose digest counts here was asked, if anybody.
-        if mirror.told_last((slot, unit)).is_none_or(|(who, _)| who != line) {
+        let told = mirror.told_last(place).filter(|(who, _)| *who == line);
+        let Some((_, digest)) = told else {
             return Err(Refusal::OutsideDomain { key: unit });
-        }
+        };
         let ending = &mut mirror.ending;
-        if !ending.asked.contains(&(slot, unit)) {
+        if !ending.asked.contains(&place) {
             // A newer digest has come meanwhile: after it has been compared they come again.
             return Ok(());
         }
-        let come = ending.coming.entry((slot, unit)).or_default();
-        match come.take(piece, delta, room) {
+        let others = ending.coming.iter().filter(|(other, _)| **other != place);
+        let held: usize = others.map(|(_, pieces)| pieces.bytes()).sum();
+        let come = ending.coming.entry(place).or_default();
+        match come.take(piece, delta, limit_bytes.saturating_sub(held)) {
             Ok(None) => Ok(()),
             Ok(Some(pieces)) => {
-                ending.coming.remove(&(slot, unit));
-                ending.too_large.remove(&(slot, unit));
+                ending.coming.remove(&place);
                 self.take_values(slot, &pieces);
                 Ok(())
             },
-            Err(refusal) => {
-                if refusal == Refusal::Limit && ending.too_large.insert((slot, unit)) {
-                    let (table, data_centre, slot) = (self.table.name(), line.1.0, slot.0);
-                    tracing::warn!(
-                        table,
-                        data_centre,
-                        slot,
-                        limit_bytes = room,
-                        "values of a slot at the end take more than there is room for: this copy \
-                         keeps its own and stays unequal (more slots make each smaller)"
-                    );
-                }
-                Err(refusal)
+            Err(Refusal::Limit) => {
+                ending.asked.remove(&place);
+                ending.coming.remove(&place);
+                ending.too_large.insert(place, digest);
+                let (table, data_centre, slot) = (self.table.name(), line.1.0, slot.0);
+                tracing::warn!(
+                    table,
+                    data_centre,
+                    slot,
+                    limit_bytes,
+                    "values of a slot at the end take more than there is room for: this copy \
+                     keeps its own and stays unequal (more slots make each smaller)"
+                );
+                Ok(())
             },
+            Err(refusal) => Err(refusal),
         }
     }
 
-    /// What the pieces of one unit may take. They are held until the last one has come, for a copy
-    /// that is half of another's would lead if its sender were lost now; those of a copy with the
-    /// same rows take less than this one does.
+    /// What the pieces of all units that are coming may take. They are held until the last one of
+    /// theirs has come, for a copy that is half of another's would lead if its sender were lost
+    /// now; those of a copy with the same rows take less than this one does.
     fn room_at_end(&self) -> usize {
         limits::MIRROR_STASH_BYTES_MAX.max(self.rows.memory_bytes())
     }

@@ -13,7 +13,7 @@ use crate::node::shard::part::Part;
 use crate::node::shard::progress::GroupProgress;
 use crate::node::shard::rows::Takes;
 use crate::placement::Feed;
-use crate::vector::Element;
+use crate::vector::{DType, Element};
 use crate::wire::Delta;
 
 impl<T: Element> ShardEngine<T> {
@@ -37,14 +37,16 @@ impl<T: Element> ShardEngine<T> {
         mirror.pace.note(mirror.now, tick);
         let (slowest_link, now) = (mirror.slowest_link(), mirror.now);
         let round_trip_ticks = mirror.round_trip_ticks();
+        let counts = T::DTYPE == DType::I64;
+        let in_step = mirror.in_step;
         let view =
-            PassView { tick, rate_share, slowest_link, round_trip_ticks, dtype: T::DTYPE, now };
+            PassView { tick, rate_share, slowest_link, round_trip_ticks, counts, in_step, now };
         let threshold = mirror.policy.threshold(&view);
         let mut units: VecDeque<_> = mirror.dirty.iter().copied().collect();
         if self.place.switch.breaks(Sabotage::PassSkips) && !ends {
             units.pop_back();
         }
-        let full = ends || threshold == 0.0;
+        let full = ends || counts || threshold == 0.0;
         let precision = if full { Precision::Full } else { mirror.policy.precision() };
         let (touched, told) = (BTreeSet::new(), BTreeMap::new());
         let (taken, left) = (0, 0);
