@@ -29,10 +29,10 @@ use crate::time::Duration;
 pub struct Asp {
     /// The hard threshold: what scores more is told, however busy the links are.
     pub hard: Threshold,
-    /// By what the hard threshold of floats is multiplied at most where a round trip lasts several
-    /// ticks: it is by as many, and spare bandwidth buys nothing then. 1, or less: by nothing, and
-    /// it does.
-    pub round_trip_ticks_max: f64,
+    /// By what the hard threshold of floats is multiplied at most where what is told comes several
+    /// ticks late, half the longest round trip: it is by as many, and spare bandwidth buys nothing
+    /// then. 1, or less: by nothing, and it does.
+    pub late_ticks_max: f64,
     /// The soft threshold, as a share of the hard one: the lowest that spare bandwidth may buy;
     /// 1 buys nothing.
     pub soft_share: f64,
@@ -54,7 +54,7 @@ pub struct Asp {
 /// What [`Asp::auto`] tunes for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Goal {
-    /// The fastest convergence: spare bandwidth is used where round trips are shorter than ticks.
+    /// The fastest convergence: spare bandwidth is used where what is told comes within a tick.
     Speed,
     /// Few bytes: at first only what doubles a value leaves, after 400 ticks what is 5 % of it.
     Cost,
@@ -67,7 +67,7 @@ impl Default for Asp {
     fn default() -> Self {
         Self {
             hard: Threshold::new(0.01),
-            round_trip_ticks_max: 1.0,
+            late_ticks_max: 1.0,
             soft_share: 1.0,
             precision: Precision::Full,
             staleness: 64,
@@ -90,7 +90,7 @@ impl Asp {
         match goal {
             Goal::Speed => {
                 let hard = hard(0.01, Decay::WithRate);
-                Self { hard, round_trip_ticks_max: 5.0, soft_share: 0.0, ..Self::default() }
+                Self { hard, late_ticks_max: 5.0, soft_share: 0.0, ..Self::default() }
             },
             Goal::Cost => Self { hard: hard(1.0, Decay::InverseSqrt), ..Self::new(1.0) },
         }
@@ -107,14 +107,14 @@ impl Asp {
         }
         let default = Self::default();
         let hard = Threshold::from_extension(named, default.hard.initial)?;
-        let ticks_max = default.round_trip_ticks_max;
+        let ticks_max = default.late_ticks_max;
         let soft_share = share(named, "soft_share", default.soft_share)?;
         if soft_share > 1.0 {
             return Err("soft_share: at most 1, the hard threshold".into());
         }
         Ok(Self {
             hard,
-            round_trip_ticks_max: share(named, "round_trip_ticks_max", ticks_max)?,
+            late_ticks_max: share(named, "late_ticks_max", ticks_max)?,
             soft_share,
             precision: match named.parameter("bf16") {
                 None | Some(0.0) => Precision::Full,
@@ -142,20 +142,20 @@ impl GlobalPolicy for Asp {
     }
 
     /// The hard threshold, and less as far as the slowest link is idle: with nothing queued the
-    /// soft one, with a tick's worth or more the hard one. Where a round trip lasts a tick or more
-    /// it is the hard one times the ticks that it lasts: what is told comes late by as many, and
-    /// copies that tell each other every little step so late answer what has long changed, until
-    /// at high rates they swing. What is kept for a while adds up, or cancels out. Counts are not
-    /// steps of any rate, do not swing, and are told as soon as they are significant.
+    /// soft one, with a tick's worth or more the hard one. Where what is told comes late by ticks
+    /// it is the hard one times as many: copies that tell each other every little step so late
+    /// answer what has long changed, until at high rates they swing. What is kept for a while adds
+    /// up, or cancels out. Counts are not steps of any rate, do not swing, and are told as soon as
+    /// they are significant.
     fn threshold(&self, pass: &PassView) -> f64 {
         let hard = self.hard.at(pass.tick, pass.rate_share);
         if pass.in_step {
             return hard;
         }
-        let waits = !pass.counts && self.round_trip_ticks_max > 1.0;
-        let late = if waits { pass.round_trip_ticks } else { 0.0 };
+        let waits = !pass.counts && self.late_ticks_max > 1.0;
+        let late = if waits { pass.round_trip_ticks / 2.0 } else { 0.0 };
         let busy = pass.slowest_link.queued_ticks().max(late).min(1.0);
-        let hard = hard * late.min(self.round_trip_ticks_max).max(1.0);
+        let hard = hard * late.min(self.late_ticks_max).max(1.0);
         hard * (self.soft_share + (1.0 - self.soft_share) * busy)
     }
 
@@ -206,9 +206,9 @@ const PARAMETERS: [&str; 21] = [
     "from_3",
     "from_4",
     "inverse_sqrt",
+    "late_ticks_max",
     "linear_ticks",
     "linear_to",
-    "round_trip_ticks_max",
     "silence_seconds",
     "soft_share",
     "staleness",
@@ -226,7 +226,7 @@ const STALENESS_FREE: u64 = 1 << 53;
 impl From<Asp> for Extension {
     fn from(asp: Asp) -> Self {
         let named = asp.hard.describe(Self::new("asp/1"));
-        let named = named.with("round_trip_ticks_max", asp.round_trip_ticks_max);
+        let named = named.with("late_ticks_max", asp.late_ticks_max);
         let named = named.with("soft_share", asp.soft_share);
         let named = named.with("bf16", if asp.precision == Precision::Bf16 { 1.0 } else { 0.0 });
         let named = named.with("staleness", asp.staleness.min(STALENESS_FREE) as f64);
@@ -283,15 +283,15 @@ mod tests {
         let late = |round_trip_ticks| PassView { round_trip_ticks, ..pass(0) };
         let thresholds = |asp: Asp| [0.0, 0.5, 3.0, 99.0].map(|ticks| asp.threshold(&late(ticks)));
         let speed = Asp::auto(Goal::Speed);
-        assert_eq!(thresholds(Asp { soft_share: 1.0, ..speed }), [0.01, 0.01, 0.03, 0.05]);
-        assert_eq!(thresholds(speed), [0.0, 0.005, 0.03, 0.05]);
+        assert_eq!(thresholds(Asp { soft_share: 1.0, ..speed }), [0.01, 0.01, 0.015, 0.05]);
+        assert_eq!(thresholds(speed), [0.0, 0.0025, 0.015, 0.05]);
         assert_eq!(thresholds(Asp::default()), [0.01; 4]);
         let half = Asp { soft_share: 0.5, ..Asp::new(0.01) };
         assert_eq!(thresholds(half), [0.005; 4]);
         let in_step = PassView { in_step: true, ..late(3.0) };
         assert_eq!(speed.threshold(&in_step), 0.01);
         let slow = PassView { rate_share: 0.5, ..late(3.0) };
-        assert_eq!(speed.threshold(&slow), 0.015);
+        assert_eq!(speed.threshold(&slow), 0.0075);
         let counts = PassView { counts: true, ..late(3.0) };
         let constant = Asp { soft_share: 1.0, ..speed };
         assert_eq!(constant.threshold(&counts), 0.01);
@@ -330,7 +330,7 @@ mod tests {
             ("threshold", -1.0),
             ("soft_share", 1.5),
             ("bf16", 0.5),
-            ("round_trip_ticks_max", -1.0),
+            ("late_ticks_max", -1.0),
             ("staleness", 0.5),
             ("barrier_seconds", 0.0),
             ("silence_seconds", f64::NAN),
