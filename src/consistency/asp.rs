@@ -62,8 +62,8 @@ pub enum Goal {
 
 impl Default for Asp {
     /// A hard threshold of 1 %, constant, and no soft one: those of the paper's evaluation; deltas
-    /// in full. DS 64:
-    /// a last resort, which ticks of some milliseconds should not meet within a round trip.
+    /// in full. DS 64: a last resort, which ticks of some milliseconds should not meet within a
+    /// round trip.
     fn default() -> Self {
         Self {
             hard: Threshold::new(0.01),
@@ -107,14 +107,13 @@ impl Asp {
         }
         let default = Self::default();
         let hard = Threshold::from_extension(named, default.hard.initial)?;
-        let ticks_max = default.late_ticks_max;
         let soft_share = share(named, "soft_share", default.soft_share)?;
         if soft_share > 1.0 {
             return Err("soft_share: at most 1, the hard threshold".into());
         }
         Ok(Self {
             hard,
-            late_ticks_max: share(named, "late_ticks_max", ticks_max)?,
+            late_ticks_max: share(named, "late_ticks_max", default.late_ticks_max)?,
             soft_share,
             precision: match named.parameter("bf16") {
                 None | Some(0.0) => Precision::Full,

@@ -48,22 +48,20 @@ pub struct LinkView {
 impl LinkView {
     /// How long what is queued needs to leave, in ticks; 0 while nothing was measured.
     pub fn queued_ticks(&self) -> f64 {
-        match (self.bytes_per_second, self.tick_lasts) {
-            (Some(rate), Some(tick)) if rate > 0.0 && !tick.is_zero() => {
-                self.queued_bytes as f64 / rate / tick.as_secs_f64()
-            },
+        match self.bytes_per_second {
+            Some(rate) if rate > 0.0 => self.in_ticks(self.queued_bytes as f64 / rate),
             _ => 0.0,
         }
     }
 
     /// How long the way there and back is, in ticks; 0 while nothing was measured.
     pub fn round_trip_ticks(&self) -> f64 {
-        match (self.round_trip, self.tick_lasts) {
-            (Some(round_trip), Some(tick)) if !tick.is_zero() => {
-                round_trip.as_secs_f64() / tick.as_secs_f64()
-            },
-            _ => 0.0,
-        }
+        self.round_trip.map_or(0.0, |round_trip| self.in_ticks(round_trip.as_secs_f64()))
+    }
+
+    fn in_ticks(&self, seconds: f64) -> f64 {
+        let tick = self.tick_lasts.filter(|tick| !tick.is_zero());
+        tick.map_or(0.0, |tick| seconds / tick.as_secs_f64())
     }
 }
 

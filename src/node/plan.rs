@@ -14,7 +14,6 @@ use std::hash::Hasher as _;
 use siphasher::sip128::{Hasher128 as _, SipHasher24};
 
 use super::registry::{Code, Registry};
-use crate::consistency::Exchange;
 use crate::error::{GroupError, Result, SpecError};
 use crate::id::{CatalogVersion, GroupId, ServerId, SlotIndex, TableId};
 use crate::limits;
@@ -400,7 +399,7 @@ impl Inner {
     /// Whether a table of this code has copies in other data centres.
     fn has_copies(&self, code: &Code) -> bool {
         let others = self.abroad.as_ref().is_some_and(|abroad| abroad.sites.iter().len() > 1);
-        others && code.global.exchange() != Exchange::Nothing
+        others && code.is_mirrored()
     }
 
     fn code(&self, table: &Table, terms: &Terms) -> Result<Code, SpecError> {

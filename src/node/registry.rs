@@ -248,6 +248,13 @@ pub struct Code {
     pub significance: Arc<dyn Significance>,
 }
 
+impl Code {
+    /// Whether copies in several data centres exchange anything about a table of it.
+    pub fn is_mirrored(&self) -> bool {
+        self.global.exchange() != Exchange::Nothing
+    }
+}
+
 fn made<R: UpdateRule + 'static, E: ToString>(
     rule: Result<R, E>,
 ) -> Result<Arc<dyn UpdateRule>, String> {

@@ -107,7 +107,7 @@ impl Payload {
 }
 
 /// Turns elements from this machine's byte order to little-endian or back: nothing, usually.
-fn little_endian<T>(bytes: &mut [u8]) {
+pub(super) fn little_endian<T>(bytes: &mut [u8]) {
     if cfg!(target_endian = "big") {
         for element in bytes.chunks_exact_mut(size_of::<T>()) {
             element.reverse();

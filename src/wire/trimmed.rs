@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 
 use super::field::{Field, Sink, Source, put_count};
-use super::payload::Payload;
+use super::payload::little_endian;
 use crate::error::FrameError;
 use crate::limits;
 use crate::vector::{DType, Element};
@@ -36,7 +36,7 @@ const LOOK: usize = 256;
 pub struct Trimmed {
     dtype: DType,
     /// Bytes of each element: the most significant ones.
-    kept: usize,
+    width: usize,
     bytes: Bytes,
 }
 
@@ -53,20 +53,28 @@ impl Trimmed {
     /// A copy of `elements`. Cost: a pass that ends early where nothing can be left out, and a
     /// copy.
     pub fn from_slice<T: Element>(elements: &[T]) -> Self {
-        let whole = Payload::from_slice(elements).bytes;
-        let kept = Self::element_bytes(elements);
-        let bytes = match (T::DTYPE.bytes(), kept) {
+        Self::of_width(elements, Self::width_of(elements))
+    }
+
+    /// The same, where [`width_of`](Self::width_of) them is known already. Cost: a copy.
+    pub(crate) fn of_width<T: Element>(elements: &[T], width: usize) -> Self {
+        let mut whole = Cow::Borrowed(bytemuck::cast_slice::<T, u8>(elements));
+        if cfg!(target_endian = "big") {
+            little_endian::<T>(whole.to_mut());
+        }
+        let bytes = match (T::DTYPE.bytes(), width) {
             (4, 2) => narrowed::<4, 2>(&whole),
             (4, 3) => narrowed::<4, 3>(&whole),
             (8, 3) => narrowed::<8, 3>(&whole),
             (8, 5) => narrowed::<8, 5>(&whole),
-            _ => whole,
+            _ => whole.into_owned(),
         };
-        Self { dtype: T::DTYPE, kept, bytes }
+        Self { dtype: T::DTYPE, width, bytes: bytes.into() }
     }
 
-    /// How many bytes each of `elements` takes when they are told together.
-    pub fn element_bytes<T: Element>(elements: &[T]) -> usize {
+    /// How many bytes each of `elements` takes when they are told together; zeros take none but
+    /// the fewest that there are.
+    pub fn width_of<T: Element>(elements: &[T]) -> usize {
         let size = T::DTYPE.bytes();
         let mut least = widths(T::DTYPE).first().copied().unwrap_or(size);
         for some in elements.chunks(LOOK) {
@@ -93,7 +101,7 @@ impl Trimmed {
 
     /// How many elements.
     pub fn len(&self) -> usize {
-        self.bytes.len() / self.kept
+        self.bytes.len() / self.width
     }
 
     /// Whether there are none.
@@ -103,7 +111,7 @@ impl Trimmed {
 
     /// The bytes of each of them, here and on the way.
     pub fn width(&self) -> usize {
-        self.kept
+        self.width
     }
 
     /// The bytes that all of them take, here and on the way.
@@ -121,7 +129,7 @@ impl Trimmed {
             return Err(FrameError::Malformed { field: "element type of a delta", found });
         }
         let size = self.dtype.bytes();
-        if self.kept == size
+        if self.width == size
             && cfg!(target_endian = "little")
             && let Ok(elements) = bytemuck::try_cast_slice(&self.bytes)
         {
@@ -129,16 +137,14 @@ impl Trimmed {
         }
         let mut elements = vec![T::default(); self.len()];
         let target = bytemuck::cast_slice_mut::<T, u8>(&mut elements);
-        match (size, self.kept) {
+        match (size, self.width) {
             (4, 2) => widen::<2, 4>(&self.bytes, target),
             (4, 3) => widen::<3, 4>(&self.bytes, target),
             (8, 3) => widen::<3, 8>(&self.bytes, target),
             (8, 5) => widen::<5, 8>(&self.bytes, target),
             _ => target.copy_from_slice(&self.bytes),
         }
-        if cfg!(target_endian = "big") {
-            target.chunks_exact_mut(size).for_each(<[u8]>::reverse);
-        }
+        little_endian::<T>(target);
         Ok(Cow::Owned(elements))
     }
 }
@@ -148,13 +154,13 @@ fn common<W: Copy + Default + std::ops::BitOr<Output = W>>(words: &[W]) -> W {
     words.iter().fold(W::default(), |bits, word| bits | *word)
 }
 
-fn narrowed<const SIZE: usize, const KEPT: usize>(whole: &[u8]) -> Bytes {
+fn narrowed<const SIZE: usize, const KEPT: usize>(whole: &[u8]) -> Vec<u8> {
     let mut bytes = vec![0; whole.len() / SIZE * KEPT];
     let (elements, _) = whole.as_chunks::<SIZE>();
     for (element, short) in elements.iter().zip(bytes.as_chunks_mut::<KEPT>().0) {
         short.copy_from_slice(element.split_at(SIZE - KEPT).1);
     }
-    bytes.into()
+    bytes
 }
 
 fn widen<const KEPT: usize, const SIZE: usize>(bytes: &[u8], whole: &mut [u8]) {
@@ -167,20 +173,20 @@ fn widen<const KEPT: usize, const SIZE: usize>(bytes: &[u8], whole: &mut [u8]) {
 impl Field for Trimmed {
     fn put(&self, sink: &mut impl Sink) {
         self.dtype.put(sink);
-        u8::try_from(self.kept).unwrap_or(u8::MAX).put(sink);
+        u8::try_from(self.width).unwrap_or(u8::MAX).put(sink);
         put_count(self.len(), sink);
         sink.shared(&self.bytes);
     }
 
     fn take(source: &mut Source<'_>) -> Result<Self, FrameError> {
-        let (dtype, kept) = (DType::take(source)?, u8::take(source)?);
-        let found = u64::from(kept);
-        let kept = usize::from(kept);
-        if !widths(dtype).contains(&kept) {
-            return Err(FrameError::Malformed { field: "bytes of an element of a delta", found });
+        let (dtype, width) = (DType::take(source)?, usize::from(u8::take(source)?));
+        if !widths(dtype).contains(&width) {
+            let (field, found) = ("bytes of an element of a delta", width as u64);
+            return Err(FrameError::Malformed { field, found });
         }
-        let count = source.reader.count("elements of a delta", kept, limits::FRAME_ELEMENTS_MAX)?;
-        Ok(Self { dtype, kept, bytes: source.bytes(count * kept)? })
+        let count =
+            source.reader.count("elements of a delta", width, limits::FRAME_ELEMENTS_MAX)?;
+        Ok(Self { dtype, width, bytes: source.bytes(count * width)? })
     }
 }
 

@@ -1,8 +1,7 @@
 //! Laws between data centres, each seen broken by the switch that breaks it.
 
 use archipelago::check::{Law, Violation};
-use archipelago::consistency::Precision;
-use archipelago::consistency::Threshold;
+use archipelago::consistency::{Precision, Threshold};
 use archipelago::id::DataCentre;
 use archipelago::node::sabotage::{Sabotage, Switch};
 use archipelago::placement::{HubGroup, Overlay};

@@ -77,8 +77,7 @@ pub struct TableOptions {
     pub local: String,
     /// The global policy, between data centres: off, bsp, ssp:N, eventual, ..; asp or asp:THRESHOLD
     /// (what is more than 1 %, or this share, of its value), asp:bf16=1 (half the bits of it). Any
-    /// but off has to be in the servers' --tables: it cannot be
-    /// created while they run.
+    /// but off has to be in the servers' --tables: it cannot be created while they run.
     #[arg(long, default_value = "off", value_name = "POLICY")]
     pub global: String,
     /// What the global policy's threshold is compared with: relative, what a value has gained over

@@ -3,7 +3,7 @@
 use archipelago::id::ServerId;
 use archipelago::placement::{Assignment, Ring, RingError, SlotGrid};
 use archipelago::spec::TensorSpec;
-use archipelago::{Layout, Table, Tick};
+use archipelago::{Extension, Layout, Off, Table, Tick};
 use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
 use comfy_table::{CellAlignment, Table as Grid};
 use serde::Serialize;
@@ -105,9 +105,6 @@ fn tensor(spec: &TensorSpec) -> Tensor {
     Tensor { name, shape, init: init_shown(spec.init) }
 }
 
-/// The global policy of a table that stays in its data centre.
-const OFF: &str = "off/1";
-
 /// One table in full.
 pub(super) fn shown(view: &TableView) -> String {
     let mut lines = vec![
@@ -129,7 +126,7 @@ pub(super) fn shown(view: &TableView) -> String {
         lines.push(("changed", format!("from tick {} on to", view.from_tick)));
     }
     lines.extend([("local", view.local.clone()), ("global", view.global.clone())]);
-    if view.global != OFF {
+    if view.global != Extension::from(Off).to_string() {
         lines.push(("significance", view.significance.clone()));
     }
     lines.extend([

@@ -36,18 +36,19 @@ fn compact_keys<T: Element>(keys: Vec<Key>, values: &[T], width: usize) -> Delta
 fn positioned<T: Element>(rows: RowsNamed, values: &[T]) -> Delta {
     let zero = T::default();
     let nonzero = values.iter().filter(|value| **value != zero).count();
-    if !density_pays(nonzero as u64, values.len(), Trimmed::element_bytes(values)) {
-        return Delta { rows, positions: None, values: Trimmed::from_slice(values) };
+    let bytes = Trimmed::width_of(values);
+    if !density_pays(nonzero as u64, values.len(), bytes) {
+        return Delta { rows, positions: None, values: Trimmed::of_width(values, bytes) };
     }
     let (mut positions, mut found) = (Vec::with_capacity(nonzero), Vec::with_capacity(nonzero));
     gather_positions(values, &mut positions, &mut found);
-    at_positions(rows, &positions, &found)
+    at_positions(rows, &positions, Trimmed::of_width(&found, bytes))
 }
 
 /// A delta of few elements; positions ascend.
-fn at_positions<T: Element>(rows: RowsNamed, positions: &[u32], values: &[T]) -> Delta {
+fn at_positions(rows: RowsNamed, positions: &[u32], values: Trimmed) -> Delta {
     let positions = Positions::new(positions).expect("gathered in ascending order");
-    Delta { rows, positions: Some(positions), values: Trimmed::from_slice(values) }
+    Delta { rows, positions: Some(positions), values }
 }
 
 /// Checks that a delta from a peer fits itself: type, rows, positions and elements.
@@ -135,7 +136,7 @@ fn merged_sparse<T: Element>(held: &Delta, later: &Delta) -> Option<Delta> {
     let (first, second) = (held.values.elements().ok()?, later.values.elements().ok()?);
     let (at, later_at) = (at.to_vec(), later_at.to_vec());
     let (positions, values) = add_sparse::<T>((&at, &first), (&later_at, &second));
-    Some(at_positions(RowsNamed::Block(*range), &positions, &values))
+    Some(at_positions(RowsNamed::Block(*range), &positions, Trimmed::from_slice(&values)))
 }
 
 /// The delta in pieces that fit a frame each; at least one.

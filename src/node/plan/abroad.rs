@@ -55,7 +55,7 @@ impl Plan {
 impl Planned {
     /// Whether copies in several data centres exchange anything about the table.
     pub fn is_mirrored(&self) -> bool {
-        self.code.global.exchange() != Exchange::Nothing
+        self.code.is_mirrored()
     }
 }
 

@@ -337,25 +337,17 @@ impl Mirroring {
             && self.sources.values().all(|source| source.is_new(server))
     }
 
-    /// The way that what is queued takes longest on, of those to data centres that count.
-    pub(super) fn slowest_link(&self) -> LinkView {
-        self.counting_links()
-            .max_by(|a, b| {
-                let key = |view: &LinkView| (view.queued_ticks(), view.queued_bytes as f64);
-                key(a).partial_cmp(&key(b)).unwrap_or(std::cmp::Ordering::Equal)
-            })
-            .unwrap_or_default()
-    }
-
-    /// The longest round trip of the ways that are told here, in ticks, of those that count.
-    pub(super) fn round_trip_ticks(&self) -> f64 {
-        self.counting_links().map(|view| view.round_trip_ticks()).fold(0.0, f64::max)
-    }
-
-    fn counting_links(&self) -> impl Iterator<Item = LinkView> {
-        let counts = |lane: &Lane| self.counts(lane.data_centre);
-        let lanes = self.lanes.iter().filter(move |(_, lane)| counts(lane));
-        lanes.map(|((server, _), _)| self.view(*server))
+    /// Of the ways that are told here, to data centres that count: the one that what is queued
+    /// takes longest on, and the longest round trip, in ticks.
+    pub(super) fn slowest_links(&self) -> (LinkView, f64) {
+        let lanes = self.lanes.iter().filter(|(_, lane)| self.counts(lane.data_centre));
+        let views: Vec<_> = lanes.map(|((server, _), _)| self.view(*server)).collect();
+        let round_trip_ticks = views.iter().map(LinkView::round_trip_ticks).fold(0.0, f64::max);
+        let slowest = views.into_iter().max_by(|a, b| {
+            let key = |view: &LinkView| (view.queued_ticks(), view.queued_bytes as f64);
+            key(a).partial_cmp(&key(b)).unwrap_or(std::cmp::Ordering::Equal)
+        });
+        (slowest.unwrap_or_default(), round_trip_ticks)
     }
 
     /// Counters, with what waits now.

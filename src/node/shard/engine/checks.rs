@@ -1,7 +1,6 @@
 //! Whether a request fits the shard: slots owned, rows within them, lengths, finiteness.
 
 use super::ShardEngine;
-use crate::consistency::Exchange;
 use crate::id::SlotIndex;
 use crate::key::{Key, KeyRange};
 use crate::limits;
@@ -26,9 +25,8 @@ impl<T: Element> ShardEngine<T> {
             self.check_shape(&owned, chunk)?;
         }
         self.progress.bind(origin.group)?;
-        let ended =
-            |mirror: &Mirroring| mirror.exchange == Exchange::Aggregates && mirror.has_ended();
-        if self.mirror.as_ref().is_some_and(ended) {
+        let ended = self.mirror.as_ref().is_some_and(Mirroring::has_ended);
+        if ended && self.exchanges_aggregates() {
             // Others settle its round without it: they were told that nothing more comes.
             return Err(Refusal::Ended { table: self.table.id() });
         }

@@ -81,11 +81,7 @@ impl<T: Element> ShardEngine<T> {
         let Some(source) = source else { return };
         let counted = source.counts();
         source.refuse(refused);
-        let counts = source.counts();
-        if counted != counts {
-            self.ending_stands(counts);
-            self.record_standing(of, counted);
-        }
+        self.standing_seen(of, counted);
     }
 
     /// Takes what a server answers to what was told to it.

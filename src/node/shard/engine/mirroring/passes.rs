@@ -35,10 +35,8 @@ impl<T: Element> ShardEngine<T> {
         let Some(mirror) = &mut self.mirror else { return false };
         mirror.watched = watched;
         mirror.pace.note(mirror.now, tick);
-        let (slowest_link, now) = (mirror.slowest_link(), mirror.now);
-        let round_trip_ticks = mirror.round_trip_ticks();
-        let counts = T::DTYPE == DType::I64;
-        let in_step = mirror.in_step;
+        let (slowest_link, round_trip_ticks) = mirror.slowest_links();
+        let (counts, in_step, now) = (T::DTYPE == DType::I64, mirror.in_step, mirror.now);
         let view =
             PassView { tick, rate_share, slowest_link, round_trip_ticks, counts, in_step, now };
         let threshold = mirror.policy.threshold(&view);

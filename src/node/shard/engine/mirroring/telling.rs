@@ -99,10 +99,16 @@ impl<T: Element> ShardEngine<T> {
             (true, true) | (false, false) => {},
         }
         self.record_news(data_centre);
+        self.standing_seen(data_centre, counted);
+        changed
+    }
+
+    /// What follows from whether a data centre counts, when it was otherwise before.
+    pub(super) fn standing_seen(&mut self, data_centre: DataCentre, counted: bool) {
+        let counts = self.mirror.as_ref().is_some_and(|mirror| mirror.counts(data_centre));
         if counted != counts {
             self.ending_stands(counts);
             self.record_standing(data_centre, counted);
         }
-        changed
     }
 }
