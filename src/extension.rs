@@ -51,6 +51,20 @@ impl Extension {
         at.ok().map(|at| self.parameters[at].1)
     }
 
+    /// A parameter that is a whole number.
+    ///
+    /// # Errors
+    /// What was expected.
+    pub(crate) fn whole(&self, name: &str, default: u64) -> Result<u64, String> {
+        match self.parameter(name) {
+            None => Ok(default),
+            Some(value) if value >= 0.0 && value.fract() == 0.0 && value <= WHOLE_MAX as f64 => {
+                Ok(value as u64)
+            },
+            Some(_) => Err(format!("{name}: a whole number from 0 to 2^53")),
+        }
+    }
+
     /// Whether its names and the number of its parameters are within their limits.
     pub fn is_bounded(&self) -> bool {
         let fits = |name: &str| !name.is_empty() && name.len() <= limits::NAME_BYTES_MAX;
@@ -64,6 +78,9 @@ impl Extension {
         &self.parameters
     }
 }
+
+/// Whole numbers up to here are exact in the f64 that carries a parameter.
+pub(crate) const WHOLE_MAX: u64 = 1 << 53;
 
 /// The longest number that is shown without an exponent.
 const PLAIN_MAX: usize = 24;

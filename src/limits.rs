@@ -27,7 +27,7 @@ pub const NAME_BYTES_MAX: usize = 255;
 /// Parameters of an extension.
 pub const PARAMETERS_MAX: usize = 64;
 /// Parameters of a global policy or a significance function.
-pub const GLOBAL_PARAMETERS_MAX: usize = 16;
+pub const GLOBAL_PARAMETERS_MAX: usize = 24;
 /// Tensors of one table.
 pub const TENSORS_MAX: usize = 2_048;
 /// Dimensions of a tensor.

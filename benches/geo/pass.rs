@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use archipelago::filter;
-use archipelago::vector::{Element, Marks, Relative, kernels};
+use archipelago::vector::{Bitmap, Element, Relative, kernels};
 
 use crate::race::{Outcome, Plan, median};
 use crate::report::{Aim, Report, Row};
@@ -50,7 +50,7 @@ struct Field<T> {
     residuals: Vec<T>,
     /// What leaves a block.
     taken: Vec<T>,
-    marks: Marks,
+    bitmap: Bitmap,
     /// A bit for each element, written by the limits.
     words: Vec<u64>,
 }
@@ -63,7 +63,7 @@ impl<T: Element> Field<T> {
             residuals: fresh.clone(),
             fresh,
             taken: vec![T::default(); BLOCK],
-            marks: Marks::default(),
+            bitmap: Bitmap::default(),
             words: vec![0; elements.div_ceil(64)],
         }
     }
@@ -101,9 +101,9 @@ impl<T: Element> Field<T> {
         let blocks = self.values.chunks(BLOCK).zip(self.residuals.chunks_mut(BLOCK));
         for (values, residuals) in blocks {
             let taken = &mut self.taken[..values.len()];
-            let marks = &mut self.marks;
+            let bitmap = &mut self.bitmap;
             total +=
-                filter::take_significant(&Relative, THRESHOLD, 1, values, residuals, taken, marks)
+                filter::take_significant(&Relative, THRESHOLD, 1, values, residuals, taken, bitmap)
                     .taken;
             black_box(&self.taken);
         }

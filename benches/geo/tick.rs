@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use archipelago::id::{DataCentre, ServerId};
 use archipelago::node::{Plan, Registry};
-use archipelago::placement::{Feed, HubGroup, Overlay, Site, Sites};
+use archipelago::placement::{DataCentreServers, DataCentres, Feed, HubGroup, Overlay};
 use archipelago::rules::Add;
 use archipelago::spec::Init;
 use archipelago::{Asp, Eventual, Hyper, TablePolicy, TableSpec};
@@ -102,10 +102,10 @@ fn measure(
     rounds: usize,
 ) -> Outcome<(Vec<Spent>, Vec<f64>, usize)> {
     let pushed: Vec<Pushed> = (0..count).map(|here| pushes(here, elements)).collect();
-    let sites = sites(way, count)?;
-    let mut by_hand = ByHand::new(&pushed, &sites, way, count)?;
+    let data_centres = data_centres(way, count)?;
+    let mut by_hand = ByHand::new(&pushed, &data_centres, way, count)?;
     let least = by_hand.lanes.iter().map(Vec::len).sum();
-    let plans = plans(&sites, elements)?.into_iter().zip(pushed).collect();
+    let plans = plans(&data_centres, elements)?.into_iter().zip(pushed).collect();
     let mut sea = Sea::new(plans, way.timed as usize)?;
     let (mut spent, mut seconds) = (Vec::new(), Vec::new());
     // The first round only touches everything.
@@ -126,24 +126,25 @@ fn pushes(here: u32, elements: usize) -> Pushed {
     [signed(VALUE / 50.0), signed(-VALUE / 50.0)].into()
 }
 
-fn sites(way: &Way, count: u32) -> Outcome<Sites> {
-    let site = |here| Site { name: format!("dc{here}"), servers: vec![ServerId(here)] };
-    let sites = Sites::new((0..count).map(site).collect())?;
+fn data_centres(way: &Way, count: u32) -> Outcome<DataCentres> {
+    let listed =
+        |here| DataCentreServers { name: format!("dc{here}"), servers: vec![ServerId(here)] };
+    let data_centres = DataCentres::new((0..count).map(listed).collect())?;
     Ok(match (way.overlay)(count)? {
-        Some(overlay) => sites.overlay(overlay)?,
-        None => sites,
+        Some(overlay) => data_centres.overlay(overlay)?,
+        None => data_centres,
     })
 }
 
-fn plans(sites: &Sites, elements: usize) -> Outcome<Vec<Plan>> {
+fn plans(data_centres: &DataCentres, elements: usize) -> Outcome<Vec<Plan>> {
     let policy = TablePolicy::local(Eventual).global(Asp::default());
     let spec = TableSpec::dense("w", elements as u64).init(Init::Constant(VALUE)).rule(Add);
     let plan = |here: DataCentre| {
         let tables = vec![(spec.clone(), policy.clone(), Hyper::default())];
         let plan = Plan::new(&[ServerId(here.0)], tables, &[1], &Registry::built_in())?;
-        Ok(plan.of_data_centre(sites, here)?)
+        Ok(plan.of_data_centre(data_centres, here)?)
     };
-    sites.iter().map(|(here, _)| plan(here)).collect()
+    data_centres.iter().map(|(here, _)| plan(here)).collect()
 }
 
 /// The same traffic through the memory without nodes: values and residuals are read and residuals
@@ -160,7 +161,7 @@ struct ByHand {
 }
 
 impl ByHand {
-    fn new(pushed: &[Pushed], sites: &Sites, way: &Way, count: u32) -> Outcome<Self> {
+    fn new(pushed: &[Pushed], data_centres: &DataCentres, way: &Way, count: u32) -> Outcome<Self> {
         let here = DataCentre(way.timed);
         let overlay = (way.overlay)(count)?;
         // A group tells what any of its members does.
@@ -170,7 +171,7 @@ impl ByHand {
             group.unwrap_or_else(|| vec![of])
         };
         let grouped = |of: DataCentre| !members(here).contains(&of);
-        let (hearings, tellings) = sites.ways(here, false);
+        let (hearings, tellings) = data_centres.ways(here, false);
         let heard = hearings.iter().map(|hearing| {
             let from = if grouped(hearing.of) { members(hearing.of) } else { vec![hearing.of] };
             significant(pushed, &from)

@@ -33,7 +33,7 @@ pub use connect::{ConnectArguments, ConnectError};
 pub use files::FileError;
 pub use serve::{
     CheckArguments, Config, ConfigArguments, ConfigCommand, ConfigError, CredentialFiles,
-    DataCentreEntry, DataCentres, DataCentresError, Options, ServeArguments,
+    DataCentreEntry, DataCentreList, DataCentreListError, Options, ServeArguments,
 };
 pub use status::StatusArguments;
 pub use table::{

@@ -7,12 +7,12 @@
 //! And no data centre runs further ahead of the slowest than a bound (mirror clock).
 
 use super::global::within;
-use super::threshold::{falls, share, whole};
+use super::threshold::{falls, share};
 use super::{
     Decay, Exchange, GlobalPolicy, LinkView, MirrorAdmit, MirrorRead, PassView, Precision,
     Threshold,
 };
-use crate::extension::Extension;
+use crate::extension::{Extension, WHOLE_MAX};
 use crate::schedule::Schedule;
 use crate::time::Duration;
 
@@ -56,7 +56,8 @@ pub struct Asp {
 pub enum Goal {
     /// The fastest convergence: spare bandwidth is used where what is told comes within a tick.
     Speed,
-    /// Few bytes: at first only what doubles a value leaves, after 400 ticks what is 5 % of it.
+    /// Few bytes: at first a value leaves only when its gain is more than itself, gain included, as
+    /// where it changes its sign or falls below a half; after 400 ticks when it is 5 % of it.
     Cost,
 }
 
@@ -120,7 +121,7 @@ impl Asp {
                 Some(1.0) => Precision::Bf16,
                 Some(_) => return Err("bf16: 0 or 1".into()),
             },
-            staleness: whole(named, "staleness", default.staleness)?,
+            staleness: named.whole("staleness", default.staleness)?,
             barrier_ticks: match named.parameter("barrier_ticks") {
                 Some(f64::INFINITY) => f64::INFINITY,
                 _ => share(named, "barrier_ticks", default.barrier_ticks)?,
@@ -184,7 +185,7 @@ impl GlobalPolicy for Asp {
         let conditions = [
             (falls(rate), "the learning rate decays as 1 / sqrt(tick)"),
             (self.hard.vanishes(rate), "the threshold decays as 1 / sqrt(tick)"),
-            (self.staleness < STALENESS_FREE, "mirror clocks differ by a bounded number of ticks"),
+            (self.staleness < WHOLE_MAX, "mirror clocks differ by a bounded number of ticks"),
         ];
         conditions.into_iter().filter(|(holds, _)| !holds).map(|(_, name)| name).collect()
     }
@@ -219,16 +220,13 @@ const PARAMETERS: [&str; 21] = [
     "with_rate",
 ];
 
-/// No bound: beyond it no training gets, and it is exact in the f64 of a parameter.
-const STALENESS_FREE: u64 = 1 << 53;
-
 impl From<Asp> for Extension {
     fn from(asp: Asp) -> Self {
         let named = asp.hard.describe(Self::new("asp/1"));
         let named = named.with("late_ticks_max", asp.late_ticks_max);
         let named = named.with("soft_share", asp.soft_share);
         let named = named.with("bf16", if asp.precision == Precision::Bf16 { 1.0 } else { 0.0 });
-        let named = named.with("staleness", asp.staleness.min(STALENESS_FREE) as f64);
+        let named = named.with("staleness", asp.staleness.min(WHOLE_MAX) as f64);
         let named = named.with("barrier_ticks", asp.barrier_ticks);
         let named = named.with("barrier_seconds", asp.barrier_max.as_secs_f64());
         named.with("silence_seconds", asp.silence_max.as_secs_f64())
@@ -351,7 +349,7 @@ mod tests {
         let coupled = Asp { hard: Threshold::new(0.1).decay(Decay::WithRate), ..Asp::default() };
         assert_eq!(coupled.conditions_broken(&good), Vec::<&str>::new());
         assert_eq!(coupled.conditions_broken(&other).len(), 2);
-        let free = Asp { staleness: STALENESS_FREE, ..Asp::new(0.1) };
+        let free = Asp { staleness: WHOLE_MAX, ..Asp::new(0.1) };
         assert_eq!(free.conditions_broken(&other).len(), 3);
     }
 }

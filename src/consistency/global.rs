@@ -70,7 +70,8 @@ impl LinkView {
 pub struct PassView {
     /// The tick that has ended at this copy.
     pub tick: Tick,
-    /// The learning rate of that tick, as a share of the first one's.
+    /// The size of that tick's learning rate, as a share of the largest one of the schedule with
+    /// which training has begun.
     pub rate_share: f64,
     /// The way to the data centre that is hardest to reach.
     pub slowest_link: LinkView,

@@ -5,7 +5,7 @@
 
 use super::global::within;
 use super::{Admit, Exchange, GlobalPolicy, LocalPolicy, MirrorAdmit, MirrorRead, ReadView};
-use crate::extension::Extension;
+use crate::extension::{Extension, WHOLE_MAX};
 
 /// Stale synchronous parallel with bound `staleness`, in ticks.
 ///
@@ -53,7 +53,7 @@ impl GlobalPolicy for Ssp {
 
 impl From<Ssp> for Extension {
     fn from(ssp: Ssp) -> Self {
-        Self::new("ssp/1").with("staleness", ssp.staleness as f64)
+        Self::new("ssp/1").with("staleness", ssp.staleness.min(WHOLE_MAX) as f64)
     }
 }
 

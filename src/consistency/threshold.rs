@@ -65,7 +65,7 @@ impl Threshold {
         self
     }
 
-    /// Its value at a tick whose learning rate is `rate_share` of the first one's.
+    /// Its value at a tick whose learning rate is `rate_share` of the highest one.
     pub fn at(&self, tick: Tick, rate_share: f64) -> f64 {
         if self.flush_every > 0 && tick.0.is_multiple_of(self.flush_every) {
             return 0.0;
@@ -86,13 +86,17 @@ impl Threshold {
     }
 
     /// Whether it goes towards 0 as the theorem of Gaia wants, at least as 1 / sqrt(tick), under a
-    /// learning rate.
+    /// learning rate: from some tick on, whatever it was before.
     pub fn vanishes(&self, rate: &Schedule) -> bool {
         match self.decay {
-            _ if self.initial == 0.0 => true,
+            Decay::Constant => self.initial == 0.0,
             Decay::InverseSqrt => true,
-            Decay::WithRate => falls(rate),
-            Decay::Constant | Decay::Linear { .. } | Decay::Steps(_) => false,
+            Decay::WithRate => self.initial == 0.0 || falls(rate),
+            Decay::Linear { to, .. } => to == 0.0,
+            Decay::Steps(steps) => {
+                let last = steps.iter().rfind(|(from, _)| *from != u64::MAX);
+                last.map_or(self.initial, |(_, value)| *value) == 0.0
+            },
         }
     }
 
@@ -127,15 +131,15 @@ impl Threshold {
     pub(super) fn from_extension(named: &Extension, default: f64) -> Result<Self, String> {
         let initial = share(named, "threshold", default)?;
         let mut decays = Vec::new();
-        if whole(named, "inverse_sqrt", 0)? > 0 {
+        if named.whole("inverse_sqrt", 0)? > 0 {
             decays.push(Decay::InverseSqrt);
         }
-        if whole(named, "with_rate", 0)? > 0 {
+        if named.whole("with_rate", 0)? > 0 {
             decays.push(Decay::WithRate);
         }
         if named.parameter("linear_to").is_some() {
             let to = share(named, "linear_to", 0.0)?;
-            decays.push(Decay::Linear { to, ticks: whole(named, "linear_ticks", 1)?.max(1) });
+            decays.push(Decay::Linear { to, ticks: named.whole("linear_ticks", 1)?.max(1) });
         }
         let steps = steps(named)?;
         if steps[0].0 != u64::MAX {
@@ -145,7 +149,7 @@ impl Threshold {
             return Err("one schedule: inverse_sqrt, with_rate, linear_to or from_1".into());
         }
         let decay = decays.pop().unwrap_or(Decay::Constant);
-        Ok(Self { initial, decay, flush_every: whole(named, "flush_every", 0)? })
+        Ok(Self { initial, decay, flush_every: named.whole("flush_every", 0)? })
     }
 }
 
@@ -159,7 +163,7 @@ fn steps(named: &Extension) -> Result<[(u64, f64); 4], String> {
         if named.parameter(name_from).is_none() {
             break;
         }
-        let from = whole(named, name_from, 0)?;
+        let from = named.whole(name_from, 0)?;
         if from <= before {
             return Err(format!("{name_from}: a tick behind the step before it"));
         }
@@ -182,18 +186,6 @@ pub(super) fn share(named: &Extension, name: &str, default: f64) -> Result<f64, 
     }
     Err(format!("{name}: a finite number, at least 0"))
 }
-
-/// A parameter that is a whole number which an f64 holds exactly.
-pub(super) fn whole(named: &Extension, name: &str, default: u64) -> Result<u64, String> {
-    let value = named.parameter(name).unwrap_or(default as f64);
-    if value >= 0.0 && value.fract() == 0.0 && value <= WHOLE_MAX {
-        return Ok(value as u64);
-    }
-    Err(format!("{name}: a whole number from 0 to 2^53"))
-}
-
-/// Whole numbers up to here are exact in the f64 that carries a parameter.
-const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
 
 #[cfg(test)]
 mod tests {
@@ -228,6 +220,23 @@ mod tests {
         let steps = Decay::Steps([(3, 0.5), (8, 0.1), NO_STEP, NO_STEP]);
         assert_eq!([at(steps, 2), at(steps, 3), at(steps, 9)], [1.0, 0.5, 0.1]);
         assert_eq!(Threshold::new(1.0).flush_every(3).at(Tick(6), 1.0), 0.0);
+    }
+
+    #[test]
+    fn what_ends_at_0_vanishes() {
+        let falls = Schedule::inverse_sqrt(0.1);
+        let vanishes = |initial, decay| Threshold::new(initial).decay(decay).vanishes(&falls);
+        let line = |to| Decay::Linear { to, ticks: 10 };
+        let steps = |to| Decay::Steps([(5, 0.3), (100, to), NO_STEP, NO_STEP]);
+        for decay in [Decay::InverseSqrt, Decay::WithRate, line(0.0), steps(0.0)] {
+            assert!(vanishes(0.01, decay) && vanishes(0.0, decay), "{decay:?}");
+        }
+        for decay in [line(0.5), steps(0.5)] {
+            assert!(!vanishes(0.01, decay) && !vanishes(0.0, decay), "{decay:?}");
+        }
+        assert!(vanishes(0.0, Decay::Constant) && !vanishes(0.01, Decay::Constant));
+        let constant = Schedule::Constant(0.1);
+        assert!(!Threshold::new(0.01).decay(Decay::WithRate).vanishes(&constant));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The significance pass over a block.
 
-use crate::vector::{Element, Marks, Passed, Significance, kernels};
+use crate::vector::{Bitmap, Element, Passed, Significance, kernels};
 
 /// Moves the significant elements of a run's residual to `taken`: a marked one leaves 0 behind, at
 /// all others `taken` becomes 0 and the residual stays.
@@ -20,9 +20,9 @@ pub fn take_significant<T: Element>(
     values: &[T],
     residuals: &mut [T],
     taken: &mut [T],
-    marks: &mut Marks,
+    bitmap: &mut Bitmap,
 ) -> Passed {
-    significance.take(threshold, width, values, residuals, taken, marks)
+    significance.take(threshold, width, values, residuals, taken, bitmap)
 }
 
 /// Moves the whole residual to `taken`, NaN and infinities too: a flush.
@@ -78,16 +78,16 @@ mod tests {
             true
         }
 
-        fn mark_f32(&self, least: f64, width: usize, v: &[f32], r: &[f32], marks: &mut Marks) {
-            Absolute.mark_f32(least, width, v, r, marks);
+        fn mark_f32(&self, least: f64, width: usize, v: &[f32], r: &[f32], bitmap: &mut Bitmap) {
+            Absolute.mark_f32(least, width, v, r, bitmap);
         }
 
-        fn mark_f64(&self, least: f64, width: usize, v: &[f64], r: &[f64], marks: &mut Marks) {
-            Absolute.mark_f64(least, width, v, r, marks);
+        fn mark_f64(&self, least: f64, width: usize, v: &[f64], r: &[f64], bitmap: &mut Bitmap) {
+            Absolute.mark_f64(least, width, v, r, bitmap);
         }
 
-        fn mark_i64(&self, least: f64, width: usize, v: &[i64], r: &[i64], marks: &mut Marks) {
-            Absolute.mark_i64(least, width, v, r, marks);
+        fn mark_i64(&self, least: f64, width: usize, v: &[i64], r: &[i64], bitmap: &mut Bitmap) {
+            Absolute.mark_i64(least, width, v, r, bitmap);
         }
     }
 
@@ -102,8 +102,8 @@ mod tests {
         let (values, before): (Vec<T>, Vec<T>) = pairs.iter().copied().unzip();
         let mut residuals = before.clone();
         let mut taken = vec![T::from_f64(7.0); before.len()];
-        let mut marks = Marks::default();
-        marks.reset(3);
+        let mut bitmap = Bitmap::default();
+        bitmap.reset(3);
         let passed = take_significant(
             function,
             threshold,
@@ -111,12 +111,12 @@ mod tests {
             &values,
             &mut residuals,
             &mut taken,
-            &mut marks,
+            &mut bitmap,
         );
         let (zero, mut counted) = (T::default(), Passed::default());
         for (index, (value, before)) in pairs.iter().enumerate() {
             let expected = naive(relative, threshold, *value, *before);
-            assert_eq!(marks.get(index), expected, "{value:?} {before:?} {threshold}");
+            assert_eq!(bitmap.get(index), expected, "{value:?} {before:?} {threshold}");
             let (moved, kept) = if expected { (*before, zero) } else { (zero, *before) };
             assert_eq!(bytes(&taken[index]), bytes(&moved), "taken of {before:?}");
             assert_eq!(bytes(&residuals[index]), bytes(&kept), "left of {before:?}");

@@ -367,6 +367,13 @@ impl Inner {
                 let name = planned.table.name().into();
                 return Err(SpecError::Planned { name, what: what.into() });
             }
+            if self.has_copies(&planned.code) && planned.settles_by(&entry.terms) {
+                let what = "a change of what data centres settle together, each from a tick of \
+                    its own on (stop the servers of all data centres, start them with the table \
+                    described anew)";
+                let name = planned.table.name().into();
+                return Err(SpecError::Planned { name, what: what.into() });
+            }
             let table = planned.table.with_change((*entry.terms).clone());
             check_limit("changes of a table", limits::TABLE_CHANGES_MAX, table.changes().len())?;
             check_bytes(&table, 0)?;
@@ -398,7 +405,8 @@ impl Inner {
 
     /// Whether a table of this code has copies in other data centres.
     fn has_copies(&self, code: &Code) -> bool {
-        let others = self.abroad.as_ref().is_some_and(|abroad| abroad.sites.iter().len() > 1);
+        let others =
+            self.abroad.as_ref().is_some_and(|abroad| abroad.data_centres.iter().len() > 1);
         others && code.is_mirrored()
     }
 

@@ -49,13 +49,13 @@ impl Registry {
             .rule("adam/1", |named| made(Adam::from_extension(named)))
             .policy("bsp/1", |_| Ok(Arc::new(Bsp)))
             .policy("eventual/1", |_| Ok(Arc::new(Eventual)))
-            .policy("ssp/1", |named| Ok(Arc::new(Ssp { staleness: staleness(named)? })))
+            .policy("ssp/1", |named| Ok(Arc::new(Ssp { staleness: named.whole("staleness", 0)? })))
             .significance("absolute/1", |named| significance(Absolute::from_extension(named)))
             .significance("relative/1", |named| significance(Relative::from_extension(named)))
             .global("off/1", |_| Ok(Arc::new(Off)))
             .global("bsp/1", |_| Ok(Arc::new(Bsp)))
             .global("eventual/1", |_| Ok(Arc::new(Eventual)))
-            .global("ssp/1", |named| Ok(Arc::new(Ssp { staleness: staleness(named)? })))
+            .global("ssp/1", |named| Ok(Arc::new(Ssp { staleness: named.whole("staleness", 0)? })))
             .global("asp/1", |named| Ok(Arc::new(Asp::from_extension(named)?)))
     }
 
@@ -268,14 +268,6 @@ fn significance<S: Significance + 'static, E: ToString>(
     Ok(Arc::new(function))
 }
 
-fn staleness(named: &Extension) -> Result<u64, String> {
-    let value = named.parameter("staleness").unwrap_or(0.0);
-    if value >= 0.0 && value.fract() == 0.0 && value <= STALENESS_MAX {
-        return Ok(value as u64);
-    }
-    Err("staleness: a whole number from 0 to 2^53".into())
-}
-
 /// A peer's descriptions are no larger than a user's may be (SPEC law 14).
 fn check_names(table: &str, named: &Extension) -> Result<(), SpecError> {
     if named.is_bounded() {
@@ -321,12 +313,11 @@ fn unknown<'a>(
 }
 
 const PLANNED_RULES: [&str; 2] = ["ftrl/1", "proximal/1"];
-/// Whole numbers up to here are exact in the f64 that carries a parameter.
-const STALENESS_MAX: f64 = 9_007_199_254_740_992.0;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::consistency::{Decay, Threshold};
     use crate::schedule::Schedule;
     use crate::spec::Hyper;
     use crate::vector::Element;
@@ -357,6 +348,18 @@ mod tests {
             assert!(allowed::<f64>(Sgd, rate) && !allowed::<f32>(Sgd, rate), "{rate:?}");
         }
         assert!(!allowed::<f64>(Sgd, Schedule::Constant(f64::INFINITY)));
+    }
+
+    #[test]
+    fn all_parameters_of_a_policy_may_be_given() {
+        let steps = [(1, 0.4), (2, 0.3), (3, 0.2), (4, 0.1)];
+        let hard = Threshold::new(0.5).decay(Decay::Steps(steps)).flush_every(100);
+        let longest = Extension::from(Asp { hard, ..Asp::default() });
+        for global in [longest, Ssp { staleness: u64::MAX }.into()] {
+            let policy = TablePolicy::local(Bsp).global(global.clone());
+            let resolved = Registry::built_in().resolve(&TableSpec::dense("w", 9), &policy);
+            assert_eq!(resolved.map(drop), Ok(()), "{global}");
+        }
     }
 
     /// A function for floats alone.

@@ -6,13 +6,13 @@
 //! everyone computes the same placement from the same servers: hashes and orders are wire format.
 
 mod assignment;
+mod data_centres;
 mod overlay;
 mod ring;
-mod sites;
 mod slots;
 
 pub use assignment::{Assignment, Epoch};
+pub use data_centres::{DataCentreServers, DataCentres};
 pub use overlay::{Feed, Hearing, HubGroup, Overlay, Telling};
 pub use ring::{Ring, RingError};
-pub use sites::{Site, Sites};
 pub use slots::{Chunks, Frames, SlotGrid};

@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::id::{DataCentre, ServerId};
 use crate::node::{Plan, Registry};
-use crate::placement::{Overlay, Site, Sites};
+use crate::placement::{DataCentreServers, DataCentres, Overlay};
 use crate::spec::{Hyper, TablePolicy, TableSpec};
 
 /// One plan for each data centre; the first one's where there is only one.
@@ -22,22 +22,22 @@ impl Plans {
         registry: &Registry,
     ) -> Result<Self> {
         let mut next = 0;
-        let sites = data_centres.iter().map(|(name, count)| {
+        let data_centres = data_centres.iter().map(|(name, count)| {
             let servers = (next..next + count).map(ServerId).collect();
             next += count;
-            Site { name: name.clone(), servers }
+            DataCentreServers { name: name.clone(), servers }
         });
-        let sites = Sites::new(sites.collect())?;
-        let sites = match overlay {
-            Some(overlay) => sites.overlay(overlay)?,
-            None => sites,
+        let data_centres = DataCentres::new(data_centres.collect())?;
+        let data_centres = match overlay {
+            Some(overlay) => data_centres.overlay(overlay)?,
+            None => data_centres,
         };
-        let several = data_centres.len() > 1;
-        let plan = |(here, site): (DataCentre, &Site)| {
-            let plan = Plan::new(&site.servers, tables.to_vec(), groups, registry)?;
-            Ok(if several { plan.of_data_centre(&sites, here)? } else { plan })
+        let several = data_centres.iter().len() > 1;
+        let plan = |(here, listed): (DataCentre, &DataCentreServers)| {
+            let plan = Plan::new(&listed.servers, tables.to_vec(), groups, registry)?;
+            Ok(if several { plan.of_data_centre(&data_centres, here)? } else { plan })
         };
-        Ok(Self { plans: sites.iter().map(plan).collect::<Result<_>>()? })
+        Ok(Self { plans: data_centres.iter().map(plan).collect::<Result<_>>()? })
     }
 
     /// The plan of a data centre.

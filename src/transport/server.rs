@@ -251,7 +251,7 @@ impl Node for Serving {
 
     fn data_centres(&self) -> Vec<DataCentreStatus> {
         let Some(abroad) = self.node.plan().abroad() else { return Vec::new() };
-        let others = abroad.sites.iter().filter(|(other, _)| *other != abroad.here);
+        let others = abroad.data_centres.iter().filter(|(other, _)| *other != abroad.here);
         let status = others.map(|(other, site)| DataCentreStatus {
             name: site.name.clone(),
             servers: site.servers.iter().map(|server| self.way(*server)).collect(),

@@ -12,7 +12,7 @@ use super::identity::Identity;
 use crate::error::{Result, SpecError, TransportError};
 use crate::id::{DataCentre, ServerId};
 use crate::node::{Peer, Plan, Registry};
-use crate::placement::{Site, Sites};
+use crate::placement::{DataCentreServers, DataCentres};
 use crate::spec::{Described, Hyper, TablePolicy, TableSpec};
 use crate::wire::{self, Message};
 
@@ -21,14 +21,17 @@ use crate::wire::{self, Message};
 /// ```
 /// use archipelago::id::ServerId;
 /// use archipelago::node::Registry;
-/// use archipelago::placement::{Site, Sites};
+/// use archipelago::placement::{DataCentreServers, DataCentres};
 /// use archipelago::transport::System;
 /// use archipelago::{Asp, Bsp, Hyper, TablePolicy, TableSpec};
 ///
-/// let site = |name: &str, server| Site { name: name.into(), servers: vec![ServerId(server)] };
+/// let listed = |name: &str, server| {
+///     let servers = vec![ServerId(server)];
+///     DataCentreServers { name: name.into(), servers }
+/// };
 /// let policy = TablePolicy::local(Bsp).global(Asp::default());
 /// let system = System {
-///     data_centres: Some(Sites::new(vec![site("paris", 0), site("tokyo", 1)])?),
+///     data_centres: Some(DataCentres::new(vec![listed("paris", 0), listed("tokyo", 1)])?),
 ///     tables: vec![(TableSpec::dense("w", 9), policy, Hyper::default())],
 /// };
 /// let plan = system.plan(&[ServerId(1)], &Registry::built_in())?;
@@ -39,7 +42,7 @@ use crate::wire::{self, Message};
 pub struct System {
     /// All data centres, this one among them, in the same order everywhere; each has the name that
     /// its certificates have. `None` where there is only one.
-    pub data_centres: Option<Sites>,
+    pub data_centres: Option<DataCentres>,
     /// Tables that exist from the start, numbered in this order. Those with a global policy have
     /// to: they cannot be created later.
     pub tables: Vec<(TableSpec, TablePolicy, Hyper)>,
@@ -53,14 +56,15 @@ impl System {
     /// a global policy and there is no other data centre.
     pub fn plan(&self, servers: &[ServerId], registry: &Registry) -> Result<Plan> {
         let plan = Plan::new(servers, self.tables.clone(), &[], registry)?;
-        let several = self.data_centres.as_ref().filter(|sites| sites.iter().len() > 1);
-        let Some(sites) = several else {
+        let several =
+            self.data_centres.as_ref().filter(|data_centres| data_centres.iter().len() > 1);
+        let Some(data_centres) = several else {
             check_alone(&plan)?;
             return Ok(plan);
         };
-        let here = servers.first().and_then(|server| sites.of(*server));
-        let here = here.ok_or_else(|| unlisted(sites, servers))?;
-        Ok(plan.of_data_centre(sites, here)?)
+        let here = servers.first().and_then(|server| data_centres.of(*server));
+        let here = here.ok_or_else(|| unlisted(data_centres, servers))?;
+        Ok(plan.of_data_centre(data_centres, here)?)
     }
 }
 
@@ -77,14 +81,15 @@ fn check_alone(plan: &Plan) -> Result<(), SpecError> {
     }
 }
 
-fn unlisted(sites: &Sites, servers: &[ServerId]) -> SpecError {
+fn unlisted(data_centres: &DataCentres, servers: &[ServerId]) -> SpecError {
     let shown = |of: &[ServerId]| of.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    let listed =
-        |(_, site): (DataCentre, &Site)| format!("{}: {}", site.name, shown(&site.servers));
+    let listed = |(_, listed): (DataCentre, &DataCentreServers)| {
+        format!("{}: {}", listed.name, shown(&listed.servers))
+    };
     SpecError::Field {
         table: "system".into(),
         field: "servers".into(),
-        expected: sites.iter().map(listed).collect::<Vec<_>>().join("; "),
+        expected: data_centres.iter().map(listed).collect::<Vec<_>>().join("; "),
         found: shown(servers),
     }
 }
@@ -92,7 +97,7 @@ fn unlisted(sites: &Sites, servers: &[ServerId]) -> SpecError {
 /// Whom a server takes for a server, and of which data centre.
 #[derive(Debug)]
 pub(super) struct Agreed {
-    sites: Option<Sites>,
+    data_centres: Option<DataCentres>,
     own: String,
     /// What servers compare: the plan's own digest where nothing else was given.
     pub(super) digest: u128,
@@ -110,47 +115,50 @@ impl Agreed {
     ) -> Result<Self, TransportError> {
         let own = identity.dc().to_owned();
         if let Some(abroad) = plan.abroad()
-            && let Some(site) = abroad.sites.get(abroad.here)
-            && site.name != own
+            && let Some(listed) = abroad.data_centres.get(abroad.here)
+            && listed.name != own
         {
             let expected = "a certificate for the data centre that lists this server";
-            let found = format!("{identity}, while the servers are listed for {}", site.name);
+            let found = format!("{identity}, while the servers are listed for {}", listed.name);
             return Err(TransportError::Identity { expected, found });
         }
-        let sites = plan.abroad().map(|abroad| abroad.sites.clone());
-        let digest = match (&sites, system.tables.is_empty()) {
+        let data_centres = plan.abroad().map(|abroad| abroad.data_centres.clone());
+        let digest = match (&data_centres, system.tables.is_empty()) {
             (None, true) => plan.digest(),
-            _ => digest(plan, sites.as_ref(), system.tables),
+            _ => digest(plan, data_centres.as_ref(), system.tables),
         };
-        Ok(Self { sites, own, digest })
+        Ok(Self { data_centres, own, digest })
     }
 
     /// The data centre that a peer's certificate has to name; why there is none.
     pub(super) fn data_centre_of(&self, peer: Peer) -> Result<&str, String> {
-        let (Some(sites), Peer::Server(server)) = (&self.sites, peer) else { return Ok(&self.own) };
-        let site =
-            sites.around(server).ok_or_else(|| format!("{server} is in no list of a data centre"));
-        site.map(|site| site.name.as_str())
+        let (Some(data_centres), Peer::Server(server)) = (&self.data_centres, peer) else {
+            return Ok(&self.own);
+        };
+        let listed = data_centres
+            .around(server)
+            .ok_or_else(|| format!("{server} is in no list of a data centre"));
+        listed.map(|listed| listed.name.as_str())
     }
 }
 
 fn digest(
     plan: &Plan,
-    sites: Option<&Sites>,
+    data_centres: Option<&DataCentres>,
     tables: Vec<(TableSpec, TablePolicy, Hyper)>,
 ) -> u128 {
     let mut hasher = SipHasher24::new();
-    match sites {
+    match data_centres {
         None => hasher.write(&plan.digest().to_le_bytes()),
-        Some(sites) => {
-            for (_, site) in sites.iter() {
-                hasher.write(&(site.servers.len() as u64).to_le_bytes());
-                site.servers.iter().for_each(|server| hasher.write(&server.0.to_le_bytes()));
-                hasher.write(&(site.name.len() as u64).to_le_bytes());
-                hasher.write(site.name.as_bytes());
+        Some(data_centres) => {
+            for (_, listed) in data_centres.iter() {
+                hasher.write(&(listed.servers.len() as u64).to_le_bytes());
+                listed.servers.iter().for_each(|server| hasher.write(&server.0.to_le_bytes()));
+                hasher.write(&(listed.name.len() as u64).to_le_bytes());
+                hasher.write(listed.name.as_bytes());
             }
             // Who speaks to whom, and for whom.
-            let told = sites.iter().flat_map(|(at, _)| sites.ways(at, false).1);
+            let told = data_centres.iter().flat_map(|(at, _)| data_centres.ways(at, false).1);
             for way in told {
                 let numbers = [way.of, way.to, way.stands_for].map(|DataCentre(number)| number);
                 numbers.iter().for_each(|number| hasher.write(&number.to_le_bytes()));
@@ -173,12 +181,12 @@ mod tests {
     use crate::extension::Extension;
     use crate::transport::Role;
 
-    fn sites(of: &[(&str, &[u32])]) -> Option<Sites> {
-        let site = |(name, servers): &(&str, &[u32])| Site {
+    fn data_centres(of: &[(&str, &[u32])]) -> Option<DataCentres> {
+        let listed = |(name, servers): &(&str, &[u32])| DataCentreServers {
             name: (*name).into(),
             servers: servers.iter().copied().map(ServerId).collect(),
         };
-        Some(Sites::new(of.iter().map(site).collect()).unwrap())
+        Some(DataCentres::new(of.iter().map(listed).collect()).unwrap())
     }
 
     fn tables(threshold: f64) -> Vec<(TableSpec, TablePolicy, Hyper)> {
@@ -194,7 +202,7 @@ mod tests {
     }
 
     fn two() -> System {
-        System { data_centres: sites(&[("a", &[0, 1]), ("b", &[2])]), tables: tables(0.01) }
+        System { data_centres: data_centres(&[("a", &[0, 1]), ("b", &[2])]), tables: tables(0.01) }
     }
 
     #[test]
@@ -204,9 +212,12 @@ mod tests {
         assert_eq!(here.digest, there.digest);
         let others = [
             System { tables: tables(0.02), ..two() },
-            System { data_centres: sites(&[("b", &[2]), ("a", &[0, 1])]), ..two() },
-            System { data_centres: sites(&[("a", &[0, 1]), ("c", &[2])]), ..two() },
-            System { data_centres: sites(&[("a", &[0, 1]), ("b", &[2]), ("c", &[3])]), ..two() },
+            System { data_centres: data_centres(&[("b", &[2]), ("a", &[0, 1])]), ..two() },
+            System { data_centres: data_centres(&[("a", &[0, 1]), ("c", &[2])]), ..two() },
+            System {
+                data_centres: data_centres(&[("a", &[0, 1]), ("b", &[2]), ("c", &[3])]),
+                ..two()
+            },
         ];
         for other in others {
             let other = agreed(other, &[0, 1], "a").unwrap();

@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 
-use super::marks::Marks;
+use super::bitmap::Bitmap;
 use super::selecting::Passed;
 use super::significance::Significance;
 use super::update::{ApplyContext, RowsMut, UpdateRule};
@@ -85,7 +85,7 @@ pub trait Element:
         width: usize,
         values: &[Self],
         residuals: &[Self],
-        marks: &mut Marks,
+        bitmap: &mut Bitmap,
     );
 
     /// Calls the taking method of `significance` for this type.
@@ -97,7 +97,7 @@ pub trait Element:
         values: &[Self],
         residuals: &mut [Self],
         taken: &mut [Self],
-        marks: &mut Marks,
+        bitmap: &mut Bitmap,
     ) -> Passed;
 }
 
@@ -172,9 +172,9 @@ macro_rules! float_element {
                 width: usize,
                 values: &[Self],
                 residuals: &[Self],
-                marks: &mut Marks,
+                bitmap: &mut Bitmap,
             ) {
-                significance.$mark(threshold, width, values, residuals, marks);
+                significance.$mark(threshold, width, values, residuals, bitmap);
             }
 
             fn take(
@@ -184,9 +184,9 @@ macro_rules! float_element {
                 values: &[Self],
                 residuals: &mut [Self],
                 taken: &mut [Self],
-                marks: &mut Marks,
+                bitmap: &mut Bitmap,
             ) -> Passed {
-                significance.$take(threshold, width, values, residuals, taken, marks)
+                significance.$take(threshold, width, values, residuals, taken, bitmap)
             }
         }
 
@@ -269,9 +269,9 @@ impl Element for i64 {
         width: usize,
         values: &[Self],
         residuals: &[Self],
-        marks: &mut Marks,
+        bitmap: &mut Bitmap,
     ) {
-        significance.mark_i64(threshold, width, values, residuals, marks);
+        significance.mark_i64(threshold, width, values, residuals, bitmap);
     }
 
     fn take(
@@ -281,8 +281,8 @@ impl Element for i64 {
         values: &[Self],
         residuals: &mut [Self],
         taken: &mut [Self],
-        marks: &mut Marks,
+        bitmap: &mut Bitmap,
     ) -> Passed {
-        significance.take_i64(threshold, width, values, residuals, taken, marks)
+        significance.take_i64(threshold, width, values, residuals, taken, bitmap)
     }
 }

@@ -6,9 +6,9 @@
 //! roots, one rounding each, in an order that the vector width does not change (law 4).
 //! I2. `unsafe` is confined to the dispatch of [`kernels`], the streaming copy and [`prefetch`].
 
+mod bitmap;
 mod element;
 pub mod kernels;
-mod marks;
 mod prefetch;
 pub mod rules;
 mod selecting;
@@ -18,8 +18,8 @@ mod streaming;
 mod update;
 mod widest;
 
+pub use bitmap::Bitmap;
 pub use element::{DType, Element, Real};
-pub use marks::Marks;
 pub use prefetch::prefetch;
 pub use selecting::Passed;
 pub use significance::{Absolute, Relative, Significance};

@@ -1,7 +1,7 @@
 //! Moves and gathers chosen elements of a slice. Part of [`kernels`](super::kernels).
 
 use super::Element;
-use super::marks::{HALF, Marks, WORD, word};
+use super::bitmap::{Bitmap, HALF, WORD, word};
 use super::prefetch::{prefetch, prefetch_outer};
 use super::widest::{Kernel, on_widest};
 
@@ -30,13 +30,13 @@ pub struct Passed {
 ///
 /// # Panics
 /// When the lengths differ.
-pub fn take_marked<T: Element>(marks: &Marks, source: &mut [T], taken: &mut [T]) -> Passed {
-    assert!(marks.len() == source.len() && taken.len() == source.len());
-    let left = on_widest(TakeMarked { words: marks.words(), source, taken });
-    Passed { taken: marks.count(), left }
+pub fn take_marked<T: Element>(bitmap: &Bitmap, source: &mut [T], taken: &mut [T]) -> Passed {
+    assert!(bitmap.len() == source.len() && taken.len() == source.len());
+    let left = on_widest(TakeMarked { words: bitmap.words(), source, taken });
+    Passed { taken: bitmap.count(), left }
 }
 
-/// [`Marks::mark_where`] and [`take_marked`] in one pass: marks the elements for which
+/// [`Bitmap::mark_where`] and [`take_marked`] in one pass: marks the elements for which
 /// `chosen(value, source)` holds and moves them. Faster than one after the other where the data
 /// comes from memory, and faster by a tenth where `chosen` is a `move` closure: what it borrows is
 /// read again for every few elements.
@@ -48,11 +48,11 @@ pub fn take_where<T: Element>(
     values: &[T],
     source: &mut [T],
     taken: &mut [T],
-    marks: &mut Marks,
+    bitmap: &mut Bitmap,
     chosen: impl Fn(T, T) -> bool,
 ) -> Passed {
     assert!(values.len() == source.len() && taken.len() == source.len());
-    let words = marks.overwrite(values.len());
+    let words = bitmap.overwrite(values.len());
     on_widest(TakeWhere { words, values, source, taken, chosen })
 }
 
@@ -117,11 +117,11 @@ impl<T: Element> Kernel for TakeMarked<'_, T> {
 
 /// At most [`HALF`] elements: a mark is tested in a lane as wide as an f32. Counts what is left.
 #[inline(always)]
-fn take_half<T: Element>(marks: u32, source: &mut [T], taken: &mut [T]) -> u32 {
+fn take_half<T: Element>(bits: u32, source: &mut [T], taken: &mut [T]) -> u32 {
     let zero = T::default();
     let mut left = 0;
     for (index, (source, taken)) in source.iter_mut().zip(taken).enumerate() {
-        let marked = marks & 1 << index != 0;
+        let marked = bits & 1 << index != 0;
         (*taken, *source) = if marked { (*source, zero) } else { (zero, *source) };
         left += u32::from(*source != zero);
     }
@@ -163,8 +163,8 @@ impl<T: Element, F: Fn(T, T) -> bool> Kernel for TakeWhere<'_, T, F> {
             let (mut values, mut source, mut taken) = [[T::default(); WORD]; 3].into();
             values[..len].copy_from_slice(last_values);
             source[..len].copy_from_slice(last_source);
-            let marks = take_word(&values, &mut source, &mut taken, &self.chosen, &mut left);
-            *word = marks & ((1 << len) - 1);
+            let bits = take_word(&values, &mut source, &mut taken, &self.chosen, &mut left);
+            *word = bits & ((1 << len) - 1);
             moved += u64::from(word.count_ones());
             last_source.copy_from_slice(&source[..len]);
             last_taken.copy_from_slice(&taken[..len]);
@@ -173,7 +173,7 @@ impl<T: Element, F: Fn(T, T) -> bool> Kernel for TakeWhere<'_, T, F> {
     }
 }
 
-/// Moves what is chosen of one word's elements; their marks. Counts what is left that is not 0, a
+/// Moves what is chosen of one word's elements; their bits. Counts what is left that is not 0, a
 /// lane for each element of half a word.
 #[inline(always)]
 fn take_word<T: Element>(
@@ -183,16 +183,16 @@ fn take_word<T: Element>(
     chosen: &impl Fn(T, T) -> bool,
     left: &mut [u32; HALF],
 ) -> u64 {
-    let mut marks = 0;
+    let mut word = 0;
     let (values, _) = values.as_chunks::<HALF>();
     let (source, _) = source.as_chunks_mut::<HALF>();
     let (taken, _) = taken.as_chunks_mut::<HALF>();
     let halves = values.iter().zip(source).zip(taken);
     for (half, ((values, source), taken)) in halves.enumerate() {
         let bits = take_half_where(values, source, taken, chosen, left);
-        marks |= u64::from(bits) << (half * HALF);
+        word |= u64::from(bits) << (half * HALF);
     }
-    marks
+    word
 }
 
 /// [`take_word`] of half a word. A function of its own, so that the compiler knows that none of its
@@ -255,11 +255,11 @@ impl<T: Element> Kernel for GatherNonZero<'_, T> {
     fn run(self) {
         let (chunks, last) = self.source.as_chunks::<WORD>();
         for (index, chunk) in chunks.iter().enumerate() {
-            let marks = word(WORD, |at| chunk[at] != T::default());
-            gather(self.positions, self.values, chunk, marks, index * WORD);
+            let bits = word(WORD, |at| chunk[at] != T::default());
+            gather(self.positions, self.values, chunk, bits, index * WORD);
         }
-        let marks = word(last.len(), |at| last[at] != T::default());
-        gather(self.positions, self.values, last, marks, chunks.len() * WORD);
+        let bits = word(last.len(), |at| last[at] != T::default());
+        gather(self.positions, self.values, last, bits, chunks.len() * WORD);
     }
 }
 
@@ -282,14 +282,14 @@ fn gather<T: Element>(
     positions: &mut Vec<u32>,
     values: &mut Vec<T>,
     chunk: &[T],
-    mut marks: u64,
+    mut bits: u64,
     start: usize,
 ) {
-    while marks != 0 {
-        let at = marks.trailing_zeros() as usize;
+    while bits != 0 {
+        let at = bits.trailing_zeros() as usize;
         positions.push((start + at) as u32);
         values.push(chunk[at]);
-        marks &= marks - 1;
+        bits &= bits - 1;
     }
 }
 
@@ -305,13 +305,13 @@ mod tests {
             let mut taken = vec![9; values.len()];
             for chosen in [|_, _| true, |value, source| value > source, |_, _| false] {
                 let (mut also_source, mut also_taken) = (source.clone(), taken.clone());
-                let (mut marks, mut also_marks) = (Marks::default(), Marks::default());
-                let passed = take_where(&values, &mut source, &mut taken, &mut marks, chosen);
-                also_marks.mark_where(&values, &also_source, chosen);
-                assert_eq!(passed, take_marked(&also_marks, &mut also_source, &mut also_taken));
-                assert_eq!((&source, &taken, &marks), (&also_source, &also_taken, &also_marks));
+                let (mut bitmap, mut also_bitmap) = (Bitmap::default(), Bitmap::default());
+                let passed = take_where(&values, &mut source, &mut taken, &mut bitmap, chosen);
+                also_bitmap.mark_where(&values, &also_source, chosen);
+                assert_eq!(passed, take_marked(&also_bitmap, &mut also_source, &mut also_taken));
+                assert_eq!((&source, &taken, &bitmap), (&also_source, &also_taken, &also_bitmap));
                 let not_0 = |elements: &[i64]| elements.iter().filter(|x| **x != 0).count() as u64;
-                assert_eq!(passed, Passed { taken: marks.count(), left: not_0(&source) });
+                assert_eq!(passed, Passed { taken: bitmap.count(), left: not_0(&source) });
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 
 use super::rules::{ParameterError, check};
-use super::{DType, Element, Marks, Passed, kernels};
+use super::{Bitmap, DType, Element, Passed, kernels};
 use crate::extension::Extension;
 
 /// A provided method of [`Significance`].
@@ -20,10 +20,10 @@ macro_rules! take_marked {
             values: &[$element],
             residuals: &mut [$element],
             taken: &mut [$element],
-            marks: &mut Marks,
+            bitmap: &mut Bitmap,
         ) -> Passed {
-            self.$mark(threshold, width, values, residuals, marks);
-            kernels::take_marked(marks, residuals, taken)
+            self.$mark(threshold, width, values, residuals, bitmap);
+            kernels::take_marked(bitmap, residuals, taken)
         }
     };
 }
@@ -42,7 +42,7 @@ macro_rules! take_marked {
 /// element when a method is called.
 ///
 /// ```
-/// use archipelago::vector::{DType, Marks, Significance};
+/// use archipelago::vector::{Bitmap, DType, Significance};
 /// use archipelago::Extension;
 ///
 /// /// Sends a row whole when it has moved by a share of its own length: rows are directions.
@@ -62,23 +62,23 @@ macro_rules! take_marked {
 ///         width: usize,
 ///         values: &[f32],
 ///         residuals: &[f32],
-///         marks: &mut Marks,
+///         bitmap: &mut Bitmap,
 ///     ) {
 ///         let length = |row: &[f32]| row.iter().map(|x| x * x).sum::<f32>().sqrt();
 ///         let rows = values.chunks_exact(width).zip(residuals.chunks_exact(width));
 ///         for (row, (value, residual)) in rows.enumerate() {
 ///             if length(residual) > threshold as f32 * length(value) {
 ///                 let moved = (0..width).filter(|at| residual[*at] != 0.0);
-///                 moved.for_each(|at| marks.set(row * width + at));
+///                 moved.for_each(|at| bitmap.set(row * width + at));
 ///             }
 ///         }
 ///     }
 /// }
 ///
 /// let significance: &dyn Significance = &RowNorm;
-/// let mut marks = Marks::default();
-/// significance.mark(0.1, 2, &[3.0_f32, 4.0, 3.0, 4.0], &[0.6, 0.0, 0.4, 0.0], &mut marks);
-/// assert_eq!(marks.words(), [0b0001]);
+/// let mut bitmap = Bitmap::default();
+/// significance.mark(0.1, 2, &[3.0_f32, 4.0, 3.0, 4.0], &[0.6, 0.0, 0.4, 0.0], &mut bitmap);
+/// assert_eq!(bitmap.words(), [0b0001]);
 /// ```
 pub trait Significance: Debug + Send + Sync {
     /// The name and parameters under which a table's policy names this function.
@@ -94,7 +94,7 @@ pub trait Significance: Debug + Send + Sync {
         _width: usize,
         _values: &[f32],
         _residuals: &[f32],
-        _marks: &mut Marks,
+        _bitmap: &mut Bitmap,
     ) {
     }
 
@@ -105,7 +105,7 @@ pub trait Significance: Debug + Send + Sync {
         _width: usize,
         _values: &[f64],
         _residuals: &[f64],
-        _marks: &mut Marks,
+        _bitmap: &mut Bitmap,
     ) {
     }
 
@@ -116,7 +116,7 @@ pub trait Significance: Debug + Send + Sync {
         _width: usize,
         _values: &[i64],
         _residuals: &[i64],
-        _marks: &mut Marks,
+        _bitmap: &mut Bitmap,
     ) {
     }
 
@@ -129,7 +129,7 @@ impl dyn Significance + '_ {
     /// Makes `marks` those of a run of rows of any element type.
     ///
     /// # Panics
-    /// When the lengths differ, or the function leaves another number of marks.
+    /// When the lengths differ, or the function leaves another number of bits.
     #[inline]
     pub fn mark<T: Element>(
         &self,
@@ -137,20 +137,20 @@ impl dyn Significance + '_ {
         width: usize,
         values: &[T],
         residuals: &[T],
-        marks: &mut Marks,
+        bitmap: &mut Bitmap,
     ) {
         debug_assert!(self.supports(T::DTYPE), "checked when the table was created");
         debug_assert!(values.len().is_multiple_of(width), "{} in rows of {width}", values.len());
         assert_eq!(values.len(), residuals.len());
-        marks.reset(values.len());
-        T::mark(self, threshold, width, values, residuals, marks);
-        assert_eq!(marks.len(), values.len(), "marks of {self:?}");
+        bitmap.reset(values.len());
+        T::mark(self, threshold, width, values, residuals, bitmap);
+        assert_eq!(bitmap.len(), values.len(), "the bitmap of {self:?}");
     }
 
     /// Marks, and moves what is marked of `residuals` to `taken`, where all others become 0.
     ///
     /// # Panics
-    /// When the lengths differ, or the function leaves another number of marks.
+    /// When the lengths differ, or the function leaves another number of bits.
     #[inline]
     pub fn take<T: Element>(
         &self,
@@ -159,14 +159,14 @@ impl dyn Significance + '_ {
         values: &[T],
         residuals: &mut [T],
         taken: &mut [T],
-        marks: &mut Marks,
+        bitmap: &mut Bitmap,
     ) -> Passed {
         debug_assert!(self.supports(T::DTYPE), "checked when the table was created");
         debug_assert!(values.len().is_multiple_of(width), "{} in rows of {width}", values.len());
         assert!(values.len() == residuals.len() && values.len() == taken.len());
-        marks.reset(values.len());
-        let passed = T::take(self, threshold, width, values, residuals, taken, marks);
-        assert_eq!(marks.len(), values.len(), "marks of {self:?}");
+        bitmap.reset(values.len());
+        let passed = T::take(self, threshold, width, values, residuals, taken, bitmap);
+        assert_eq!(bitmap.len(), values.len(), "the bitmap of {self:?}");
         passed
     }
 }
@@ -236,11 +236,11 @@ macro_rules! methods {
             _: usize,
             values: &[$element],
             residuals: &[$element],
-            marks: &mut Marks,
+            bitmap: &mut Bitmap,
         ) {
             let (threshold, condition) = (threshold as $number, $condition);
             if is_threshold(threshold.into()) {
-                marks.mark_where(values, residuals, move |value, residual| {
+                bitmap.mark_where(values, residuals, move |value, residual| {
                     condition(threshold, (value as $number).abs(), (residual as $number).abs())
                 });
             }
@@ -253,13 +253,13 @@ macro_rules! methods {
             values: &[$element],
             residuals: &mut [$element],
             taken: &mut [$element],
-            marks: &mut Marks,
+            bitmap: &mut Bitmap,
         ) -> Passed {
             let (threshold, condition) = (threshold as $number, $condition);
             if !is_threshold(threshold.into()) {
-                return kernels::take_marked(marks, residuals, taken);
+                return kernels::take_marked(bitmap, residuals, taken);
             }
-            kernels::take_where(values, residuals, taken, marks, move |value, residual| {
+            kernels::take_where(values, residuals, taken, bitmap, move |value, residual| {
                 condition(threshold, (value as $number).abs(), (residual as $number).abs())
             })
         }
@@ -340,9 +340,9 @@ mod tests {
         value: T,
         residual: T,
     ) -> bool {
-        let mut marks = Marks::default();
-        significance.mark(threshold, 1, &[value], &[residual], &mut marks);
-        marks.get(0)
+        let mut bitmap = Bitmap::default();
+        significance.mark(threshold, 1, &[value], &[residual], &mut bitmap);
+        bitmap.get(0)
     }
 
     /// The table in the documentation of [`Relative`], one line after the other.
@@ -436,9 +436,9 @@ mod tests {
             threshold in 0.0_f32..2.0,
         ) {
             let (values, residuals): (Vec<f32>, Vec<f32>) = pairs.iter().copied().unzip();
-            let mut marks = Marks::default();
+            let mut bitmap = Bitmap::default();
             let relative: &dyn Significance = &Relative;
-            relative.mark(threshold.into(), 1, &values, &residuals, &mut marks);
+            relative.mark(threshold.into(), 1, &values, &residuals, &mut bitmap);
             for (index, (value, residual)) in pairs.iter().enumerate() {
                 let (value, residual) = (f64::from(*value).abs(), f64::from(*residual).abs());
                 let product = value * f64::from(threshold);
@@ -446,7 +446,7 @@ mod tests {
                 let close = rounds && (residual - product).abs() <= product * 1e-6 + 1e-45;
                 if value.is_finite() && !close {
                     let expected = residual / value > f64::from(threshold);
-                    prop_assert_eq!(marks.get(index), expected, "{} of {}", residual, value);
+                    prop_assert_eq!(bitmap.get(index), expected, "{} of {}", residual, value);
                 }
             }
         }

@@ -4,9 +4,10 @@ use archipelago::check::{Expected, check_all};
 use archipelago::error::{AccessError, Error};
 use archipelago::id::{DataCentre, GroupId, ServerId, TableId};
 use archipelago::node::Peer;
+use archipelago::node::mirror::Standing;
 use archipelago::placement::{HubGroup, Overlay};
 use archipelago::rules::{Add, Sgd};
-use archipelago::sim::{Cluster, LinkProfile, Sample};
+use archipelago::sim::{Cluster, Fault, LinkProfile, Sample};
 use archipelago::spec::Combine;
 use archipelago::time::Duration;
 use archipelago::{
@@ -216,6 +217,41 @@ fn who_cannot_reach_the_first_ends_apart_from_those_who_can() {
         assert_eq!(equal, [true, false, true]);
         assert!(outcome.errors().next().is_none(), "{}", outcome.report());
     }
+}
+
+/// One that ends while it has lost the other is equal, with all who count: until the other counts
+/// again and still trains.
+#[test]
+fn who_has_ended_is_not_equal_with_one_who_trains_again() {
+    let spec = TableSpec::dense("n", 300).block_elements(64).slots(5).dtype::<i64>().rule(Add);
+    let policy = TablePolicy::local(Bsp).global(Eventual);
+    let [a, b] = [0, 1].map(|it| Peer::Server(ServerId(it)));
+    let cut = Fault::Partition { a: vec![a], b: vec![b], lasts: 100 * SECOND };
+    let builder = Cluster::builder(1).table(spec, policy, Hyper::default()).group(1);
+    let builder = builder.data_centre("a", 1).data_centre("b", 1).deadline(600 * SECOND);
+    let (mut seen, mut cluster) = (Vec::new(), builder.fault(SECOND, cut).build().unwrap());
+    let w = cluster.table(0).unwrap();
+    for (at, ticks) in [(0, 300), (1, 50)] {
+        let w = w.clone();
+        cluster.spawn_in(DataCentre(at), GroupId(0), Duration::ZERO, async move |me| {
+            for _ in 0..ticks {
+                me.push(&w, .., &[1_i64; 300]).await?;
+                me.tick().await?;
+                me.compute(SECOND).await;
+            }
+            me.finish().await
+        });
+    }
+    cluster.sample(10 * SECOND, |sample| {
+        let standing = sample.mirror_standing(ServerId(1), TableId(0)).unwrap();
+        let counts = standing.others[0].2 == Standing::Counts;
+        seen.push((counts, standing.equal));
+    });
+    let outcome = cluster.run().unwrap();
+    assert!(outcome.is_good(), "{}", outcome.report());
+    seen.dedup();
+    let (trains, lost, ended) = ((true, false), (false, false), (false, true));
+    assert_eq!(seen, [trains, lost, ended, trains, (true, true)]);
 }
 
 /// The one whose values all take dies while they take them: the next one's count.

@@ -10,7 +10,7 @@ use archipelago_client::{ServerEntry, Servers, ServersError};
 use serde::Serialize;
 use toml::de::DeTable;
 
-use super::data_centres::{DataCentres, DataCentresError};
+use super::data_centres::{DataCentreList, DataCentreListError};
 use super::options::{Options, ServeArguments};
 use crate::files::{self, FileError};
 use crate::nearest::{nearest, suggestion};
@@ -64,7 +64,7 @@ pub enum ConfigError {
     Servers(#[from] ServersError),
     /// The list of data centres is wrong.
     #[error(transparent)]
-    DataCentres(#[from] DataCentresError),
+    DataCentres(#[from] DataCentreListError),
     /// Groups of data centres that are not listed.
     #[error("`hubs` groups the data centres of `data_centres`, which is missing")]
     HubsOfNone,
@@ -132,7 +132,7 @@ pub struct Config {
     pub servers: Servers,
     /// All data centres; `None` where only this one is named.
     #[serde(serialize_with = "data_centres", skip_serializing_if = "Option::is_none")]
-    pub data_centres: Option<DataCentres>,
+    pub data_centres: Option<DataCentreList>,
     /// Groups of them; none where everybody speaks to everybody.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub hubs: Vec<String>,
@@ -204,7 +204,7 @@ impl Config {
         let bind = options.bind.unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, PORT)));
         let advertise = options.advertise.as_ref().map(|entry| entry.address.clone());
         let entries = options.servers.as_deref().unwrap_or_default();
-        let mut listed = options.data_centres.as_deref().map(DataCentres::new).transpose()?;
+        let mut listed = options.data_centres.as_deref().map(DataCentreList::new).transpose()?;
         if let Some(hubs) = &options.hubs {
             let grouped = listed.ok_or(ConfigError::HubsOfNone)?.with_hubs(hubs);
             listed = Some(grouped?);
@@ -254,7 +254,7 @@ impl Config {
     /// # Errors
     /// A file that cannot be read, or describes no tables.
     pub fn system(&self, registry: &Registry) -> anyhow::Result<System> {
-        let data_centres = self.data_centres.as_ref().map(|listed| listed.sites().clone());
+        let data_centres = self.data_centres.as_ref().map(|listed| listed.data_centres().clone());
         let tables = self.tables.as_deref().map(|path| table::read(path, registry));
         Ok(System { data_centres, tables: tables.transpose()?.unwrap_or_default() })
     }
@@ -264,7 +264,7 @@ impl Config {
     /// # Errors
     /// `Unresolved`.
     pub fn peers(&self) -> Result<Vec<(ServerId, SocketAddr)>, ServersError> {
-        self.data_centres.as_ref().map_or(&self.servers, DataCentres::all).resolve()
+        self.data_centres.as_ref().map_or(&self.servers, DataCentreList::all).resolve()
     }
 
     /// As TOML that says the same again.
@@ -351,10 +351,10 @@ fn number<S: serde::Serializer>(server: &ServerId, to: S) -> Result<S::Ok, S::Er
 }
 
 fn data_centres<S: serde::Serializer>(
-    listed: &Option<DataCentres>,
+    listed: &Option<DataCentreList>,
     to: S,
 ) -> Result<S::Ok, S::Error> {
-    listed.as_ref().map(DataCentres::entries).serialize(to)
+    listed.as_ref().map(DataCentreList::entries).serialize(to)
 }
 
 fn entries<S: serde::Serializer>(servers: &Servers, to: S) -> Result<S::Ok, S::Error> {

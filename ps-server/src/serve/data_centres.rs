@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use archipelago::error::{SpecError, TransportError};
 use archipelago::id::{DataCentre, ServerId};
-use archipelago::placement::{HubGroup, Overlay, Site, Sites};
+use archipelago::placement::{DataCentreServers, DataCentres, HubGroup, Overlay};
 use archipelago::transport::{Identity, Role};
 use archipelago_client::{ServerEntry, Servers, ServersError};
 use serde::{Deserialize, Serialize};
@@ -15,7 +15,7 @@ use crate::nearest::{nearest, suggestion};
 /// A list of data centres does not hold together.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum DataCentresError {
+pub enum DataCentreListError {
     /// An entry is not of the form.
     #[error("data centres: expected NAME:NUMBER=HOST:PORT,.., found {found:?}")]
     Form {
@@ -59,7 +59,7 @@ pub enum DataCentresError {
 ///
 /// let entry: DataCentreEntry = "tokyo:2=ps0.tokyo:7100,3=ps1.tokyo:7100".parse()?;
 /// assert_eq!((entry.name.as_str(), entry.servers.len()), ("tokyo", 2));
-/// # Ok::<(), ps_server::DataCentresError>(())
+/// # Ok::<(), ps_server::DataCentreListError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -71,22 +71,22 @@ pub struct DataCentreEntry {
 }
 
 impl FromStr for DataCentreEntry {
-    type Err = DataCentresError;
+    type Err = DataCentreListError;
 
-    fn from_str(text: &str) -> Result<Self, DataCentresError> {
-        let form = || DataCentresError::Form { found: text.into() };
+    fn from_str(text: &str) -> Result<Self, DataCentreListError> {
+        let form = || DataCentreListError::Form { found: text.into() };
         let (name, servers) = text.split_once(':').ok_or_else(form)?;
         let servers = servers.split(',').map(|entry| entry.trim().parse());
         let servers = servers.collect::<Result<_, ServersError>>().map_err(|_error| form())?;
-        Identity::new(Role::Server, name).map_err(DataCentresError::Name)?;
+        Identity::new(Role::Server, name).map_err(DataCentreListError::Name)?;
         Ok(Self { name: name.into(), servers })
     }
 }
 
 impl TryFrom<String> for DataCentreEntry {
-    type Error = DataCentresError;
+    type Error = DataCentreListError;
 
-    fn try_from(text: String) -> Result<Self, DataCentresError> {
+    fn try_from(text: String) -> Result<Self, DataCentreListError> {
         text.parse()
     }
 }
@@ -106,21 +106,21 @@ impl fmt::Display for DataCentreEntry {
 
 /// Several data centres, with servers that are numbered over all of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DataCentres {
-    sites: Sites,
+pub struct DataCentreList {
+    data_centres: DataCentres,
     servers: Servers,
     hubs: Vec<String>,
 }
 
-impl DataCentres {
+impl DataCentreList {
     /// The data centres of a list, in its order.
     ///
     /// # Errors
     /// `SameName`; no servers, too many data centres, and those of [`Servers::new`].
-    pub fn new(entries: &[DataCentreEntry]) -> Result<Self, DataCentresError> {
+    pub fn new(entries: &[DataCentreEntry]) -> Result<Self, DataCentreListError> {
         for (at, entry) in entries.iter().enumerate() {
             if entries[..at].iter().any(|before| before.name == entry.name) {
-                return Err(DataCentresError::SameName { name: entry.name.clone() });
+                return Err(DataCentreListError::SameName { name: entry.name.clone() });
             }
         }
         let all: Vec<_> = entries.iter().flat_map(|entry| &entry.servers).cloned().collect();
@@ -131,18 +131,22 @@ impl DataCentres {
             next += 1;
             ServerId(number)
         };
-        let sites = entries.iter().map(|entry| {
+        let data_centres = entries.iter().map(|entry| {
             let servers = entry.servers.iter().map(&mut number).collect();
-            Site { name: entry.name.clone(), servers }
+            DataCentreServers { name: entry.name.clone(), servers }
         });
-        Ok(Self { sites: Sites::new(sites.collect())?, servers, hubs: Vec::new() })
+        Ok(Self {
+            data_centres: DataCentres::new(data_centres.collect())?,
+            servers,
+            hubs: Vec::new(),
+        })
     }
 
     /// Puts them in groups, each a list of names with commas between them, its hub first.
     ///
     /// # Errors
     /// `Unknown`; groups that have not each data centre once.
-    pub fn with_hubs(mut self, groups: &[String]) -> Result<Self, DataCentresError> {
+    pub fn with_hubs(mut self, groups: &[String]) -> Result<Self, DataCentreListError> {
         let grouped = groups.iter().map(|group| {
             let members = group.split(',').map(|name| self.named(name.trim()));
             let members = members.collect::<Result<Vec<_>, _>>()?;
@@ -150,8 +154,8 @@ impl DataCentres {
             let hub = members.first().copied().unwrap_or_default();
             Ok(HubGroup { members, hub })
         });
-        let grouped = grouped.collect::<Result<Vec<_>, DataCentresError>>()?;
-        self.sites = self.sites.overlay(Overlay::new(grouped, &[])?)?;
+        let grouped = grouped.collect::<Result<Vec<_>, DataCentreListError>>()?;
+        self.data_centres = self.data_centres.overlay(Overlay::new(grouped, &[])?)?;
         self.hubs = groups.to_vec();
         Ok(self)
     }
@@ -161,18 +165,19 @@ impl DataCentres {
         &self.hubs
     }
 
-    fn named(&self, name: &str) -> Result<DataCentre, DataCentresError> {
-        let found = self.sites.iter().find(|(_, site)| site.name == name);
+    fn named(&self, name: &str) -> Result<DataCentre, DataCentreListError> {
+        let found = self.data_centres.iter().find(|(_, listed)| listed.name == name);
         found.map(|(at, _)| at).ok_or_else(|| {
-            let known: Vec<_> = self.sites.iter().map(|(_, site)| site.name.clone()).collect();
+            let known: Vec<_> =
+                self.data_centres.iter().map(|(_, listed)| listed.name.clone()).collect();
             let nearest = nearest(name, known.iter().map(String::as_str)).map(str::to_owned);
-            DataCentresError::Unknown { name: name.into(), nearest, known }
+            DataCentreListError::Unknown { name: name.into(), nearest, known }
         })
     }
 
     /// The data centres.
-    pub fn sites(&self) -> &Sites {
-        &self.sites
+    pub fn data_centres(&self) -> &DataCentres {
+        &self.data_centres
     }
 
     /// The servers of all data centres.
@@ -182,26 +187,26 @@ impl DataCentres {
 
     /// The servers of the data centre that has this one.
     pub(super) fn around(&self, server: ServerId) -> Result<Servers, ServersError> {
-        let site = self.sites.around(server);
-        Servers::new(&site.map(|site| self.entries_of(site)).unwrap_or_default())
+        let listed = self.data_centres.around(server);
+        Servers::new(&listed.map(|listed| self.entries_of(listed)).unwrap_or_default())
     }
 
     /// The list with all numbers, as options and configuration write it.
     pub fn entries(&self) -> Vec<DataCentreEntry> {
-        let entry = |site: &Site| DataCentreEntry {
-            name: site.name.clone(),
-            servers: self.entries_of(site),
+        let entry = |listed: &DataCentreServers| DataCentreEntry {
+            name: listed.name.clone(),
+            servers: self.entries_of(listed),
         };
-        self.sites.iter().map(|(_, site)| entry(site)).collect()
+        self.data_centres.iter().map(|(_, listed)| entry(listed)).collect()
     }
 
-    fn entries_of(&self, site: &Site) -> Vec<ServerEntry> {
+    fn entries_of(&self, listed: &DataCentreServers) -> Vec<ServerEntry> {
         let address = |server: &ServerId| self.servers.address(*server).unwrap_or_default();
         let entry = |server: &ServerId| ServerEntry {
             number: Some(server.0),
             address: address(server).into(),
         };
-        site.servers.iter().map(entry).collect()
+        listed.servers.iter().map(entry).collect()
     }
 }
 
@@ -209,10 +214,10 @@ impl DataCentres {
 mod tests {
     use super::*;
 
-    fn listed(list: &[&str]) -> Result<DataCentres, String> {
+    fn listed(list: &[&str]) -> Result<DataCentreList, String> {
         let entries = list.iter().map(|entry| entry.parse()).collect::<Result<Vec<_>, _>>();
-        let entries = entries.map_err(|error: DataCentresError| error.to_string())?;
-        DataCentres::new(&entries).map_err(|error| error.to_string())
+        let entries = entries.map_err(|error: DataCentreListError| error.to_string())?;
+        DataCentreList::new(&entries).map_err(|error| error.to_string())
     }
 
     #[test]

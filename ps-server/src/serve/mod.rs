@@ -16,7 +16,7 @@ use archipelago::node::Registry;
 use clap::{Args, Subcommand};
 
 pub use self::config::{Config, ConfigError, CredentialFiles};
-pub use self::data_centres::{DataCentreEntry, DataCentres, DataCentresError};
+pub use self::data_centres::{DataCentreEntry, DataCentreList, DataCentreListError};
 #[cfg(feature = "workloads")]
 pub(crate) use self::dev::Throwaway;
 pub(crate) use self::metrics::{CopyHealth, DataCentreHealth, Health, MirrorHealth};

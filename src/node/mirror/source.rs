@@ -1,7 +1,7 @@
 //! What one shard has heard of one other data centre, or of a group of them through a hub: updates
 //! in order, marks, clocks, barriers.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::Owners;
 use super::barriers::Barriers;
@@ -17,8 +17,9 @@ pub(in crate::node) struct Source {
     standing: Standing,
     /// While it speaks and nobody waits for it: how far it was behind when that was looked at.
     lag: Option<Lag>,
-    /// What it says makes no sense, until it says again that its terms are the same.
-    refused: bool,
+    /// Of its servers, those of whom something made no sense, until they say anew that their terms
+    /// are the same.
+    refused: BTreeSet<ServerId>,
     speakers: BTreeMap<ServerId, Speaker>,
     slots: BTreeMap<SlotIndex, Incoming>,
     /// For how many slots each clock is the one that counts.
@@ -122,7 +123,7 @@ impl Source {
         Self {
             standing: Standing::Counts,
             lag: None,
-            refused: false,
+            refused: BTreeSet::new(),
             speakers: owners.values().map(|it| (*it, Speaker::default())).collect(),
             slots: owners.iter().map(|(slot, from)| (*slot, incoming(from))).collect(),
             counted,
@@ -306,7 +307,7 @@ impl Source {
 
     /// Whether others wait for it.
     pub(in crate::node) fn counts(&self) -> bool {
-        self.standing == Standing::Counts && !self.refused
+        self.standing == Standing::Counts && self.refused.is_empty()
     }
 
     /// How long the one of its servers that was not heard for longest has been silent: without it
@@ -380,14 +381,17 @@ impl Source {
         silence.into_iter().chain(self.barriers.until()).min()
     }
 
-    /// Begins or ends to take nothing of it.
-    pub(in crate::node) fn refuse(&mut self, refused: bool) {
-        self.refused = refused;
+    /// Something that a server of it has told makes no sense, or may make sense again.
+    pub(in crate::node) fn refuse(&mut self, server: ServerId, refused: bool) {
+        match refused {
+            true => self.refused.insert(server),
+            false => self.refused.remove(&server),
+        };
     }
 
     /// Its standing.
     pub(in crate::node) fn standing(&self) -> Standing {
-        if self.refused { Standing::Refused } else { self.standing }
+        if self.refused.is_empty() { self.standing } else { Standing::Refused }
     }
 }
 

@@ -8,14 +8,15 @@ use crate::error::SpecError;
 use crate::id::{DataCentre, ServerId, SlotIndex};
 use crate::node::mirror::{Owners, Ways};
 use crate::node::shard::goes_in_step;
-use crate::placement::{Assignment, Ring, Sites};
+use crate::placement::{Assignment, DataCentres, Ring};
+use crate::spec::Terms;
 use crate::sync::Arc;
 
 /// The data centres of a plan that has several.
 #[derive(Clone, Debug)]
 pub struct Abroad {
     /// All of them.
-    pub sites: Sites,
+    pub data_centres: DataCentres,
     /// The one whose servers the plan has.
     pub here: DataCentre,
     rings: BTreeMap<DataCentre, Ring>,
@@ -26,8 +27,13 @@ impl Plan {
     ///
     /// # Errors
     /// `Field` when the data centre's servers are not the plan's.
-    pub fn of_data_centre(&self, sites: &Sites, here: DataCentre) -> Result<Self, SpecError> {
-        let mut servers = sites.get(here).map_or_else(Vec::new, |site| site.servers.clone());
+    pub fn of_data_centre(
+        &self,
+        data_centres: &DataCentres,
+        here: DataCentre,
+    ) -> Result<Self, SpecError> {
+        let mut servers =
+            data_centres.get(here).map_or_else(Vec::new, |listed| listed.servers.clone());
         servers.sort_unstable();
         if *servers != *self.inner.servers {
             let shown = |of: &[ServerId]| of.iter().map(ToString::to_string).collect::<Vec<_>>();
@@ -38,11 +44,11 @@ impl Plan {
                 found: shown(&servers).join(", "),
             });
         }
-        let others = sites.iter().filter(|(other, _)| *other != here);
-        let rings = others.map(|(other, _)| Ok((other, sites.ring(other)?)));
+        let others = data_centres.iter().filter(|(other, _)| *other != here);
+        let rings = others.map(|(other, _)| Ok((other, data_centres.ring(other)?)));
         let rings = rings.collect::<Result<_, SpecError>>()?;
         let mut inner = (*self.inner).clone();
-        inner.abroad = Some(Arc::new(Abroad { sites: sites.clone(), here, rings }));
+        inner.abroad = Some(Arc::new(Abroad { data_centres: data_centres.clone(), here, rings }));
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -57,6 +63,15 @@ impl Planned {
     pub fn is_mirrored(&self) -> bool {
         self.code.is_mirrored()
     }
+
+    /// Whether other terms would have to begin at the same tick in all data centres: those by which
+    /// aggregates are settled, and the local policy of copies that go in step.
+    pub(super) fn settles_by(&self, found: &Terms) -> bool {
+        let held = self.table.last_terms();
+        let settles = self.code.global.exchange() == Exchange::Aggregates;
+        settles && held.hyper != found.hyper
+            || goes_in_step(&self.code) && held.policy.local != found.policy.local
+    }
 }
 
 impl Abroad {
@@ -65,7 +80,7 @@ impl Abroad {
     pub(in crate::node) fn ways(&self, planned: &Planned, slots: &[SlotIndex]) -> Ways {
         let straight = goes_in_step(&planned.code);
         let straight = straight || planned.code.global.exchange() != Exchange::Deltas;
-        let (heard, told) = self.sites.ways(self.here, straight);
+        let (heard, told) = self.data_centres.ways(self.here, straight);
         let owners = |other: DataCentre| -> Owners {
             let ring = self.rings.get(&other);
             let of = |ring| Assignment::compute(ring, planned.table.id(), &planned.grid);

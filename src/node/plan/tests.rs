@@ -1,11 +1,12 @@
 //! What plans hold, and what they refuse.
 
 use super::*;
-use crate::consistency::Eventual;
+use crate::consistency::{Asp, Bsp, Eventual};
 use crate::error::Error;
 use crate::extension::Extension;
 use crate::id::{DataCentre, Tick};
-use crate::placement::{Site, Sites};
+use crate::placement::{DataCentreServers, DataCentres};
+use crate::schedule::Schedule;
 
 fn planned(servers: u32, tables: usize, slots: u32, group: u32) -> Result<Plan> {
     let servers: Vec<_> = (0..servers).map(ServerId).collect();
@@ -108,15 +109,46 @@ fn what_is_appended_has_its_number_and_leaves_the_plan_before_as_it_was() {
     assert_eq!(grown.entry(CatalogVersion(4)).or(grown.entry(CatalogVersion(0))), None);
 }
 
+/// The plan of one of two data centres, and the same without another one, with two tables.
+fn between_data_centres(of_first: TablePolicy, of_second: TablePolicy) -> [Plan; 2] {
+    let listed = |name: &str, server| DataCentreServers {
+        name: name.into(),
+        servers: vec![ServerId(server)],
+    };
+    let data_centres = DataCentres::new(vec![listed("paris", 0), listed("tokyo", 1)]).unwrap();
+    let table = |name: &str, policy| (TableSpec::dense(name, 9), policy, Hyper::default());
+    let tables = vec![table("shared", of_first), table("own", of_second)];
+    let alone = Plan::new(&[ServerId(0)], tables, &[], &Registry::built_in()).unwrap();
+    [alone.of_data_centre(&data_centres, DataCentre(0)).unwrap(), alone]
+}
+
+/// Each data centre has its own keeper: what they settle together would change at ticks of their
+/// own.
+#[test]
+fn what_data_centres_settle_together_is_not_changed_in_one_of_them() {
+    let rate = Hyper::rate(Schedule::Constant(0.1));
+    let (settled, told) = (TablePolicy::local(Bsp).global(Bsp), TablePolicy::local(Bsp));
+    let told = told.global(Asp { staleness: 0, ..Asp::default() });
+    let [plan, alone] = between_data_centres(settled.clone(), told.clone());
+    let change = |plan: &Plan, table, policy: &TablePolicy, hyper: &Hyper| {
+        let (from, policy, hyper) = (Tick(9), policy.clone(), hyper.clone());
+        let terms = Box::new(Terms { from, policy, hyper });
+        plan.with(&CatalogEntry::Change(ChangeEntry { table: TableId(table), terms }))
+    };
+    let refused = change(&plan, 0, &settled, &rate).unwrap_err().to_string();
+    assert!(refused.contains("each from a tick of its own on"), "{refused}");
+    assert!(change(&plan, 0, &settled, &Hyper::default()).is_ok(), "as it was");
+    assert!(change(&alone, 0, &settled, &rate).is_ok(), "there is no other data centre");
+    assert!(change(&plan, 1, &told, &rate).is_ok(), "deltas are told, not rounds");
+    let later = TablePolicy { local: Eventual.into(), ..told };
+    let refused = change(&plan, 1, &later, &Hyper::default()).unwrap_err().to_string();
+    assert!(refused.contains("each from a tick of its own on"), "{refused}");
+}
+
 #[test]
 fn a_table_with_copies_elsewhere_is_not_dropped() {
-    let site = |name: &str, server| Site { name: name.into(), servers: vec![ServerId(server)] };
-    let sites = Sites::new(vec![site("paris", 0), site("tokyo", 1)]).unwrap();
-    let table = |name: &str, policy| (TableSpec::dense(name, 9), policy, Hyper::default());
     let local = TablePolicy::local(Eventual);
-    let tables = vec![table("shared", local.clone().global(Eventual)), table("own", local)];
-    let alone = Plan::new(&[ServerId(0)], tables, &[], &Registry::built_in()).unwrap();
-    let plan = alone.of_data_centre(&sites, DataCentre(0)).unwrap();
+    let [plan, alone] = between_data_centres(local.clone().global(Eventual), local);
     let drop = |plan: &Plan, table| plan.with(&CatalogEntry::Drop(TableId(table)));
     let refused = drop(&plan, 0).unwrap_err();
     assert!(matches!(&refused, Error::Spec(SpecError::Planned { name, .. }) if name == "shared"));

@@ -52,6 +52,13 @@ impl Course {
         &self.pieces[self.after(tick).saturating_sub(1)]
     }
 
+    /// The size of a tick's learning rate, as a share of the largest one of the first terms.
+    pub(super) fn rate_share(&self, tick: Tick) -> f64 {
+        let first = self.at(Tick::FIRST).terms.hyper.rate.ends();
+        let largest = first.map(f64::abs).into_iter().fold(0.0, f64::max);
+        if largest == 0.0 { 1.0 } else { self.at(tick).rate(tick).abs() / largest }
+    }
+
     /// Whether any terms gather.
     pub(super) fn gathers(&self) -> bool {
         self.pieces.iter().any(Piece::gathers)

@@ -15,7 +15,7 @@ use crate::placement::{Feed, Hearing};
 use crate::spec::{Table, TablePolicy};
 use crate::sync::Arc;
 use crate::time::{Duration, Instant};
-use crate::vector::{Marks, Significance};
+use crate::vector::{Bitmap, Significance};
 use crate::wire::Delta;
 
 /// The mirrors of one shard.
@@ -54,7 +54,7 @@ pub(super) struct Mirroring {
     /// The weights of rounds that have closed here and were not told.
     pub(super) weights: BTreeMap<Tick, f64>,
     pub(super) ending: Ending,
-    pub(super) marks: Marks,
+    pub(super) bitmap: Bitmap,
     pub(super) pace: PassPace,
     /// What was measured of each way.
     pub(super) links: BTreeMap<ServerId, LinkView>,
@@ -200,7 +200,7 @@ impl Mirroring {
             watched: None,
             weights: BTreeMap::new(),
             ending: Ending::default(),
-            marks: Marks::default(),
+            bitmap: Bitmap::default(),
             pace: PassPace::default(),
             links: BTreeMap::new(),
             now: Instant::EPOCH,
@@ -361,12 +361,16 @@ impl Mirroring {
         let others = self.sources.iter().map(|(data_centre, source)| {
             (*data_centre, source.counted_everywhere(), source.standing())
         });
+        let mut counting = self.sources.values().filter(|source| source.counts());
+        // One that was lost at the end may count again, and train.
+        let all_ended = counting.all(|source| source.counted_everywhere() == Tick(u64::MAX));
         MirrorStanding {
             passed: self.passed,
             others: others.collect(),
             differ: self.differ.iter().copied().collect(),
             too_large: self.ending.too_large.keys().map(|(slot, _)| *slot).collect(),
             equal: self.ending.heard
+                && all_ended
                 && self.ending.units.is_empty()
                 && self.ending.compare.is_empty()
                 && self.ending.asked.is_empty()

@@ -155,7 +155,7 @@ impl WaitHealth {
         let awaited = match wait.what {
             WaitFor::MirrorClock { data_centre } | WaitFor::Barrier { data_centre } => {
                 let listed = config.data_centres.as_ref();
-                listed.and_then(|listed| listed.sites().get(data_centre))
+                listed.and_then(|listed| listed.data_centres().get(data_centre))
             },
             _ => None,
         };

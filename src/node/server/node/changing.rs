@@ -2,6 +2,7 @@
 
 use super::super::catalog::{Asked, Catalog, Pending};
 use super::ServerNode;
+use super::mirroring::warn_of_conditions;
 use crate::error::SpecError;
 use crate::history::{Event, WaitOutcome};
 use crate::id::{CatalogVersion, GroupId, Origin, ServerId, TableId, Tick};
@@ -141,6 +142,8 @@ impl ServerNode {
         let (table, terms) = (pending.table, Box::new(pending.terms.clone()));
         let plan = self.plan.with(&CatalogEntry::Change(ChangeEntry { table, terms }));
         let version = self.create(by, plan)?;
+        let planned = self.plan.table(pending.table).filter(|_| self.plan.abroad().is_some());
+        planned.into_iter().for_each(warn_of_conditions);
         if let Some(catalog) = &mut self.catalog {
             catalog.begin(version, pending);
         }

@@ -50,7 +50,7 @@ impl ServerNode {
     /// The servers of other data centres that this one speaks to.
     pub(super) fn is_abroad(&self, server: ServerId) -> bool {
         let abroad = self.plan.abroad();
-        abroad.is_some_and(|it| it.sites.of(server).is_some_and(|site| site != it.here))
+        abroad.is_some_and(|it| it.data_centres.of(server).is_some_and(|of| of != it.here))
     }
 
     pub(super) fn on_link_up(&mut self, server: ServerId) {

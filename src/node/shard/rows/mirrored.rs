@@ -9,7 +9,7 @@ use crate::key::KeyRange;
 use crate::limits;
 use crate::node::mirror::{compact, expanded};
 use crate::vector::kernels::{add_assign, copy, shorten};
-use crate::vector::{Element, Marks, Significance};
+use crate::vector::{Bitmap, Element, Significance};
 use crate::wire::{Delta, Refusal, RowsNamed, Trimmed};
 
 /// What a pass takes.
@@ -27,12 +27,12 @@ impl Takes<'_> {
         (width, values): (usize, &[T]),
         residuals: &mut [T],
         taken: &mut [T],
-        marks: &mut Marks,
+        bitmap: &mut Bitmap,
     ) -> Passed {
         match self {
             Takes::Significant(significance, least, precision) => {
                 let passed =
-                    take_significant(significance, least, width, values, residuals, taken, marks);
+                    take_significant(significance, least, width, values, residuals, taken, bitmap);
                 if precision == Precision::Bf16 && passed.taken > 0 {
                     shorten(taken, residuals);
                 }
@@ -50,7 +50,7 @@ impl<T: Element> ShardRows<T> {
         slot: SlotIndex,
         unit: KeyRange,
         takes: Takes<'_>,
-        marks: &mut Marks,
+        bitmap: &mut Bitmap,
     ) -> (Delta, Passed) {
         let width = self.width;
         match &mut self.layout {
@@ -58,7 +58,7 @@ impl<T: Element> ShardRows<T> {
                 let mut taken = vec![T::default(); unit.count() as usize * width];
                 let run = store.rows_mut(slot, unit);
                 let passed = run.map_or(Passed::default(), |run| {
-                    takes.take((width, run.values), run.residuals, &mut taken, marks)
+                    takes.take((width, run.values), run.residuals, &mut taken, bitmap)
                 });
                 (compact(RowsNamed::Block(unit), &taken, width), passed)
             },
@@ -70,7 +70,7 @@ impl<T: Element> ShardRows<T> {
                     if run.residuals.iter().all(|residual| *residual == zero) {
                         return;
                     }
-                    let row = takes.take((width, run.values), run.residuals, &mut taken, marks);
+                    let row = takes.take((width, run.values), run.residuals, &mut taken, bitmap);
                     passed.taken += row.taken;
                     passed.left += row.left;
                     if row.taken > 0 {

@@ -6,7 +6,7 @@ use crate::key::{Key, KeyRange};
 use crate::node::mirror::expanded;
 use crate::spec::TableSpec;
 use crate::store::Run;
-use crate::vector::{Element, Marks, Significance};
+use crate::vector::{Bitmap, Element, Significance};
 use crate::wire::{Delta, RowsNamed};
 
 impl<T: Element> ShardRows<T> {
@@ -61,14 +61,14 @@ impl<T: Element> ShardRows<T> {
         unit: KeyRange,
         (significance, threshold): (&dyn Significance, f64),
         told: Option<&Delta>,
-        marks: &mut Marks,
+        bitmap: &mut Bitmap,
     ) -> u64 {
         let (width, mut over) = (self.width, 0);
         let values = told.and_then(|delta| expanded::<T>(delta, width).ok()).unwrap_or_default();
         let mut count = |told: Option<&[T]>, run: &Run<'_, T>| {
-            significance.mark(threshold, width, run.values, run.residuals, marks);
+            significance.mark(threshold, width, run.values, run.residuals, bitmap);
             let told = |at: usize| told.and_then(|told| told.get(at)).copied().unwrap_or_default();
-            let marked = run.residuals.iter().enumerate().filter(|(at, _)| marks.get(*at));
+            let marked = run.residuals.iter().enumerate().filter(|(at, _)| bitmap.get(*at));
             over += marked.filter(|(at, rest)| !is_cut_off(told(*at), **rest)).count() as u64;
         };
         match &mut self.layout {

@@ -70,17 +70,17 @@ impl<T: Element> ShardEngine<T> {
             mirror.lanes_to_mut(from).for_each(|lane| lane.opened(width));
             let sources = mirror.sources.iter().filter(|(_, source)| source.speaks(from));
             let sources: Vec<_> = sources.map(|(of, _)| *of).collect();
-            sources.into_iter().for_each(|of| self.set_refused(of, false));
+            sources.into_iter().for_each(|of| self.set_refused((from, of), false));
         }
         Ok(())
     }
 
-    /// Begins or ends to take nothing of a data centre: nobody waits for it meanwhile.
-    fn set_refused(&mut self, of: DataCentre, refused: bool) {
+    /// Begins or ends to take nothing of a server: nobody waits for its data centre meanwhile.
+    fn set_refused(&mut self, (from, of): LineId, refused: bool) {
         let source = self.mirror.as_mut().and_then(|mirror| mirror.sources.get_mut(&of));
         let Some(source) = source else { return };
         let counted = source.counts();
-        source.refuse(refused);
+        source.refuse(from, refused);
         self.standing_seen(of, counted);
     }
 
@@ -238,13 +238,15 @@ impl<T: Element> ShardEngine<T> {
             true => mirror.stash.room(tick, of, &delta),
             false => Room::Needless,
         };
-        match (room, mirror.exchange) {
+        let exchange = mirror.exchange;
+        if room == Room::Full {
+            self.note_full((from, of), tick);
+        }
+        let Some(mirror) = &mut self.mirror else { return Ok(()) };
+        match (room, exchange) {
             (Room::Left, _) => mirror.stash.hold(tick, unit, of, delta),
             // The round cannot be settled without it.
-            (Room::Full, Exchange::Aggregates) => {
-                self.note_full((from, of), tick);
-                return Err(Refusal::Limit);
-            },
+            (Room::Full, Exchange::Aggregates) => return Err(Refusal::Limit),
             (_, Exchange::Aggregates) => mirror.note_left_out((from, of), tick),
             (_, Exchange::Deltas | Exchange::Nothing) => {
                 self.rows.add(slot, &delta)?;
@@ -291,19 +293,23 @@ impl<T: Element> ShardEngine<T> {
         }
     }
 
-    /// A round has no room for all that its sender tells of it here.
+    /// There is no room for all that is told of ticks which are not settled.
     fn note_full(&mut self, (from, of): LineId, tick: Tick) {
         let Some(mirror) = &mut self.mirror else { return };
         if mirror.notes((from, of), "room") {
             let (table, data_centre, server) = (self.table.name(), of.0, from.0);
+            let then = match mirror.exchange {
+                Exchange::Aggregates => "it is refused, and nobody waits for its sender any more",
+                _ => "it is added at once, so that copies may differ by rounding until the end",
+            };
             tracing::warn!(
                 table,
                 data_centre,
                 server,
                 %tick,
                 limit_bytes = mirror.stash.share(),
-                "aggregates of two rounds take more than there is room for: they are refused, and \
-                 nobody waits for their sender any more (more servers, or smaller pushes)"
+                "what it tells of two ticks takes more than there is room for: {then} (more \
+                 servers, or smaller pushes)"
             );
         }
     }
@@ -315,7 +321,7 @@ impl<T: Element> ShardEngine<T> {
             neighbour.refuse(of, update, refusal);
         }
         mirror.differ.insert(from);
-        self.set_refused(of, true);
+        self.set_refused((from, of), true);
         self.source_changed();
     }
 

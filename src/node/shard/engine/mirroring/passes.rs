@@ -29,9 +29,7 @@ impl<T: Element> ShardEngine<T> {
         };
         let watched =
             self.mirror_group().map(|(group, _)| (group.record.group, self.ended_tick(group)));
-        let piece = self.course.at(tick);
-        let first_rate = self.course.at(Tick::FIRST).rate(Tick::FIRST);
-        let rate_share = if first_rate == 0.0 { 1.0 } else { piece.rate(tick) / first_rate };
+        let rate_share = self.course.rate_share(tick);
         let Some(mirror) = &mut self.mirror else { return false };
         mirror.watched = watched;
         mirror.pace.note(mirror.now, tick);
@@ -101,16 +99,16 @@ impl<T: Element> ShardEngine<T> {
             true => Takes::All,
             false => Takes::Significant(&*significance, threshold, precision),
         };
-        let mut marks = std::mem::take(&mut mirror.marks);
+        let mut bitmap = std::mem::take(&mut mirror.bitmap);
         let range = self.unit_range(unit);
-        let (delta, passed) = self.rows.pass(slot, range, takes, &mut marks);
+        let (delta, passed) = self.rows.pass(slot, range, takes, &mut bitmap);
         if self.place.switch.breaks(Sabotage::PassForgets) {
-            self.rows.pass(slot, range, Takes::All, &mut marks);
+            self.rows.pass(slot, range, Takes::All, &mut bitmap);
         }
         let cut = precision == Precision::Bf16 && passed.taken > 0;
         let records = self.records();
         let Some(mirror) = &mut self.mirror else { return false };
-        mirror.marks = marks;
+        mirror.bitmap = bitmap;
         if let Some(pass) = &mut mirror.pass {
             pass.taken += passed.taken;
             pass.left += passed.left;

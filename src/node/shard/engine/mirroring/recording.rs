@@ -46,20 +46,20 @@ impl<T: Element> ShardEngine<T> {
         if mirror.exchange == Exchange::Aggregates {
             return;
         }
-        let (significance, mut marks) =
-            (crate::sync::Arc::clone(&mirror.significance), std::mem::take(&mut mirror.marks));
+        let (significance, mut bitmap) =
+            (crate::sync::Arc::clone(&mirror.significance), std::mem::take(&mut mirror.bitmap));
         let mut over = 0;
         for unit in self.units().into_iter().filter(|unit| !pass.touched.contains(unit)) {
             let (slot, range) = (self.grid.slot_of(unit), self.unit_range(unit));
             let scoring = (&*significance, pass.threshold);
-            over += self.rows.over(slot, range, scoring, pass.told.get(&unit), &mut marks);
+            over += self.rows.over(slot, range, scoring, pass.told.get(&unit), &mut bitmap);
         }
         let (table, tick) = (self.table.id(), pass.tick);
         let (told, kept) = (pass.taken, pass.left);
         let threshold = pass.threshold.to_bits();
         self.events.push(Event::PassEnded { table, tick, threshold, told, kept, over });
         if let Some(mirror) = &mut self.mirror {
-            mirror.marks = marks;
+            mirror.bitmap = bitmap;
         }
     }
 

@@ -12,45 +12,45 @@ use crate::limits;
 ///
 /// ```
 /// use archipelago::id::{DataCentre, ServerId};
-/// use archipelago::placement::{Site, Sites};
-/// let site = |name: &str, servers: &[u32]| Site {
+/// use archipelago::placement::{DataCentreServers, DataCentres};
+/// let listed = |name: &str, servers: &[u32]| DataCentreServers {
 ///     name: name.into(),
 ///     servers: servers.iter().copied().map(ServerId).collect(),
 /// };
-/// let sites = Sites::new(vec![site("virginia", &[0, 1]), site("tokyo", &[2])])?;
-/// assert_eq!(sites.of(ServerId(2)), Some(DataCentre(1)));
-/// assert!(Sites::new(vec![site("oregon", &[0]), site("oregon", &[1])]).is_err());
+/// let data_centres = DataCentres::new(vec![listed("virginia", &[0, 1]), listed("tokyo", &[2])])?;
+/// assert_eq!(data_centres.of(ServerId(2)), Some(DataCentre(1)));
+/// assert!(DataCentres::new(vec![listed("oregon", &[0]), listed("oregon", &[1])]).is_err());
 /// # Ok::<(), archipelago::error::SpecError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sites {
-    sites: Vec<Site>,
+pub struct DataCentres {
+    list: Vec<DataCentreServers>,
     overlay: Option<Overlay>,
 }
 
-/// One data centre.
+/// A data centre's name and servers.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Site {
+pub struct DataCentreServers {
     /// Its name, unique.
     pub name: String,
     /// Its servers; no number is used twice in all data centres.
     pub servers: Vec<ServerId>,
 }
 
-impl Sites {
+impl DataCentres {
     /// Data centres in this order, which is the order in which their aggregates are folded.
     ///
     /// # Errors
     /// `Field` when there are none or too many, one has no name or no servers, or a name or a
     /// server appears twice; it names the data centre.
-    pub fn new(sites: Vec<Site>) -> Result<Self, SpecError> {
+    pub fn new(list: Vec<DataCentreServers>) -> Result<Self, SpecError> {
         let most = limits::DATA_CENTRES_MAX;
-        if sites.is_empty() || sites.len() > most {
+        if list.is_empty() || list.len() > most {
             let expected = format!("1 to {most}");
-            return Err(field("system", "data centres", expected, sites.len().to_string()));
+            return Err(field("system", "data centres", expected, list.len().to_string()));
         }
-        for (at, site) in sites.iter().enumerate() {
-            let bytes = site.name.len();
+        for (at, listed) in list.iter().enumerate() {
+            let bytes = listed.name.len();
             if bytes == 0 || bytes > limits::NAME_BYTES_MAX {
                 let expected = format!("1 to {} bytes", limits::NAME_BYTES_MAX);
                 return Err(field(
@@ -60,13 +60,13 @@ impl Sites {
                     bytes.to_string(),
                 ));
             }
-            if sites[..at].iter().any(|before| before.name == site.name) {
+            if list[..at].iter().any(|before| before.name == listed.name) {
                 let expected = "a name that no other data centre has".into();
-                return Err(field(&site.name, "name", expected, format!("{:?}", site.name)));
+                return Err(field(&listed.name, "name", expected, format!("{:?}", listed.name)));
             }
-            Self::check_servers(&sites, at)?;
+            Self::check_servers(&list, at)?;
         }
-        Ok(Self { sites, overlay: None })
+        Ok(Self { list, overlay: None })
     }
 
     /// Puts them in groups, so that what leaves for far ones leaves once.
@@ -74,8 +74,8 @@ impl Sites {
     /// # Errors
     /// `Field` when not each of them is in a group, or others are.
     pub fn overlay(mut self, overlay: Overlay) -> Result<Self, SpecError> {
-        if !overlay.covers(self.sites.len()) {
-            let expected = format!("the {} data centres of the list", self.sites.len());
+        if !overlay.covers(self.list.len()) {
+            let expected = format!("the {} data centres of the list", self.list.len());
             let members = overlay.groups().iter().flat_map(|group| &group.members);
             let found = members.map(ToString::to_string).collect::<Vec<_>>().join(", ");
             return Err(field("overlay", "groups", expected, found));
@@ -87,45 +87,45 @@ impl Sites {
     /// What a data centre hears and tells: by its groups, or `straight` from and to all others.
     pub fn ways(&self, here: DataCentre, straight: bool) -> (Vec<Hearing>, Vec<Telling>) {
         // `new` bounds the list.
-        let all = || Overlay::of_all(u32::try_from(self.sites.len()).unwrap_or(u32::MAX));
+        let all = || Overlay::of_all(u32::try_from(self.list.len()).unwrap_or(u32::MAX));
         let grouped = self.overlay.as_ref().filter(|_| !straight);
         let overlay = grouped.map_or_else(|| Cow::Owned(all()), Cow::Borrowed);
         (overlay.hearings(here), overlay.tellings(here))
     }
 
-    fn check_servers(sites: &[Site], at: usize) -> Result<(), SpecError> {
-        let site = &sites[at];
-        if site.servers.is_empty() {
-            return Err(field(&site.name, "servers", "at least 1".into(), "0".into()));
+    fn check_servers(list: &[DataCentreServers], at: usize) -> Result<(), SpecError> {
+        let listed = &list[at];
+        if listed.servers.is_empty() {
+            return Err(field(&listed.name, "servers", "at least 1".into(), "0".into()));
         }
-        for (place, server) in site.servers.iter().enumerate() {
-            let others = sites[..at].iter().flat_map(|before| &before.servers);
-            if others.chain(&site.servers[..place]).any(|other| other == server) {
+        for (place, server) in listed.servers.iter().enumerate() {
+            let others = list[..at].iter().flat_map(|before| &before.servers);
+            if others.chain(&listed.servers[..place]).any(|other| other == server) {
                 let expected = "numbers that no other server of any data centre has".into();
-                return Err(field(&site.name, "servers", expected, server.to_string()));
+                return Err(field(&listed.name, "servers", expected, server.to_string()));
             }
         }
         Ok(())
     }
 
     /// All of them, in order.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = (DataCentre, &Site)> {
-        (0..).map(DataCentre).zip(&self.sites).collect::<Vec<_>>().into_iter()
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (DataCentre, &DataCentreServers)> {
+        (0..).map(DataCentre).zip(&self.list).collect::<Vec<_>>().into_iter()
     }
 
     /// One of them.
-    pub fn get(&self, data_centre: DataCentre) -> Option<&Site> {
-        self.sites.get(data_centre.0 as usize)
+    pub fn get(&self, data_centre: DataCentre) -> Option<&DataCentreServers> {
+        self.list.get(data_centre.0 as usize)
     }
 
     /// The data centre of a server.
     pub fn of(&self, server: ServerId) -> Option<DataCentre> {
-        let at = self.sites.iter().position(|site| site.servers.contains(&server))?;
+        let at = self.list.iter().position(|listed| listed.servers.contains(&server))?;
         u32::try_from(at).ok().map(DataCentre)
     }
 
     /// The data centre of a server, with its other servers.
-    pub fn around(&self, server: ServerId) -> Option<&Site> {
+    pub fn around(&self, server: ServerId) -> Option<&DataCentreServers> {
         self.get(self.of(server)?)
     }
 
@@ -134,13 +134,13 @@ impl Sites {
     /// # Errors
     /// `Field` when there are too many.
     pub fn ring(&self, data_centre: DataCentre) -> Result<Ring, SpecError> {
-        let Some(site) = self.get(data_centre) else {
+        let Some(listed) = self.get(data_centre) else {
             let found = data_centre.to_string();
             return Err(field("system", "data centre", "one of the list".into(), found));
         };
-        let weighted: Vec<_> = site.servers.iter().map(|server| (*server, 1)).collect();
+        let weighted: Vec<_> = listed.servers.iter().map(|server| (*server, 1)).collect();
         Ring::new(&weighted).map_err(|error| {
-            field(&site.name, "servers", error.to_string(), site.servers.len().to_string())
+            field(&listed.name, "servers", error.to_string(), listed.servers.len().to_string())
         })
     }
 }
@@ -153,18 +153,18 @@ fn field(of: &str, name: &'static str, expected: String, found: String) -> SpecE
 mod tests {
     use super::*;
 
-    fn sites(of: &[(&str, &[u32])]) -> Result<Sites, SpecError> {
-        let site = |(name, servers): &(&str, &[u32])| Site {
+    fn data_centres(of: &[(&str, &[u32])]) -> Result<DataCentres, SpecError> {
+        let listed = |(name, servers): &(&str, &[u32])| DataCentreServers {
             name: (*name).into(),
             servers: servers.iter().copied().map(ServerId).collect(),
         };
-        Sites::new(of.iter().map(site).collect())
+        DataCentres::new(of.iter().map(listed).collect())
     }
 
     #[test]
     fn lists_that_make_no_sense_say_where() {
         let says = |of: &[(&str, &[u32])], what: &str| {
-            let error = sites(of).unwrap_err().to_string();
+            let error = data_centres(of).unwrap_err().to_string();
             assert!(error.contains(what), "{error}");
         };
         says(&[], "1 to 64");
@@ -173,7 +173,7 @@ mod tests {
         says(&[("a", &[0]), ("b", &[])], "at least 1");
         says(&[("a", &[0, 1]), ("b", &[2, 1])], "\"b\"");
         says(&[("a", &[0, 0])], "server 0");
-        let known = sites(&[("a", &[4]), ("b", &[1, 2])]).unwrap();
+        let known = data_centres(&[("a", &[4]), ("b", &[1, 2])]).unwrap();
         assert_eq!((known.of(ServerId(2)), known.of(ServerId(3))), (Some(DataCentre(1)), None));
         assert!(known.ring(DataCentre(1)).is_ok() && known.ring(DataCentre(2)).is_err());
     }

@@ -3,7 +3,7 @@
 use super::Element;
 use super::widest::{Kernel, on_widest};
 
-/// Elements of one word of marks.
+/// Elements of one word.
 pub(super) const WORD: usize = u64::BITS as usize;
 /// Elements of half a word: as many as an f32 has bits.
 pub(super) const HALF: usize = WORD / 2;
@@ -12,22 +12,22 @@ pub(super) const HALF: usize = WORD / 2;
 /// behind the last element are 0. Made once and used again, it allocates only to grow.
 ///
 /// ```
-/// use archipelago::vector::Marks;
-/// let mut marks = Marks::default();
-/// marks.reset(70);
-/// marks.set(3);
-/// marks.set(69);
-/// assert!(marks.get(3) && !marks.get(4) && marks.get(69));
-/// assert_eq!(marks.words(), [1 << 3, 1 << 5]);
-/// assert_eq!(marks.count(), 2);
+/// use archipelago::vector::Bitmap;
+/// let mut bitmap = Bitmap::default();
+/// bitmap.reset(70);
+/// bitmap.set(3);
+/// bitmap.set(69);
+/// assert!(bitmap.get(3) && !bitmap.get(4) && bitmap.get(69));
+/// assert_eq!(bitmap.words(), [1 << 3, 1 << 5]);
+/// assert_eq!(bitmap.count(), 2);
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Marks {
+pub struct Bitmap {
     words: Vec<u64>,
     len: usize,
 }
 
-impl Marks {
+impl Bitmap {
     /// Makes it one unset mark for each of `len` elements.
     pub fn reset(&mut self, len: usize) {
         self.words.clear();
@@ -133,12 +133,12 @@ impl<T: Element, F: Fn(T, T) -> bool> Kernel for MarkWhere<'_, T, F> {
         let (values, last_values) = self.values.as_chunks::<WORD>();
         let (residuals, last_residuals) = self.residuals.as_chunks::<WORD>();
         let (words, last_word) = self.words.split_at_mut(values.len());
-        for ((marks, values), residuals) in words.iter_mut().zip(values).zip(residuals) {
-            *marks = word(WORD, |index| (self.chosen)(values[index], residuals[index]));
+        for ((bits, values), residuals) in words.iter_mut().zip(values).zip(residuals) {
+            *bits = word(WORD, |index| (self.chosen)(values[index], residuals[index]));
         }
-        if let [marks] = last_word {
+        if let [bits] = last_word {
             let chosen = |index| (self.chosen)(last_values[index], last_residuals[index]);
-            *marks = word(last_values.len(), chosen);
+            *bits = word(last_values.len(), chosen);
         }
     }
 }
@@ -155,36 +155,36 @@ mod tests {
             pairs in proptest::collection::vec(any::<(i64, i64)>(), 0..300),
         ) {
             let (values, residuals): (Vec<i64>, Vec<i64>) = pairs.into_iter().unzip();
-            let mut marks = Marks::default();
-            marks.reset(values.len());
-            (0..values.len()).for_each(|index| marks.set(index));
-            prop_assert_eq!(marks.count(), values.len() as u64);
-            marks.mark_where(&values, &residuals, |value, residual| value < residual);
-            let mut one_by_one = Marks::default();
+            let mut bitmap = Bitmap::default();
+            bitmap.reset(values.len());
+            (0..values.len()).for_each(|index| bitmap.set(index));
+            prop_assert_eq!(bitmap.count(), values.len() as u64);
+            bitmap.mark_where(&values, &residuals, |value, residual| value < residual);
+            let mut one_by_one = Bitmap::default();
             one_by_one.reset(values.len());
             for (index, (value, residual)) in values.iter().zip(&residuals).enumerate() {
-                prop_assert_eq!(marks.get(index), value < residual);
+                prop_assert_eq!(bitmap.get(index), value < residual);
                 if value < residual {
                     one_by_one.set(index);
                 }
             }
-            prop_assert_eq!(marks, one_by_one);
+            prop_assert_eq!(bitmap, one_by_one);
         }
     }
 
     #[test]
     fn a_reset_forgets_and_keeps_its_memory() {
-        let mut marks = Marks::default();
-        marks.reset(1000);
-        let memory = marks.words.as_ptr();
+        let mut bitmap = Bitmap::default();
+        bitmap.reset(1000);
+        let memory = bitmap.words.as_ptr();
         for len in [64, 1, 0, 999, 1000] {
-            marks.reset(len);
-            assert!(marks.count() == 0 && marks.len() == len && marks.is_empty() == (len == 0));
-            (0..len).for_each(|index| marks.set(index));
-            assert_eq!(marks.count(), len as u64);
-            marks.mark_where(&vec![0.0; len], &vec![0.0; len], |_: f64, _| true);
-            assert_eq!(marks.count(), len as u64);
+            bitmap.reset(len);
+            assert!(bitmap.count() == 0 && bitmap.len() == len && bitmap.is_empty() == (len == 0));
+            (0..len).for_each(|index| bitmap.set(index));
+            assert_eq!(bitmap.count(), len as u64);
+            bitmap.mark_where(&vec![0.0; len], &vec![0.0; len], |_: f64, _| true);
+            assert_eq!(bitmap.count(), len as u64);
         }
-        assert_eq!(marks.words.as_ptr(), memory);
+        assert_eq!(bitmap.words.as_ptr(), memory);
     }
 }
