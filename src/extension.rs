@@ -51,6 +51,31 @@ impl Extension {
         at.ok().map(|at| self.parameters[at].1)
     }
 
+    /// Refuses parameters that are not among those known.
+    ///
+    /// # Errors
+    /// What was expected instead of the first one that is not.
+    pub(crate) fn only(&self, known: &[&str]) -> Result<(), String> {
+        let unknown = self.parameters.iter().find(|(name, _)| !known.contains(&name.as_str()));
+        match unknown {
+            None => Ok(()),
+            Some((name, _)) if known.is_empty() => Err(format!("no parameter, not {name:?}")),
+            Some((name, _)) => Err(format!("no parameter {name:?}: {}", known.join(", "))),
+        }
+    }
+
+    /// A parameter that is 1 or 0, where it is not given 0.
+    ///
+    /// # Errors
+    /// What was expected.
+    pub(crate) fn flag(&self, name: &str) -> Result<bool, String> {
+        match self.parameter(name) {
+            None | Some(0.0) => Ok(false),
+            Some(1.0) => Ok(true),
+            Some(_) => Err(format!("{name}: 0 or 1")),
+        }
+    }
+
     /// A parameter that is a whole number.
     ///
     /// # Errors

@@ -23,5 +23,7 @@ mod rules;
 mod shapes;
 #[path = "geo_scenarios/strangers.rs"]
 mod strangers;
+#[path = "geo_scenarios/turns.rs"]
+mod turns;
 #[path = "geo_scenarios/warnings.rs"]
 mod warnings;

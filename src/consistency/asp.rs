@@ -6,7 +6,7 @@
 //! it arises is announced, and readers elsewhere wait for just those keys (selective barrier).
 //! And no data centre runs further ahead of the slowest than a bound (mirror clock).
 
-use super::global::within;
+use super::global::{seconds, silence_max, within};
 use super::threshold::{falls, share};
 use super::{
     Decay, Exchange, GlobalPolicy, LinkView, MirrorAdmit, MirrorRead, PassView, Precision,
@@ -102,10 +102,7 @@ impl Asp {
     /// # Errors
     /// What was expected of the first parameter out of range.
     pub fn from_extension(named: &Extension) -> Result<Self, String> {
-        let known = |name: &str| PARAMETERS.contains(&name);
-        if let Some((name, _)) = named.parameters().iter().find(|(name, _)| !known(name)) {
-            return Err(format!("no parameter {name:?}: {}", PARAMETERS.join(", ")));
-        }
+        named.only(&PARAMETERS)?;
         let default = Self::default();
         let hard = Threshold::from_extension(named, default.hard.initial)?;
         let soft_share = share(named, "soft_share", default.soft_share)?;
@@ -116,18 +113,14 @@ impl Asp {
             hard,
             late_ticks_max: share(named, "late_ticks_max", default.late_ticks_max)?,
             soft_share,
-            precision: match named.parameter("bf16") {
-                None | Some(0.0) => Precision::Full,
-                Some(1.0) => Precision::Bf16,
-                Some(_) => return Err("bf16: 0 or 1".into()),
-            },
+            precision: if named.flag("bf16")? { Precision::Bf16 } else { Precision::Full },
             staleness: named.whole("staleness", default.staleness)?,
             barrier_ticks: match named.parameter("barrier_ticks") {
                 Some(f64::INFINITY) => f64::INFINITY,
                 _ => share(named, "barrier_ticks", default.barrier_ticks)?,
             },
             barrier_max: seconds(named, "barrier_seconds", default.barrier_max)?,
-            silence_max: silence(named, default.silence_max)?,
+            silence_max: silence_max(named, default.silence_max)?,
         })
     }
 }
@@ -230,24 +223,6 @@ impl From<Asp> for Extension {
         let named = named.with("barrier_ticks", asp.barrier_ticks);
         let named = named.with("barrier_seconds", asp.barrier_max.as_secs_f64());
         named.with("silence_seconds", asp.silence_max.as_secs_f64())
-    }
-}
-
-/// Shorter than what it takes to say anything, a data centre would be lost and back all the time.
-fn silence(named: &Extension, default: Duration) -> Result<Duration, String> {
-    let (name, least) = ("silence_seconds", crate::limits::DATA_CENTRE_SILENCE_MIN);
-    let silence = seconds(named, name, default)?;
-    if silence < least {
-        return Err(format!("{name}: {} or more", least.as_secs_f64()));
-    }
-    Ok(silence)
-}
-
-fn seconds(named: &Extension, name: &str, default: Duration) -> Result<Duration, String> {
-    let value = named.parameter(name).unwrap_or(default.as_secs_f64());
-    match Duration::try_from_secs_f64(value) {
-        Ok(duration) if !duration.is_zero() => Ok(duration),
-        _ => Err(format!("{name}: a positive number of seconds")),
     }
 }
 

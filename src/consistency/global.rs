@@ -35,7 +35,8 @@ pub enum Precision {
 /// What a policy may know of the way to one other data centre.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct LinkView {
-    /// Bytes that wait to leave, or have left and are not confirmed.
+    /// Bytes of all tables that wait to leave, or have left and are not confirmed: those of others
+    /// as of the last confirmation.
     pub queued_bytes: u64,
     /// The measured rate; `None` before anything was confirmed.
     pub bytes_per_second: Option<f64>,
@@ -181,7 +182,8 @@ pub trait GlobalPolicy: Debug + Send + Sync {
         Vec::new()
     }
 
-    /// How long a data centre may be silent before nobody waits for it any more.
+    /// How long a data centre may be silent before nobody waits for it any more, where the table's
+    /// policy has no `silence_seconds`.
     fn silence_max(&self) -> Duration {
         crate::limits::DATA_CENTRE_SILENCE_MAX
     }
@@ -189,6 +191,36 @@ pub trait GlobalPolicy: Debug + Send + Sync {
     /// How long a barrier holds up reads at most.
     fn barrier_max(&self) -> Duration {
         crate::limits::BARRIER_MAX
+    }
+}
+
+/// How long a data centre may be silent: as the description of a global policy says, which may be
+/// of any, or by default. Shorter than what it takes to say anything, it would be lost and back
+/// all the time.
+///
+/// # Errors
+/// What was expected.
+pub(crate) fn silence_max(named: &Extension, default: Duration) -> Result<Duration, String> {
+    let least = crate::limits::DATA_CENTRE_SILENCE_MIN;
+    let silence = seconds(named, SILENCE, default)?;
+    if silence < least {
+        return Err(format!("{SILENCE}: {} or more", least.as_secs_f64()));
+    }
+    Ok(silence)
+}
+
+/// The parameter of any global policy that says so.
+pub(crate) const SILENCE: &str = "silence_seconds";
+
+pub(super) fn seconds(
+    named: &Extension,
+    name: &str,
+    default: Duration,
+) -> Result<Duration, String> {
+    let value = named.parameter(name).unwrap_or(default.as_secs_f64());
+    match Duration::try_from_secs_f64(value) {
+        Ok(duration) if !duration.is_zero() => Ok(duration),
+        _ => Err(format!("{name}: a positive number of seconds")),
     }
 }
 

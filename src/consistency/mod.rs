@@ -17,6 +17,7 @@ pub use asp::{Asp, Goal};
 pub use bsp::Bsp;
 pub use eventual::Eventual;
 pub use global::{Exchange, GlobalPolicy, LinkView, MirrorAdmit, MirrorRead, PassView, Precision};
+pub(crate) use global::{SILENCE, silence_max};
 pub use local::{Admit, LocalPolicy, ReadView, RoundView};
 pub use off::Off;
 pub use ssp::Ssp;

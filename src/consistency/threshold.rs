@@ -131,15 +131,17 @@ impl Threshold {
     pub(super) fn from_extension(named: &Extension, default: f64) -> Result<Self, String> {
         let initial = share(named, "threshold", default)?;
         let mut decays = Vec::new();
-        if named.whole("inverse_sqrt", 0)? > 0 {
+        if named.flag("inverse_sqrt")? {
             decays.push(Decay::InverseSqrt);
         }
-        if named.whole("with_rate", 0)? > 0 {
+        if named.flag("with_rate")? {
             decays.push(Decay::WithRate);
         }
         if named.parameter("linear_to").is_some() {
             let to = share(named, "linear_to", 0.0)?;
             decays.push(Decay::Linear { to, ticks: named.whole("linear_ticks", 1)?.max(1) });
+        } else if named.parameter("linear_ticks").is_some() {
+            return Err("linear_ticks: only with linear_to".into());
         }
         let steps = steps(named)?;
         if steps[0].0 != u64::MAX {
@@ -159,9 +161,18 @@ const STEPS: [(&str, &str); 4] =
 fn steps(named: &Extension) -> Result<[(u64, f64); 4], String> {
     let mut steps = [NO_STEP; 4];
     let mut before = 0;
+    let mut ends = None;
     for (step, (name_from, name_to)) in steps.iter_mut().zip(STEPS) {
-        if named.parameter(name_from).is_none() {
-            break;
+        let given = [name_from, name_to].map(|name| named.parameter(name).is_some());
+        match (given, ends) {
+            ([false, false], _) => {
+                ends.get_or_insert(name_from);
+                continue;
+            },
+            ([true, true], None) => {},
+            ([true, true], Some(missing)) => return Err(format!("{missing}: before {name_from}")),
+            ([false, true], _) => return Err(format!("{name_from}: the tick of {name_to}")),
+            ([true, false], _) => return Err(format!("{name_to}: the threshold of {name_from}")),
         }
         let from = named.whole(name_from, 0)?;
         if from <= before {
@@ -247,9 +258,14 @@ mod tests {
             (x().with("threshold", f64::NAN), "threshold: a finite number, at least 0"),
             (x().with("flush_every", 0.5), "flush_every: a whole number from 0 to 2^53"),
             (
-                x().with("from_1", 4.0).with("from_2", 4.0),
+                x().with("from_1", 4.0).with("to_1", 1.0).with("from_2", 4.0).with("to_2", 0.5),
                 "from_2: a tick behind the step before it",
             ),
+            (x().with("from_1", 4.0), "to_1: the threshold of from_1"),
+            (x().with("to_2", 0.1), "from_2: the tick of to_2"),
+            (x().with("from_2", 4.0).with("to_2", 0.1), "from_1: before from_2"),
+            (x().with("linear_ticks", 4.0), "linear_ticks: only with linear_to"),
+            (x().with("inverse_sqrt", 5.0), "inverse_sqrt: 0 or 1"),
             (
                 x().with("inverse_sqrt", 1.0).with("with_rate", 1.0),
                 "one schedule: inverse_sqrt, with_rate, linear_to or from_1",

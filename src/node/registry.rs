@@ -3,12 +3,15 @@
 
 use std::collections::BTreeMap;
 
-use crate::consistency::{Asp, Bsp, Eventual, Exchange, GlobalPolicy, LocalPolicy, Off, Ssp};
+use crate::consistency::{
+    Asp, Bsp, Eventual, Exchange, GlobalPolicy, LocalPolicy, Off, SILENCE, Ssp, silence_max,
+};
 use crate::error::SpecError;
 use crate::extension::Extension;
 use crate::limits;
 use crate::spec::{FoldOrder, TablePolicy, TableSpec};
 use crate::sync::Arc;
+use crate::time::Duration;
 use crate::vector::rules::{Adagrad, Adam, Add, Assign, Momentum, Sgd};
 use crate::vector::{Absolute, DType, Mirrored, Relative, Significance, UpdateRule};
 
@@ -47,15 +50,15 @@ impl Registry {
             .rule("momentum/1", |named| made(Momentum::from_extension(named)))
             .rule("adagrad/1", |named| made(Adagrad::from_extension(named)))
             .rule("adam/1", |named| made(Adam::from_extension(named)))
-            .policy("bsp/1", |_| Ok(Arc::new(Bsp)))
-            .policy("eventual/1", |_| Ok(Arc::new(Eventual)))
-            .policy("ssp/1", |named| Ok(Arc::new(Ssp { staleness: named.whole("staleness", 0)? })))
+            .policy("bsp/1", |named| Ok(with(named, &[], Bsp)?))
+            .policy("eventual/1", |named| Ok(with(named, &[], Eventual)?))
+            .policy("ssp/1", |named| Ok(with(named, &[STALENESS], ssp(named)?)?))
             .significance("absolute/1", |named| significance(Absolute::from_extension(named)))
             .significance("relative/1", |named| significance(Relative::from_extension(named)))
-            .global("off/1", |_| Ok(Arc::new(Off)))
-            .global("bsp/1", |_| Ok(Arc::new(Bsp)))
-            .global("eventual/1", |_| Ok(Arc::new(Eventual)))
-            .global("ssp/1", |named| Ok(Arc::new(Ssp { staleness: named.whole("staleness", 0)? })))
+            .global("off/1", |named| Ok(with(named, &[], Off)?))
+            .global("bsp/1", |named| Ok(with(named, &[SILENCE], Bsp)?))
+            .global("eventual/1", |named| Ok(with(named, &[SILENCE], Eventual)?))
+            .global("ssp/1", |named| Ok(with(named, &[STALENESS, SILENCE], ssp(named)?)?))
             .global("asp/1", |named| Ok(Arc::new(Asp::from_extension(named)?)))
     }
 
@@ -168,10 +171,14 @@ impl Registry {
                 found: policy.bsp_stash_bytes_max.to_string(),
             });
         }
+        let global = self.find_global(&spec.name, &policy.global)?;
+        let silence_max = silence_max(&policy.global, global.silence_max())
+            .map_err(|expected| parameter(&spec.name, &policy.global, expected))?;
         let code = Code {
             rule,
             policy: self.find_policy(&spec.name, &policy.local)?,
-            global: self.find_global(&spec.name, &policy.global)?,
+            global,
+            silence_max,
             significance: self.resolve_significance(
                 &spec.name,
                 &policy.significance,
@@ -244,6 +251,8 @@ pub struct Code {
     pub policy: Arc<dyn LocalPolicy>,
     /// Its global policy.
     pub global: Arc<dyn GlobalPolicy>,
+    /// How long a data centre may be silent before nobody waits for it any more.
+    pub silence_max: Duration,
     /// What its global policy's threshold is compared with.
     pub significance: Arc<dyn Significance>,
 }
@@ -254,6 +263,18 @@ impl Code {
         self.global.exchange() != Exchange::Nothing
     }
 }
+
+/// A policy whose description has no parameters but those known.
+fn with<P>(named: &Extension, known: &[&str], policy: P) -> Result<Arc<P>, String> {
+    named.only(known)?;
+    Ok(Arc::new(policy))
+}
+
+fn ssp(named: &Extension) -> Result<Ssp, String> {
+    Ok(Ssp { staleness: named.whole(STALENESS, 0)? })
+}
+
+const STALENESS: &str = "staleness";
 
 fn made<R: UpdateRule + 'static, E: ToString>(
     rule: Result<R, E>,

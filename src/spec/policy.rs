@@ -2,10 +2,12 @@
 
 use super::TableSpec;
 use super::same::{same, same_shown};
+use crate::consistency::SILENCE;
 use crate::error::SpecError;
 use crate::extension::Extension;
 use crate::limits;
 use crate::schedule::Schedule;
+use crate::time::Duration;
 
 /// How much an acknowledgement promises (law 3). Levels above `Applied` are planned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -68,6 +70,23 @@ impl TablePolicy {
     #[must_use]
     pub fn global(mut self, policy: impl Into<Extension>) -> Self {
         self.global = policy.into();
+        self
+    }
+
+    /// Sets how long a data centre may be silent before the others go on without it, whatever the
+    /// global policy, which is named before: at least
+    /// [`DATA_CENTRE_SILENCE_MIN`](crate::limits::DATA_CENTRE_SILENCE_MIN). Default:
+    /// [`DATA_CENTRE_SILENCE_MAX`](crate::limits::DATA_CENTRE_SILENCE_MAX).
+    ///
+    /// ```
+    /// use archipelago::{Bsp, TablePolicy};
+    /// use archipelago::time::Duration;
+    /// let policy = TablePolicy::local(Bsp).global(Bsp).silence_max(Duration::from_secs(600));
+    /// assert_eq!(policy.global.to_string(), "bsp/1(silence_seconds=600)");
+    /// ```
+    #[must_use]
+    pub fn silence_max(mut self, silence: Duration) -> Self {
+        self.global = self.global.with(SILENCE, silence.as_secs_f64());
         self
     }
 

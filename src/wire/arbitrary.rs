@@ -425,7 +425,7 @@ impl Any {
         let (previous, done) = (self.option(|any| Tick(any.u64())), self.result(|_| ()));
         let (weight, ended) = (self.option(|any| any.u32().into()), self.0.chance(0.5));
         let marks = self.list(|any| (SlotIndex(any.u32()), Mark(any.u64())));
-        let ranges = self.list(|any| KeyRange::single(Key(any.u64())));
+        let ranges = self.keys().into_iter().map(KeyRange::single).collect();
         let (delta, digest) = (self.delta(), u128::from(self.u64()) << 7);
         let message = self.one_of([
             MirrorMessage::Update { slot, sequence, tick, mark: Some(mark), delta: delta.clone() },

@@ -11,7 +11,7 @@ use super::{Message, MirrorMessage, Payload, PullRows, RowsNamed, TickTable};
 use crate::codec::Reader;
 use crate::error::FrameError;
 use crate::id::Sequence;
-use crate::key::{Key, check_ascending};
+use crate::key::{Key, KeyRange, check_ascending};
 use crate::limits;
 use crate::vector::DType;
 
@@ -304,9 +304,7 @@ fn check(message: &Message) -> Result<(), FrameError> {
                 let elements_max = limits::FRAME_ELEMENTS_MAX;
                 check_count("elements of a delta", delta.values.len(), elements_max)
             },
-            MirrorMessage::Barrier { ranges, .. } => {
-                check_count("ranges of a barrier", ranges.len(), limits::BARRIER_RANGES_MAX)
-            },
+            MirrorMessage::Barrier { ranges, .. } => check_ranges(ranges),
             _ => Ok(()),
         },
         other => other.check_texts(),
@@ -319,6 +317,15 @@ fn check_keys(keys: &[Key]) -> Result<(), FrameError> {
         field: "keys that do not ascend",
         found: keys.len() as u64,
     })
+}
+
+fn check_ranges(ranges: &[KeyRange]) -> Result<(), FrameError> {
+    check_count("ranges of a barrier", ranges.len(), limits::BARRIER_RANGES_MAX)?;
+    if ranges.is_sorted_by(|a, b| a.last() < b.first()) {
+        return Ok(());
+    }
+    let (field, found) = ("ranges that do not ascend", ranges.len() as u64);
+    Err(FrameError::Malformed { field, found })
 }
 
 fn check_payload(values: &Payload) -> Result<(), FrameError> {

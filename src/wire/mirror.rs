@@ -59,7 +59,7 @@ pub enum MirrorMessage {
         slot: SlotIndex,
         /// The mark.
         mark: Mark,
-        /// The keys.
+        /// The keys: ranges that ascend and are apart.
         ranges: Vec<KeyRange>,
     },
     /// At the end: what the unit's values are where they count.
@@ -157,10 +157,4 @@ impl Listed for (SlotIndex, Mark) {
     const NAME: &'static str = "marks";
     const BYTES_MIN: usize = 4 + 8;
     const COUNT_MAX: usize = limits::SLOTS_MAX as usize;
-}
-
-impl Listed for KeyRange {
-    const NAME: &'static str = "ranges of a barrier";
-    const BYTES_MIN: usize = 8 + 8;
-    const COUNT_MAX: usize = limits::BARRIER_RANGES_MAX;
 }

@@ -1,5 +1,6 @@
 //! Who is slow, who comes late, and who goes on alone.
 
+use archipelago::check::check_mirror_clocks;
 use archipelago::history::Event;
 use archipelago::id::{DataCentre, GroupId, ServerId, TableId};
 use archipelago::node::Peer;
@@ -132,6 +133,7 @@ fn readers_that_leave_early_and_workers_that_join_late_lose_nothing() {
             .table(spec, policy, Hyper::default())
             .group(1)
             .group(1)
+            .record_history(true)
             .data_centre("a", 2)
             .data_centre("b", 3)
             .deadline(600 * SECOND)
@@ -166,6 +168,8 @@ fn readers_that_leave_early_and_workers_that_join_late_lose_nothing() {
         let outcome = cluster.run().unwrap();
         assert!(outcome.is_good(), "{local}, DS {staleness}: {}", outcome.report());
         assert_eq!(last, [17; 600], "{local}, DS {staleness}");
+        let found = check_mirror_clocks(&outcome.history);
+        assert!(found.is_empty(), "{local}, DS {staleness}: {found:?}");
     }
 }
 

@@ -64,13 +64,11 @@ impl Planned {
         self.code.is_mirrored()
     }
 
-    /// Whether other terms would have to begin at the same tick in all data centres: those by which
-    /// aggregates are settled, and the local policy of copies that go in step.
-    pub(super) fn settles_by(&self, found: &Terms) -> bool {
-        let held = self.table.last_terms();
+    /// Whether other terms change the numbers by which data centres settle rounds together: they
+    /// would have to begin at the same tick in all of them.
+    pub(super) fn settles_otherwise_by(&self, found: &Terms) -> bool {
         let settles = self.code.global.exchange() == Exchange::Aggregates;
-        settles && held.hyper != found.hyper
-            || goes_in_step(&self.code) && held.policy.local != found.policy.local
+        settles && self.table.last_terms().hyper != found.hyper
     }
 }
 

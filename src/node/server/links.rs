@@ -2,6 +2,7 @@
 //! under way on each.
 
 use crate::consistency::LinkView;
+use crate::id::TableId;
 use crate::limits;
 use crate::node::mirror::Told;
 use crate::time::{Duration, Instant};
@@ -16,6 +17,8 @@ pub(super) struct Link {
     busy: Option<(Instant, u64)>,
     /// How much of what was said on this connection was not taken.
     refusals: u32,
+    /// The table of which something was told last.
+    pub(super) last_table: TableId,
 }
 
 /// What is logged of a connection on which nonsense is said without end.

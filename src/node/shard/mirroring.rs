@@ -23,6 +23,7 @@ use crate::wire::Delta;
 pub(super) struct Mirroring {
     pub(super) here: DataCentre,
     pub(super) policy: Arc<dyn GlobalPolicy>,
+    pub(super) silence_max: Duration,
     pub(super) significance: Arc<dyn Significance>,
     /// What the other side's terms have to hash to.
     pub(super) terms_hash: u128,
@@ -56,7 +57,7 @@ pub(super) struct Mirroring {
     pub(super) ending: Ending,
     pub(super) bitmap: Bitmap,
     pub(super) pace: PassPace,
-    /// What was measured of each way.
+    /// What was measured of each way, with the bytes that other tables have queued.
     pub(super) links: BTreeMap<ServerId, LinkView>,
     pub(super) now: Instant,
     pub(super) stats: MirrorStats,
@@ -181,6 +182,7 @@ impl Mirroring {
         Some(Self {
             here: ways.here,
             policy: Arc::clone(&code.global),
+            silence_max: code.silence_max,
             significance: Arc::clone(&code.significance),
             terms_hash: terms_hash(table),
             exchange,
@@ -316,19 +318,21 @@ impl Mirroring {
         self.sources.get(&other).is_some_and(Source::counts)
     }
 
-    /// What is known of the way to a server, which its lanes share.
+    /// What is known of the way to a server, which the lanes of all tables share.
     pub(super) fn view(&self, server: ServerId) -> LinkView {
-        let queued: usize = self.lanes_to(server).map(Lane::queued_bytes).sum();
-        LinkView {
-            queued_bytes: queued as u64,
-            tick_lasts: self.pace.mean,
-            ..self.links.get(&server).copied().unwrap_or_default()
-        }
+        let shared = self.links.get(&server).copied().unwrap_or_default();
+        let queued_bytes = shared.queued_bytes + self.queued_bytes(server);
+        LinkView { queued_bytes, tick_lasts: self.pace.mean, ..shared }
     }
 
-    /// The same by server; `None` when no lane leads there.
+    /// The same, with what is queued of this table alone; `None` when no lane leads there.
     pub(super) fn way(&self, server: ServerId) -> Option<LinkView> {
-        self.lanes_to(server).next().map(|_| self.view(server))
+        let queued_bytes = self.queued_bytes(server);
+        self.lanes_to(server).next().map(|_| LinkView { queued_bytes, ..self.view(server) })
+    }
+
+    fn queued_bytes(&self, server: ServerId) -> u64 {
+        self.lanes_to(server).map(|lane| lane.queued_bytes() as u64).sum()
     }
 
     /// Whether neither side has told the other anything that counts.

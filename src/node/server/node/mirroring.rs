@@ -1,5 +1,8 @@
 //! A server's part in mirroring: what it sends to servers of other data centres, and what it hears.
 
+use std::ops::Bound;
+
+use super::held::Held;
 use super::{ServerNode, stream_of};
 use crate::consistency::LinkView;
 use crate::id::{DataCentre, ServerId, TableId};
@@ -84,31 +87,42 @@ impl ServerNode {
             Ok(told) if told.bytes > 0 => {
                 let left = self.tables.values().map(|held| held.shard.mirror_sent(server)).sum();
                 link.confirmed(self.now, told, left);
-                let view = link.view();
-                for held in self.tables.values_mut() {
-                    held.shard.mirror_link(server, view);
-                }
+                self.tell_measured(server);
             },
             Ok(_) => {},
         }
     }
 
+    /// Tells every shard what was measured of the way to a server, and what others have queued.
+    fn tell_measured(&mut self, server: ServerId) {
+        let Some(link) = self.links.get(&server) else { return };
+        let queued = |held: &Held| held.shard.mirror_view(server).map_or(0, |it| it.queued_bytes);
+        let all: u64 = self.tables.values().map(queued).sum();
+        for held in self.tables.values_mut() {
+            let queued_bytes = all - queued(held);
+            held.shard.mirror_link(server, LinkView { queued_bytes, ..link.view() });
+        }
+    }
+
     /// Sends the next thing that some shard has for another data centre; whether there was one.
+    /// Tables take turns: one whose updates never end leaves room for those of others.
     pub(super) fn send_abroad(&mut self) -> bool {
-        for (server, link) in self.links.iter().filter(|(_, link)| link.up) {
+        for (server, link) in self.links.iter_mut().filter(|(_, link)| link.up) {
             let sent: usize = self.tables.values().map(|it| it.shard.mirror_sent(*server)).sum();
             let room = sent < link.window_bytes();
-            for (table, held) in &mut self.tables {
-                let Some(letter) = held.shard.mirror_next(self.now, *server, room) else {
-                    continue;
-                };
-                let stream = letter.data.map_or(Stream::Control, stream_of);
-                let (table, of) = (*table, letter.of);
-                let message = Message::Mirror { table, of, message: letter.message };
-                let to = Peer::Server(*server);
-                self.outputs.push_back(Output::Send { to, stream, message });
-                return true;
-            }
+            let next = |(table, held): (&TableId, &mut Held)| {
+                Some((*table, held.shard.mirror_next(self.now, *server, room)?))
+            };
+            let after = (Bound::Excluded(link.last_table), Bound::Unbounded);
+            let found = self.tables.range_mut(after).find_map(next);
+            let found = found.or_else(|| self.tables.range_mut(..=link.last_table).find_map(next));
+            let Some((table, letter)) = found else { continue };
+            link.last_table = table;
+            let stream = letter.data.map_or(Stream::Control, stream_of);
+            let message = Message::Mirror { table, of: letter.of, message: letter.message };
+            let to = Peer::Server(*server);
+            self.outputs.push_back(Output::Send { to, stream, message });
+            return true;
         }
         false
     }

@@ -76,8 +76,7 @@ impl<T: Element> ShardEngine<T> {
         if !counts {
             // What the lost one has told, and was asked for, counts no more: the next one's does.
             let sources = &mirror.sources;
-            let Ending { digests, compare, asked, coming, overruled, too_large, .. } =
-                &mut mirror.ending;
+            let Ending { digests, asked, coming, overruled, too_large, .. } = &mut mirror.ending;
             digests.retain(|_, told| {
                 told.retain(|_, ((_, of), _)| sources.get(of).is_some_and(Source::counts));
                 !told.is_empty()
@@ -86,8 +85,9 @@ impl<T: Element> ShardEngine<T> {
             coming.clear();
             too_large.clear();
             overruled.clear();
-            *compare = digests.keys().copied().collect();
         }
+        // Of one that counts again, what it has told meanwhile.
+        mirror.ending.compare = mirror.ending.digests.keys().copied().collect();
         self.tell_all_digests();
     }
 

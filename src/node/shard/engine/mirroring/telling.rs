@@ -42,6 +42,9 @@ impl<T: Element> ShardEngine<T> {
         let width = self.width();
         self.tell_values(line);
         let mirror = self.mirror.as_mut()?;
+        // What was pushed before a clock that was told leaves behind one that names it.
+        let late = mirror.pass.as_ref().is_some_and(|pass| pass.tick == mirror.passed);
+        let room = room && !late;
         let (message, data) = mirror.lanes.get_mut(&line)?.next::<T>(now, room, width)?;
         let update = matches!(message, MirrorMessage::Update { .. });
         mirror.stats.updates_told += u64::from(update);
@@ -56,7 +59,7 @@ impl<T: Element> ShardEngine<T> {
     pub(in crate::node::shard::engine) fn look_at_time(&mut self, now: Instant) -> Option<Instant> {
         let mirror = self.mirror.as_mut()?;
         mirror.now = mirror.now.max(now);
-        let silence_max = mirror.policy.silence_max();
+        let silence_max = mirror.silence_max;
         let data_centres: Vec<_> = mirror.sources.keys().copied().collect();
         let changed = data_centres.into_iter().map(|it| self.watch(it, now));
         let changed = changed.fold(false, |any, changed| any | changed);
@@ -79,7 +82,7 @@ impl<T: Element> ShardEngine<T> {
     pub(super) fn watch(&mut self, data_centre: DataCentre, now: Instant) -> bool {
         let endless = self.place.switch.breaks(Sabotage::WaitForTheLost);
         let Some(mirror) = &mut self.mirror else { return false };
-        let silence_max = if endless { Duration::MAX } else { mirror.policy.silence_max() };
+        let silence_max = if endless { Duration::MAX } else { mirror.silence_max };
         let Some(source) = mirror.sources.get_mut(&data_centre) else { return false };
         let counted = source.counts();
         // Whoever comes back is waited for once that holds up nobody who reads next.
