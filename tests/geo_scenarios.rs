@@ -25,5 +25,7 @@ mod shapes;
 mod strangers;
 #[path = "geo_scenarios/turns.rs"]
 mod turns;
+#[path = "geo_scenarios/values.rs"]
+mod values;
 #[path = "geo_scenarios/warnings.rs"]
 mod warnings;

@@ -47,6 +47,7 @@ pub(super) fn step_of(message: &Message) -> &'static str {
             MirrorMessage::Same { .. } => "mirror_same",
             MirrorMessage::Differs { .. } => "mirror_differs",
             MirrorMessage::Assign { .. } => "mirror_assign",
+            MirrorMessage::Arrived { .. } => "mirror_arrived",
         },
         Message::CatalogHeld { .. } => "catalog_held",
     }

@@ -437,6 +437,7 @@ impl Any {
             MirrorMessage::Same { slot, unit, digest },
             MirrorMessage::Differs { slot, unit },
             MirrorMessage::Assign { slot, piece: 3, last: ended, delta },
+            MirrorMessage::Arrived { slot, pieces: sequence.0 },
         ]);
         Message::Mirror { table, of: DataCentre(self.u32()), message }
     }

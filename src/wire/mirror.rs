@@ -98,6 +98,13 @@ pub enum MirrorMessage {
         /// The rows, all elements of each.
         delta: Delta,
     },
+    /// At the end: so many pieces of `Assign` have come on this connection, taken or not.
+    Arrived {
+        /// The slot.
+        slot: SlotIndex,
+        /// How many, of all its units.
+        pieces: u64,
+    },
 }
 
 /// Elements of rows: all of them, or those at `positions`.
@@ -114,7 +121,18 @@ pub struct Delta {
 impl MirrorMessage {
     /// Whether it answers what the receiver has told, and so is of the receiver's line.
     pub fn is_answer(&self) -> bool {
-        matches!(self, Self::Confirm { .. } | Self::Same { .. } | Self::Differs { .. })
+        match self {
+            Self::Confirm { .. }
+            | Self::Same { .. }
+            | Self::Differs { .. }
+            | Self::Arrived { .. } => true,
+            Self::Update { .. }
+            | Self::Clock { .. }
+            | Self::Open { .. }
+            | Self::Barrier { .. }
+            | Self::Digest { .. }
+            | Self::Assign { .. } => false,
+        }
     }
 }
 
@@ -136,6 +154,7 @@ choice! { MirrorMessage, "kind of mirror message",
     6 => Differs { slot, unit },
     7 => Assign { slot, piece, last, delta },
     8 => Same { slot, unit, digest },
+    9 => Arrived { slot, pieces },
 }
 
 choices_as_fields!(MirrorMessage);

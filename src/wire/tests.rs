@@ -248,7 +248,7 @@ fn golden_catalog() -> [Message; 3] {
     ]
 }
 
-fn golden_mirror() -> [Message; 4] {
+fn golden_mirror() -> [Message; 5] {
     let (table, slot, sequence) = (TableId(7), SlotIndex(5), Sequence(9));
     let (mark, tick) = (Mark(300), Tick(4));
     let delta = Delta {
@@ -263,6 +263,7 @@ fn golden_mirror() -> [Message; 4] {
         MirrorMessage::Confirm { slot, sequence, result: Ok(()) },
         MirrorMessage::Clock { previous, tick, weight, ended: false, marks },
         MirrorMessage::Barrier { slot, mark, ranges },
+        MirrorMessage::Arrived { slot, pieces: 9 },
     ]
     .map(|message| Message::Mirror { table, of: DataCentre(2), message })
 }

@@ -53,7 +53,7 @@ fn server_with(
     (node.unwrap(), there)
 }
 
-fn say(node: &mut ServerNode, now: Instant, input: Input) -> Vec<Output> {
+pub(crate) fn say(node: &mut ServerNode, now: Instant, input: Input) -> Vec<Output> {
     node.handle(now, input);
     std::iter::from_fn(|| Some(node.poll()).filter(|it| *it != Output::Idle)).collect()
 }
@@ -71,7 +71,7 @@ fn join(node: &mut ServerNode) -> Origin {
 }
 
 /// The only worker joins and leaves.
-fn end_training(node: &mut ServerNode) {
+pub(crate) fn end_training(node: &mut ServerNode) {
     let message = Message::Leave { origin: join(node), last: Tick(0) };
     say(node, Instant::EPOCH, Input::Message { from: Peer::Worker(7), message });
     say(node, Instant(10_000_000_000), Input::Timer);

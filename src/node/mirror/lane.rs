@@ -1,9 +1,10 @@
 //! What one server has to tell one server of another data centre about a table, for itself or for
 //! others.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use super::delta::{merged, ranges, split};
+use super::values::{Part, Values};
 use crate::id::{DataCentre, Mark, Sequence, SlotIndex, Tick};
 use crate::key::{Key, KeyRange};
 use crate::limits;
@@ -51,11 +52,8 @@ pub(in crate::node) struct Lane {
     due: Due,
     /// What goes ahead of everything else, in order: barriers, digests.
     control: VecDeque<MirrorMessage>,
-    /// Units whose values the other side has asked for, and those of the first of them.
-    asked: BTreeSet<(SlotIndex, Key)>,
-    values: VecDeque<(SlotIndex, MirrorMessage)>,
-    /// Units whose digest the other side has not confirmed, at the end.
-    digests: BTreeMap<(SlotIndex, Key), u128>,
+    /// What is told at the end.
+    pub(in crate::node) values: Values,
 }
 
 /// Where something waits: coalesced by unit, or in step also by tick and piece.
@@ -147,9 +145,7 @@ impl Lane {
             told: None,
             due: Due::Nothing,
             control: VecDeque::new(),
-            asked: BTreeSet::new(),
-            values: VecDeque::new(),
-            digests: BTreeMap::new(),
+            values: Values::default(),
         }
     }
 
@@ -157,8 +153,7 @@ impl Lane {
     pub(in crate::node) fn connected(&mut self) {
         self.close();
         self.control.clear();
-        self.asked.clear();
-        self.values.clear();
+        self.values.connected();
         self.told = None;
         self.due = self.due_after(Due::Both);
         self.unnamed.clone_from(&self.covered);
@@ -184,12 +179,7 @@ impl Lane {
                 self.control.push_back(MirrorMessage::Barrier { slot, mark, ranges });
             }
         }
-        let digests = self.digests.iter().map(|((slot, unit), digest)| MirrorMessage::Digest {
-            slot: *slot,
-            unit: *unit,
-            digest: *digest,
-        });
-        self.control.extend(digests);
+        self.control.extend(self.values.digests());
     }
 
     /// Adds to what waits at a place. Deltas of one place add up.
@@ -282,45 +272,17 @@ impl Lane {
         barriers
     }
 
-    /// The other side asks for a unit's values.
-    pub(in crate::node) fn ask(&mut self, slot: SlotIndex, unit: Key) {
-        self.asked.insert((slot, unit));
-    }
-
-    /// The unit whose values are to be told next, once those before have left.
-    pub(in crate::node) fn next_asked(&mut self) -> Option<(SlotIndex, Key)> {
-        if self.open && self.values.is_empty() { self.asked.pop_first() } else { None }
-    }
-
-    /// Tells a unit's values, and then their digest.
-    pub(in crate::node) fn assign(
-        &mut self,
-        (slot, unit): (SlotIndex, Key),
-        copies: Vec<Delta>,
-        digest: u128,
-    ) {
-        self.digests.insert((slot, unit), digest);
-        let pieces = copies.len();
-        let assign = |(piece, delta): (u32, Delta)| {
-            let last = piece as usize + 1 == pieces;
-            (slot, MirrorMessage::Assign { slot, piece, last, delta })
-        };
-        self.values.extend((0..).zip(copies).map(assign));
-        self.values.push_back((slot, MirrorMessage::Digest { slot, unit, digest }));
+    /// The piece of values that may leave now, if there is one and `room`: to be made.
+    pub(in crate::node) fn next_part(&mut self, room: bool) -> Option<Part> {
+        let free = self.control.is_empty() && self.due == Due::Nothing;
+        if room && free && self.open { self.values.next_part() } else { None }
     }
 
     /// At the end: what the other side's values have to be.
     pub(in crate::node) fn finish(&mut self, slot: SlotIndex, unit: Key, digest: u128) {
-        self.digests.insert((slot, unit), digest);
+        let message = self.values.finish((slot, unit), digest);
         if self.open {
-            self.control.push_back(MirrorMessage::Digest { slot, unit, digest });
-        }
-    }
-
-    /// The other side's values are these now.
-    pub(in crate::node) fn finished(&mut self, slot: SlotIndex, unit: Key, digest: u128) {
-        if self.digests.get(&(slot, unit)) == Some(&digest) {
-            self.digests.remove(&(slot, unit));
+            self.control.push_back(message);
         }
     }
 
@@ -329,7 +291,7 @@ impl Lane {
         self.queue.is_empty()
             && self.again.is_empty()
             && self.sent.is_empty()
-            && self.digests.is_empty()
+            && self.values.are_confirmed()
             && self.due == Due::Nothing
     }
 
@@ -340,12 +302,12 @@ impl Lane {
 
     /// Bytes that wait, or have left and are not confirmed.
     pub(in crate::node) fn queued_bytes(&self) -> usize {
-        self.waiting_bytes + self.sent_bytes + self.again_bytes
+        self.waiting_bytes + self.sent_bytes() + self.again_bytes
     }
 
     /// Bytes sent on this connection and not confirmed.
     pub(in crate::node) fn sent_bytes(&self) -> usize {
-        self.sent_bytes
+        self.sent_bytes + self.values.sent_bytes()
     }
 
     /// The next thing to send, and the slot whose stream it takes: control, barriers before the
@@ -365,11 +327,11 @@ impl Lane {
         if self.due != Due::Nothing {
             return Some((self.clock_message(now), None));
         }
-        if let Some((slot, message)) = self.values.pop_front() {
-            return Some((message, Some(slot)));
-        }
         if !room {
             return None;
+        }
+        if let Some((message, slot)) = self.values.next(now) {
+            return Some((message, Some(slot)));
         }
         if self.again.is_empty() {
             self.emit::<T>(width);

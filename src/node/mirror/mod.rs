@@ -36,6 +36,7 @@ mod source;
 mod stash;
 #[cfg(test)]
 mod tests;
+mod values;
 
 pub(in crate::node) use delta::{check, compact, expanded};
 pub(in crate::node) use lane::{Clock, Lane, Place};
@@ -47,3 +48,4 @@ pub use place::{Owners, Ways};
 pub use source::Standing;
 pub(in crate::node) use source::{News, Seen, Source, Taken};
 pub(in crate::node) use stash::{Room, Stash};
+pub(in crate::node) use values::Behind;

@@ -16,6 +16,9 @@ pub(in crate::node) struct Neighbour {
     open: bool,
     refused: Option<(DataCentre, SlotIndex, Sequence, Refusal)>,
     confirms: BTreeMap<(DataCentre, SlotIndex), Sequence>,
+    /// How many pieces of values have come, and where it has not been told so.
+    pieces: BTreeMap<(DataCentre, SlotIndex), u64>,
+    arrived: BTreeSet<(DataCentre, SlotIndex)>,
     answers: BTreeMap<(DataCentre, SlotIndex, Key), Option<u128>>,
     /// What was logged of a line on this connection.
     noted: BTreeSet<(DataCentre, &'static str)>,
@@ -42,6 +45,12 @@ impl Neighbour {
     /// Confirms a slot's updates of a line up to this one.
     pub(in crate::node) fn confirm(&mut self, of: DataCentre, slot: SlotIndex, upto: Sequence) {
         self.confirms.insert((of, slot), upto);
+    }
+
+    /// A piece of values of a line has come, taken or not: the other side then sends more.
+    pub(in crate::node) fn arrived(&mut self, of: DataCentre, slot: SlotIndex) {
+        *self.pieces.entry((of, slot)).or_default() += 1;
+        self.arrived.insert((of, slot));
     }
 
     /// Says why an update is not taken: the other side then sends nothing more.
@@ -77,6 +86,10 @@ impl Neighbour {
         }
         if let Some(((of, slot), sequence)) = self.confirms.pop_first() {
             return Some((of, MirrorMessage::Confirm { slot, sequence, result: Ok(()) }));
+        }
+        if let Some((of, slot)) = self.arrived.pop_first() {
+            let pieces = self.pieces.get(&(of, slot)).copied().unwrap_or_default();
+            return Some((of, MirrorMessage::Arrived { slot, pieces }));
         }
         let ((of, slot, unit), digest) = self.answers.pop_first()?;
         Some(match digest {

@@ -128,20 +128,6 @@ fn a_barrier_is_announced_again_on_a_new_connection() {
     assert_eq!(announced(&mut lane), [false, false], "it has come");
 }
 
-/// Values that were asked for leave unit by unit, however often they are asked for.
-#[test]
-fn values_that_were_asked_for_leave_one_by_one() {
-    let mut lane = open_lane();
-    assert_eq!(said(&mut lane).len(), 1, "its clock");
-    (0..1000).for_each(|_| lane.ask(SLOT, Key(0)));
-    assert_eq!(lane.next_asked(), Some((SLOT, Key(0))));
-    lane.assign((SLOT, Key(0)), vec![delta(0, &[1.0; 4])], 5);
-    lane.ask(SLOT, Key(8));
-    assert_eq!(lane.next_asked(), None, "one unit at a time");
-    assert_eq!(said(&mut lane).len(), 2, "its values, their digest");
-    assert_eq!(lane.next_asked(), Some((SLOT, Key(8))));
-}
-
 /// A clock that was due when its group was lost is told when the group counts again, and no sooner:
 /// also when the other side opens in between.
 #[test]

@@ -194,11 +194,11 @@ pub trait Shard: Debug + Send {
     /// A connection to a server of another data centre is up, for the first time or again.
     fn mirror_connect(&mut self, now: Instant, to: ServerId);
 
-    /// The next thing to send to a server of another data centre; updates only while there is
-    /// `room`.
+    /// The next thing to send to a server of another data centre; updates and values only while
+    /// there is `room`.
     fn mirror_next(&mut self, now: Instant, to: ServerId, room: bool) -> Option<Letter>;
 
-    /// Bytes of updates on their way to a server of another data centre.
+    /// Bytes of updates and values on their way to a server of another data centre.
     fn mirror_sent(&self, to: ServerId) -> usize;
 
     /// What was measured of the way to a server of another data centre.

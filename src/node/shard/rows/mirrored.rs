@@ -5,7 +5,7 @@ use super::{Rows, ShardRows};
 use crate::consistency::Precision;
 use crate::filter::{Passed, scatter_add, take_all, take_significant};
 use crate::id::SlotIndex;
-use crate::key::KeyRange;
+use crate::key::{Key, KeyRange};
 use crate::limits;
 use crate::node::mirror::{compact, expanded};
 use crate::vector::kernels::{add_assign, copy, shorten};
@@ -192,23 +192,25 @@ impl<T: Element> ShardRows<T> {
         }
     }
 
-    /// The values of a block or sparse slot, in pieces that fit a frame.
-    pub(in crate::node::shard) fn copies(&mut self, slot: SlotIndex, unit: KeyRange) -> Vec<Delta> {
+    /// The values of a block, or of those rows of a sparse slot from a key on that fit a frame, and
+    /// the first key that is left.
+    pub(in crate::node::shard) fn copy_part(
+        &mut self,
+        slot: SlotIndex,
+        unit: KeyRange,
+        from: Key,
+    ) -> (Delta, Option<Key>) {
         let width = self.width;
         match &mut self.layout {
             Rows::Dense(store) => {
                 let values = store.rows(slot, unit).unwrap_or_default();
-                vec![whole(RowsNamed::Block(unit), values)]
+                (whole(RowsNamed::Block(unit), values), None)
             },
             Rows::Sparse(store) => {
-                let (mut copies, mut from) = (Vec::new(), Some(unit.first()));
+                let (mut keys, mut values) = (Vec::new(), Vec::new());
                 let rows_max = limits::frame_rows_max(u32::try_from(width).unwrap_or(u32::MAX));
-                while let Some(first) = from {
-                    let (mut keys, mut values) = (Vec::new(), Vec::new());
-                    from = store.walk(slot, first, rows_max, &mut keys, &mut values);
-                    copies.push(whole(RowsNamed::Keys(keys), &values));
-                }
-                copies
+                let next = store.walk(slot, from, rows_max, &mut keys, &mut values);
+                (whole(RowsNamed::Keys(keys), &values), next)
             },
         }
     }

@@ -5,7 +5,7 @@ use super::super::ShardEngine;
 use crate::id::{SlotIndex, Tick};
 use crate::key::Key;
 use crate::limits;
-use crate::node::mirror::{Lane, LineId, Source};
+use crate::node::mirror::{Behind, LineId, Source};
 use crate::node::shard::mirroring::{Ending, Mirroring};
 use crate::spec::Layout;
 use crate::vector::Element;
@@ -207,21 +207,24 @@ impl<T: Element> ShardEngine<T> {
         }
         let lanes = self.mirror.as_mut().map(|mirror| &mut mirror.lanes);
         if let Some(lane) = lanes.and_then(|lanes| lanes.get_mut(&line)) {
-            lane.ask(slot, unit);
+            lane.values.ask(slot, unit);
         }
         Ok(())
     }
 
-    /// Makes the values that a server elsewhere has asked for, of one unit at a time.
-    pub(super) fn tell_values(&mut self, to: LineId) {
+    /// Makes the piece of the values that a server elsewhere has asked for which may leave now.
+    pub(super) fn tell_values(&mut self, to: LineId, room: bool) {
         let lane = self.mirror.as_mut().and_then(|mirror| mirror.lanes.get_mut(&to));
-        let Some((slot, unit)) = lane.and_then(Lane::next_asked) else { return };
-        let range = self.unit_range(unit);
-        let copies = self.rows.copies(slot, range);
-        let digest = self.rows.digest_values(slot, range);
+        let Some(part) = lane.and_then(|lane| lane.next_part(room)) else { return };
+        let range = self.unit_range(part.unit);
+        let (delta, next) = self.rows.copy_part(part.slot, range, part.from);
+        let behind = match next {
+            Some(from) => Behind::Piece(from),
+            None => Behind::Digest(self.rows.digest_values(part.slot, range)),
+        };
         let lane = self.mirror.as_mut().and_then(|mirror| mirror.lanes.get_mut(&to));
         if let Some(lane) = lane {
-            lane.assign((slot, unit), copies, digest);
+            lane.values.tell(delta, behind);
         }
     }
 
@@ -232,6 +235,11 @@ impl<T: Element> ShardEngine<T> {
         piece: (u32, bool),
         delta: Delta,
     ) -> Result<(), Refusal> {
+        self.owned(slot)?;
+        let neighbours = self.mirror.as_mut().map(|mirror| &mut mirror.neighbours);
+        if let Some(neighbour) = neighbours.and_then(|all| all.get_mut(&line.0)) {
+            neighbour.arrived(line.1, slot);
+        }
         let unit = self.check_delta(slot, &delta)?;
         let (place, limit_bytes) = ((slot, unit), self.room_at_end());
         let Some(mirror) = &mut self.mirror else { return Ok(()) };

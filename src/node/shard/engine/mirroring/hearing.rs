@@ -99,7 +99,12 @@ impl<T: Element> ShardEngine<T> {
                 lane.close();
                 return Err(refusal);
             },
-            MirrorMessage::Same { slot, unit, digest } => lane.finished(slot, unit, digest),
+            MirrorMessage::Arrived { slot, pieces } => {
+                return Ok(lane.values.arrived(slot, pieces));
+            },
+            MirrorMessage::Same { slot, unit, digest } => {
+                lane.values.finished(slot, unit, digest);
+            },
             MirrorMessage::Differs { slot, unit } => self.on_differs((from, of), (slot, unit))?,
             _ => {},
         }
@@ -141,7 +146,8 @@ impl<T: Element> ShardEngine<T> {
             MirrorMessage::Open { .. }
             | MirrorMessage::Confirm { .. }
             | MirrorMessage::Same { .. }
-            | MirrorMessage::Differs { .. } => {},
+            | MirrorMessage::Differs { .. }
+            | MirrorMessage::Arrived { .. } => {},
         }
         Ok(())
     }

@@ -21,7 +21,7 @@ impl<T: Element> ShardEngine<T> {
         mirror.hush_lost();
     }
 
-    /// The next thing to send to a server elsewhere; updates only while there is `room`.
+    /// The next thing to send to a server elsewhere; updates and values only while there is `room`.
     pub(in crate::node::shard::engine) fn next_letter(
         &mut self,
         now: Instant,
@@ -40,7 +40,7 @@ impl<T: Element> ShardEngine<T> {
 
     fn next_of_line(&mut self, now: Instant, line: LineId, room: bool) -> Option<Letter> {
         let width = self.width();
-        self.tell_values(line);
+        self.tell_values(line, room);
         let mirror = self.mirror.as_mut()?;
         // What was pushed before a clock that was told leaves behind one that names it.
         let late = mirror.pass.as_ref().is_some_and(|pass| pass.tick == mirror.passed);
