@@ -182,8 +182,8 @@ pub const MIRROR_CLOCKS_MAX: usize = 65_536;
 pub const MIRROR_WEIGHTS_MAX: usize = 65_536;
 /// Blocks or sparse slots whose values one server asks for at a time, at the end of training.
 pub const ASSIGNS_MAX: usize = 8;
-/// Bytes of updates sent to a server of another data centre and not confirmed: at least, before
-/// its link was measured.
+/// Bytes of updates, and of values at the end, sent to a server of another data centre and not
+/// confirmed: at least, before its link was measured.
 pub const MIRROR_INFLIGHT_BYTES_MIN: usize = 64 << 10;
 /// The same at most: what a link of 1 Gbit/s holds in 64 ms.
 pub const MIRROR_INFLIGHT_BYTES_MAX: usize = 8 << 20;

@@ -24,7 +24,8 @@
 //! of each, and a stash holds of one sender's next two ticks what an honest one has to tell of a
 //! dense shard (law 12); I4 a clock names the marks that it covers and no others, so that one that
 //! was lost is noticed by the next (law 8); I5 what is told of a tick that is being settled, or
-//! was, is late: it is not held (law 7).
+//! was, is late: it is not held (law 7); I6 values at the end leave as updates do, each piece
+//! copied when there is room for it, and under way until it has come (law 12).
 
 mod barriers;
 mod delta;
