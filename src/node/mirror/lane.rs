@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use super::clocks::{Clock, Clocks};
 use super::delta::{merged, ranges, split};
 use super::values::{Part, Values};
 use crate::id::{DataCentre, Mark, Sequence, SlotIndex, Tick};
@@ -38,18 +39,7 @@ pub(in crate::node) struct Lane {
     sent_bytes: usize,
     sequences: BTreeMap<SlotIndex, Sequence>,
     marks: BTreeMap<SlotIndex, Mark>,
-    /// The marks that the last clock covers, and those of them that no clock of this connection has
-    /// named. A clock names no others: when one is lost, the next one is not taken for complete.
-    covered: BTreeMap<SlotIndex, Mark>,
-    unnamed: BTreeMap<SlotIndex, Mark>,
-    /// Marks behind the last clock.
-    changed: BTreeMap<SlotIndex, Mark>,
-    clock: Clock,
-    /// The clock before: the other side may not have heard of its weight.
-    before: Option<Clock>,
-    /// The clock last told on this connection, and when.
-    told: Option<(Tick, Instant)>,
-    due: Due,
+    clocks: Clocks,
     /// What goes ahead of everything else, in order: barriers, digests.
     control: VecDeque<MirrorMessage>,
     /// What is told at the end.
@@ -81,23 +71,6 @@ struct Sent {
     message: MirrorMessage,
     bytes: usize,
     at: Instant,
-}
-
-/// Which clocks have to be told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Due {
-    Nothing,
-    Last,
-    /// The one before it, and then the last one.
-    Both,
-}
-
-/// A clock, as the last pass has left it.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(in crate::node) struct Clock {
-    pub(in crate::node) tick: Tick,
-    pub(in crate::node) weight: Option<f64>,
-    pub(in crate::node) ended: bool,
 }
 
 /// Something to send.
@@ -137,13 +110,7 @@ impl Lane {
             sent_bytes: 0,
             sequences: BTreeMap::new(),
             marks: BTreeMap::new(),
-            covered: BTreeMap::new(),
-            unnamed: BTreeMap::new(),
-            changed: BTreeMap::new(),
-            clock: Clock::default(),
-            before: None,
-            told: None,
-            due: Due::Nothing,
+            clocks: Clocks::default(),
             control: VecDeque::new(),
             values: Values::default(),
         }
@@ -154,14 +121,12 @@ impl Lane {
         self.close();
         self.control.clear();
         self.values.connected();
-        self.told = None;
-        self.due = self.due_after(Due::Both);
-        self.unnamed.clone_from(&self.covered);
+        self.clocks.connected();
     }
 
     /// Its group is lost: a clock that is due is told when the group counts again.
     pub(in crate::node) fn hush(&mut self) {
-        self.due = Due::Nothing;
+        self.clocks.hush();
     }
 
     /// The other side has said that it has the same terms. It hears again of what is barred: the
@@ -202,7 +167,7 @@ impl Lane {
         let mark = self.marks.entry(slot).or_default();
         mark.0 += 1;
         let mark = *mark;
-        self.changed.insert(slot, mark);
+        self.clocks.changed(slot, mark);
         self.waiting_bytes += delta.bytes();
         self.waiting.insert(place, Waiting { slot, tick, mark, delta, barred: false });
         self.queue.push_back(place);
@@ -210,23 +175,24 @@ impl Lane {
 
     /// The tick that what is relayed now is told of: no clock that was told covers it.
     pub(in crate::node) fn next_tick(&self) -> Tick {
-        self.clock.tick.next()
+        self.clocks.last().tick.next()
     }
 
     /// Whether a clock is further than the last.
     pub(in crate::node) fn advances(&self, clock: Clock) -> bool {
-        !self.clock.ended && (clock.ended || clock.tick > self.clock.tick)
+        let last = self.clocks.last();
+        !last.ended && (clock.ended || clock.tick > last.tick)
     }
 
     /// A tick has ended and everything of it is queued.
     pub(in crate::node) fn clock(&mut self, clock: Clock) {
         self.release();
-        let changed = std::mem::take(&mut self.changed);
-        self.covered.extend(&changed);
-        self.unnamed.extend(changed);
-        let told = self.due == Due::Nothing;
-        self.before = Some(std::mem::replace(&mut self.clock, clock));
-        self.due = self.due_after(if told { Due::Last } else { Due::Both });
+        self.clocks.push(clock);
+    }
+
+    /// Whether it is told of a round, by whether the other side counts when that is asked first.
+    pub(in crate::node) fn tells_round(&mut self, round: Tick, counts: bool) -> bool {
+        self.clocks.tells_round(round, counts)
     }
 
     /// What waits may leave.
@@ -244,13 +210,6 @@ impl Lane {
                 self.release();
             }
         }
-    }
-
-    /// What is due, the clock before only for the weight that no other names. Copies in step are
-    /// never two clocks apart, so that one before is enough.
-    fn due_after(&self, due: Due) -> Due {
-        let weighs = self.before.is_some_and(|clock| clock.weight.is_some());
-        if weighs { due } else { due.min(Due::Last) }
     }
 
     /// Announces what waits. In order of marks, so that each barrier names the last one needed.
@@ -274,7 +233,7 @@ impl Lane {
 
     /// The piece of values that may leave now, if there is one and `room`: to be made.
     pub(in crate::node) fn next_part(&mut self, room: bool) -> Option<Part> {
-        let free = self.control.is_empty() && self.due == Due::Nothing;
+        let free = self.control.is_empty() && self.clocks.is_idle();
         if room && free && self.open { self.values.next_part() } else { None }
     }
 
@@ -292,7 +251,7 @@ impl Lane {
             && self.again.is_empty()
             && self.sent.is_empty()
             && self.values.are_confirmed()
-            && self.due == Due::Nothing
+            && self.clocks.is_idle()
     }
 
     /// Whether no update was ever made for the other side: a server in its place can begin anew.
@@ -324,8 +283,8 @@ impl Lane {
         if !self.open {
             return None;
         }
-        if self.due != Due::Nothing {
-            return Some((self.clock_message(now), None));
+        if let Some(message) = self.clocks.next(now) {
+            return Some((message, None));
         }
         if !room {
             return None;
@@ -357,15 +316,7 @@ impl Lane {
         now: Instant,
         silence_max: Duration,
     ) -> Option<Instant> {
-        if !self.open {
-            return None;
-        }
-        let every = limits::MIRROR_HEARTBEAT_INTERVAL.min(silence_max / 4);
-        if let Some(due) = self.told.map(|(_, at)| at.after(every)).filter(|due| *due > now) {
-            return Some(due);
-        }
-        self.due = self.due.max(Due::Last);
-        Some(now.after(every))
+        self.open.then(|| self.clocks.heartbeat(now, silence_max))
     }
 
     /// Nothing more goes there until the other side says that its terms are the same; what was
@@ -388,27 +339,9 @@ impl Lane {
         told
     }
 
-    fn clock_message(&mut self, now: Instant) -> MirrorMessage {
-        let (Clock { tick, weight, ended }, marks) = match (self.due, self.before) {
-            (Due::Both, Some(before)) => {
-                // It names what the last one covers, too: so it counts later, and never early.
-                self.due = Due::Last;
-                (before, self.unnamed.clone())
-            },
-            _ => {
-                self.due = Due::Nothing;
-                (self.clock, std::mem::take(&mut self.unnamed))
-            },
-        };
-        let previous = self.told.map(|(tick, _)| tick);
-        self.told = Some((tick, now));
-        let marks = marks.into_iter().collect();
-        MirrorMessage::Clock { previous, tick, weight, ended, marks }
-    }
-
     /// Makes the updates of what has waited longest.
     fn emit<T: Element>(&mut self, width: usize) {
-        if self.feed == Feed::Group && self.released == 0 && !self.clock.ended {
+        if self.feed == Feed::Group && self.released == 0 && !self.clocks.last().ended {
             return;
         }
         self.released = self.released.saturating_sub(1);

@@ -28,6 +28,7 @@
 //! copied when there is room for it, and under way until it has come (law 12).
 
 mod barriers;
+mod clocks;
 mod delta;
 mod lane;
 mod neighbour;
@@ -39,8 +40,9 @@ mod stash;
 mod tests;
 mod values;
 
+pub(in crate::node) use clocks::Clock;
 pub(in crate::node) use delta::{check, compact, expanded};
-pub(in crate::node) use lane::{Clock, Lane, Place};
+pub(in crate::node) use lane::{Lane, Place};
 pub use lane::{Letter, Told};
 pub(in crate::node) use neighbour::Neighbour;
 pub(in crate::node) use pieces::Pieces;

@@ -144,6 +144,11 @@ impl Source {
         self.speakers.contains_key(&server)
     }
 
+    /// The server that tells of a slot.
+    pub(in crate::node) fn speaker(&self, slot: SlotIndex) -> Option<ServerId> {
+        self.slots.get(&slot).map(|incoming| incoming.from)
+    }
+
     /// Its servers, or the hub's.
     pub(in crate::node) fn speakers(&self) -> impl Iterator<Item = ServerId> {
         self.speakers.keys().copied()

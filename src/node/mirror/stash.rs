@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::delta::held_bytes;
-use crate::id::{DataCentre, Tick};
+use crate::id::{DataCentre, ServerId, Tick};
 use crate::key::Key;
 use crate::limits;
 use crate::wire::Delta;
@@ -17,7 +17,8 @@ pub(in crate::node) struct Stash {
     told: BTreeMap<(Tick, DataCentre), usize>,
     /// How much one may tell of two ticks.
     share: usize,
-    weights: BTreeMap<(Tick, DataCentre), f64>,
+    /// The weights of rounds, as each server has told them with what it owns.
+    weights: BTreeMap<Weighed, f64>,
     settling: VecDeque<(Tick, Key)>,
     /// The last tick whose steps have begun.
     begun: Tick,
@@ -26,6 +27,9 @@ pub(in crate::node) struct Stash {
     /// The last tick that has been settled: all of it is in the values.
     pub(in crate::node) settled: Tick,
 }
+
+/// Of which round a weight is, and who has told it.
+type Weighed = (Tick, DataCentre, ServerId);
 
 /// Whether there is room for what others tell of a tick.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,12 +100,33 @@ impl Stash {
         tick <= self.settled.max(self.begun)
     }
 
-    /// Keeps the weight of a data centre's contributions to a round. Only somebody who does not
-    /// wait for this one can tell more than there is room for.
-    pub(in crate::node) fn weigh(&mut self, tick: Tick, from: DataCentre, weight: f64) {
-        if tick > self.settled && self.weights.len() < limits::MIRROR_WEIGHTS_MAX {
-            self.weights.insert((tick, from), weight);
+    /// Keeps the weight of the own data centre's contributions to a round.
+    pub(in crate::node) fn weigh(&mut self, tick: Tick, here: (DataCentre, ServerId), weight: f64) {
+        self.weights.insert((tick, here.0, here.1), weight);
+    }
+
+    /// Keeps what a server of another one has told of its weight, or not, where there is no room:
+    /// only somebody who does not wait for this one can be further ahead than two ticks.
+    pub(in crate::node) fn weigh_told(
+        &mut self,
+        tick: Tick,
+        (of, from): (DataCentre, ServerId),
+        weight: f64,
+    ) -> Room {
+        if self.is_late(tick) {
+            return Room::Needless;
         }
+        let room = self.is_near(tick) || self.weights.len() < limits::MIRROR_WEIGHTS_MAX;
+        if room {
+            self.weights.insert((tick, of, from), weight);
+        }
+        if room { Room::Left } else { Room::Full }
+    }
+
+    /// Whether it is one of the next two ticks.
+    fn is_near(&self, tick: Tick) -> bool {
+        let last = self.settled.max(self.begun);
+        last < tick && tick.0 - last.0 <= 2
     }
 
     /// The first tick after those that are settled of which anything was told.
@@ -109,8 +134,8 @@ impl Stash {
         let after = self.settled.next();
         let held = self.held.range((after, Key(0), DataCentre(0))..).next();
         let held = held.map(|((tick, ..), _)| *tick);
-        let weighed = self.weights.range((after, DataCentre(0))..).next();
-        held.into_iter().chain(weighed.map(|((tick, _), _)| *tick)).min()
+        let weighed = self.weights.range((after, DataCentre(0), ServerId(0))..).next();
+        held.into_iter().chain(weighed.map(|((tick, ..), _)| *tick)).min()
     }
 
     /// The tick's steps begin.
@@ -132,11 +157,7 @@ impl Stash {
         for place in lost {
             left += self.remove(place).len();
         }
-        let of_tick = (tick, DataCentre(0))..=(tick, DataCentre(u32::MAX));
-        let weighed: Vec<_> = self.weights.range(of_tick).map(|(place, _)| *place).collect();
-        for place in weighed.into_iter().filter(|(_, from)| out(*from)) {
-            self.weights.remove(&place);
-        }
+        self.weights.retain(|(of, from, _), _| *of != tick || !out(*from));
         left
     }
 
@@ -172,7 +193,7 @@ impl Stash {
     /// The last tick that anything was told of.
     pub(in crate::node) fn last_tick(&self) -> Tick {
         let told = self.held.last_key_value().map_or(Tick(0), |((tick, ..), _)| *tick);
-        let weighed = self.weights.last_key_value().map_or(Tick(0), |((tick, _), _)| *tick);
+        let weighed = self.weights.last_key_value().map_or(Tick(0), |((tick, ..), _)| *tick);
         told.max(weighed)
     }
 
@@ -181,16 +202,20 @@ impl Stash {
         !self.settling.is_empty()
     }
 
-    /// The weight of a round's contributions, added in order of the data centres.
-    pub(in crate::node) fn weight(&self, tick: Tick) -> f64 {
-        let of_tick = (tick, DataCentre(0))..=(tick, DataCentre(u32::MAX));
-        self.weights.range(of_tick).map(|(_, weight)| weight).sum()
+    /// What was told of the weights of a round, in order of the data centres, and by whom.
+    pub(in crate::node) fn weights(
+        &self,
+        tick: Tick,
+    ) -> impl Iterator<Item = (DataCentre, ServerId, f64)> {
+        let (first, last) = (DataCentre(0), DataCentre(u32::MAX));
+        let all = (tick, first, ServerId(0))..=(tick, last, ServerId(u32::MAX));
+        self.weights.range(all).map(|((_, of, from), weight)| (*of, *from, *weight))
     }
 
     /// The tick is settled.
     pub(in crate::node) fn settled(&mut self, tick: Tick) {
         self.settled = tick;
-        self.weights = self.weights.split_off(&(tick.next(), DataCentre(0)));
+        self.weights = self.weights.split_off(&(tick.next(), DataCentre(0), ServerId(0)));
         self.told = self.told.split_off(&(tick.next(), DataCentre(0)));
     }
 }

@@ -144,6 +144,16 @@ fn of_a_lost_group_no_clock_is_told_that_was_due() {
     assert!(matches!(told[..], [MirrorMessage::Clock { tick: Tick(7), .. }]), "{told:?}");
 }
 
+/// Whether the other side counts may change in the middle: it hears all of a round, or nothing.
+#[test]
+fn a_round_is_told_as_the_other_side_counted_when_it_began() {
+    let mut lane = open_lane();
+    for (round, counts) in [(1, true), (2, false), (3, true)] {
+        let asked = [counts, !counts, !counts].map(|counts| lane.tells_round(Tick(round), counts));
+        assert_eq!(asked, [counts; 3], "{round}");
+    }
+}
+
 /// Somebody who does not wait tells more than the next two ticks only while there is room.
 #[test]
 fn a_stash_has_an_end() {
@@ -159,9 +169,18 @@ fn a_stash_has_an_end() {
     assert!(held > limits::MIRROR_STASH_BYTES_MAX / 2);
     assert!(held <= limits::MIRROR_STASH_BYTES_MAX + 2 * large.bytes(), "{held}");
     for tick in 1..=2 * limits::MIRROR_WEIGHTS_MAX as u64 {
-        stash.weigh(Tick(tick), DataCentre(1), 1.0);
+        stash.weigh_told(Tick(tick), (DataCentre(1), ServerId(9)), 1.0);
     }
     assert_eq!(stash.last_tick(), Tick(limits::MIRROR_WEIGHTS_MAX as u64));
+    // However much one tells, its own weight has room, and what others tell of the next two ticks.
+    stash.settled(Tick(1));
+    stash.weigh_told(Tick(1 << 40), (DataCentre(1), ServerId(9)), 1.0);
+    stash.weigh(Tick(2), (DataCentre(0), ServerId(7)), 3.0);
+    stash.weigh_told(Tick(3), (DataCentre(2), ServerId(8)), 5.0);
+    let full = stash.weigh_told(Tick(1 << 41), (DataCentre(2), ServerId(8)), 5.0);
+    assert_eq!((full, stash.last_tick()), (Room::Full, Tick(1 << 40)));
+    let of = |tick| stash.weights(Tick(tick)).map(|(of, ..)| of.0).collect::<Vec<_>>();
+    assert_eq!((of(2), of(3)), (vec![0, 1], vec![1, 2]));
 }
 
 /// Ticks of which nothing was told cost nothing, however many they are.
@@ -170,7 +189,7 @@ fn a_stash_jumps_to_the_next_tick_that_was_told_of() {
     let mut stash = Stash::new(0, 4);
     assert_eq!(stash.next_told(), None);
     stash.hold(Tick(1 << 62), Key(0), DataCentre(1), delta(0, &[1.0]));
-    stash.weigh(Tick(1 << 40), DataCentre(1), 1.0);
+    stash.weigh_told(Tick(1 << 40), (DataCentre(1), ServerId(9)), 1.0);
     assert_eq!(stash.next_told(), Some(Tick(1 << 40)));
     stash.settled(Tick(1 << 40));
     assert_eq!(stash.next_told(), Some(Tick(1 << 62)));
@@ -183,10 +202,11 @@ fn parts_of_an_aggregate_are_left_out_with_their_weight() {
     for from in [DataCentre(0), DataCentre(1)] {
         stash.hold(Tick(1), Key(0), from, delta(0, &[1.0; 8]));
         stash.hold(Tick(2), Key(0), from, delta(0, &[1.0; 8]));
-        stash.weigh(Tick(1), from, 2.0);
+        stash.weigh(Tick(1), (from, ServerId(from.0)), 2.0);
     }
     assert_eq!(stash.leave_out(Tick(1), |from| from == DataCentre(1)), 1);
-    assert_eq!(stash.weight(Tick(1)), 2.0);
+    let weights: Vec<_> = stash.weights(Tick(1)).collect();
+    assert_eq!(weights, [(DataCentre(0), ServerId(0), 2.0)]);
     stash.settle(Tick(1));
     let (tick, unit, told) = stash.next_step().unwrap();
     assert_eq!((tick, unit), (Tick(1), Key(0)));

@@ -6,6 +6,7 @@ mod hearing;
 mod passes;
 mod recording;
 mod relaying;
+mod settling;
 mod telling;
 
 use super::{ShardEngine, wait};

@@ -1,17 +1,14 @@
-//! What other data centres tell: updates, clocks, barriers; and ticks that all have told of.
-
-use std::collections::BTreeMap;
+//! What other data centres tell: updates, clocks, barriers.
 
 use super::super::ShardEngine;
 use crate::consistency::Exchange;
 use crate::history::Event;
-use crate::id::{DataCentre, Mark, Sequence, ServerId, SlotIndex, Tick};
+use crate::id::{Mark, Sequence, ServerId, SlotIndex, Tick};
 use crate::key::{Key, KeyRange};
 use crate::limits;
-use crate::node::mirror::{LineId, Room, Source, Stash, Taken, Told, check};
+use crate::node::mirror::{LineId, Room, Taken, Told, check};
 use crate::node::sabotage::Sabotage;
 use crate::node::shard::mirroring::Mirroring;
-use crate::node::shard::rows::Update;
 use crate::time::{Duration, Instant};
 use crate::vector::Element;
 use crate::wire::{Delta, MirrorMessage, Refusal, RowsNamed};
@@ -178,8 +175,10 @@ impl<T: Element> ShardEngine<T> {
         if self.place.switch.breaks(Sabotage::MirrorClockOvertakes) {
             source.overtake(from, clock);
         }
-        if let Some(weight) = weight.filter(|_| aggregates) {
-            mirror.stash.weigh(tick, of, weight);
+        if let Some(weight) = weight.filter(|_| aggregates)
+            && mirror.stash.weigh_told(tick, (of, from), weight) == Room::Full
+        {
+            mirror.note_weight((from, of), tick);
         }
         self.source_changed();
         Ok(())
@@ -353,85 +352,6 @@ impl<T: Element> ShardEngine<T> {
             },
         }
     }
-
-    /// In step: begins to settle the next tick that anything was told of, when all data centres
-    /// that count have told of it. Cost: nothing for each tick in between.
-    pub(super) fn mirror_settle(&mut self) {
-        let in_step = |mirror: &&mut Mirroring| mirror.in_step && !mirror.stash.is_settling();
-        while let Some(mirror) = self.mirror.as_mut().filter(in_step) {
-            let settled = mirror.stash.settled;
-            let told = mirror.told_by_all();
-            let tick = mirror.stash.next_told().map_or(told, |next| next.min(told));
-            if tick <= settled {
-                return;
-            }
-            if mirror.exchange == Exchange::Aggregates {
-                mirror.leave_out_parts(tick);
-            }
-            mirror.stash.settle(tick);
-            if !mirror.stash.is_settling() {
-                mirror.stash.settled(tick);
-                self.changes.any = true;
-                self.record_settled(tick);
-            }
-        }
-    }
-
-    pub(super) fn settle_step(&mut self) -> bool {
-        let stash = self.mirror.as_mut().map(|mirror| &mut mirror.stash);
-        let Some((tick, unit, told)) = stash.and_then(Stash::next_step) else {
-            return self.close_settled();
-        };
-        self.settle_unit(tick, unit, &told);
-        if let Some(mirror) = self.mirror.as_mut().filter(|it| !it.stash.is_settling()) {
-            mirror.stash.settled(tick);
-            self.changes.any = true;
-            self.record_settled(tick);
-            self.mirror_settle();
-        }
-        true
-    }
-
-    /// Closes the rounds that waited until the one before them was settled.
-    fn close_settled(&mut self) -> bool {
-        let Some(mirror) = self.mirror.as_ref().filter(|mirror| mirror.in_step) else {
-            return false;
-        };
-        let now = mirror.now;
-        let before = self.stats.rounds;
-        self.close_rounds(now);
-        self.stats.rounds != before
-    }
-
-    fn settle_unit(&mut self, tick: Tick, unit: Key, told: &BTreeMap<DataCentre, Vec<Delta>>) {
-        let slot = self.grid.slot_of(unit);
-        self.mirror_changed(unit);
-        if !self.exchanges_aggregates() {
-            for delta in told.values().flatten() {
-                if let Err(refusal) = self.rows.add(slot, delta) {
-                    tracing::error!(?refusal, "an update that was checked does not fit");
-                }
-            }
-            return;
-        }
-        let combine = self.table.spec().combine;
-        let weight = self.mirror.as_ref().map_or(0.0, |mirror| mirror.stash.weight(tick));
-        let denominator = combine.denominator(Some(weight));
-        if denominator == Some(0.0) {
-            // Nobody who counts has told what to divide by: nothing of the round is whole.
-            return tracing::warn!(%tick, "a round without any weight is left out");
-        }
-        let here = self.mirror.as_ref().map(|mirror| mirror.here);
-        let mut order: Vec<_> = told.iter().collect();
-        if self.place.switch.breaks(Sabotage::AggregatesByArrival) {
-            order.sort_by_key(|(data_centre, _)| Some(**data_centre) != here);
-        }
-        let parts = order.into_iter().filter_map(|(_, deltas)| self.rows.part(deltas)).collect();
-        let rate = self.course.at(tick).rate(tick);
-        let update = Update { rule: &*self.rule, rate, denominator };
-        let gathered = &mut self.gathered;
-        self.rows.fold(update, slot, parts, |buffer| gathered.recycle(buffer));
-    }
 }
 
 impl Mirroring {
@@ -452,29 +372,18 @@ impl Mirroring {
         }
     }
 
+    /// There is no room for more weights of ticks far ahead.
+    fn note_weight(&mut self, line: LineId, tick: Tick) {
+        if self.notes(line, "weights") {
+            tracing::warn!(
+                data_centre = line.1.0, %tick, "weights too far ahead to be held are left out"
+            );
+        }
+    }
+
     /// Whether something is to be logged of a line, once a connection.
     fn notes(&mut self, (from, of): LineId, what: &'static str) -> bool {
         self.neighbours.get_mut(&from).is_some_and(|neighbour| neighbour.notes(of, what))
-    }
-
-    /// The last tick that everybody who counts has told of, and no later than anything was told.
-    fn told_by_all(&self) -> Tick {
-        let last = self.passed.max(self.stash.last_tick());
-        let counting = self.sources.values().filter(|source| source.counts());
-        let heard = counting.map(Source::counted_everywhere).min();
-        heard.into_iter().fold(self.own_clock().min(last), Tick::min)
-    }
-
-    /// Leaves out aggregates of which only parts have come: their senders are not waited for.
-    fn leave_out_parts(&mut self, tick: Tick) {
-        let (here, sources) = (self.here, &self.sources);
-        let whole = |from: DataCentre| {
-            from == here || sources.get(&from).is_some_and(|it| it.counted_everywhere() >= tick)
-        };
-        let left = self.stash.leave_out(tick, |from| !whole(from));
-        if left > 0 {
-            tracing::warn!(%tick, left, "parts of aggregates of lost data centres are left out");
-        }
     }
 }
 

@@ -135,7 +135,7 @@ impl<T: Element> ShardEngine<T> {
         let weight = mirror.weights.remove(&pass.tick);
         mirror.weights = mirror.weights.split_off(&pass.tick.next());
         if let Some(weight) = weight {
-            mirror.stash.weigh(pass.tick, mirror.here, weight);
+            mirror.stash.weigh(pass.tick, (mirror.here, self.place.server), weight);
         }
         if mirror.exchange == Exchange::Deltas && !mirror.in_step {
             // What others have told is announced when it may leave.
@@ -145,6 +145,8 @@ impl<T: Element> ShardEngine<T> {
             mirror.stats.barriers += barriers;
         }
         for lane in mirror.lanes.values_mut().filter(|lane| lane.feed == Feed::Own) {
+            let counts = mirror.sources.get(&lane.data_centre).is_some_and(Source::counts);
+            let weight = weight.filter(|_| lane.tells_round(pass.tick, counts));
             lane.clock(Clock { tick: pass.tick, weight, ended: pass.ends });
         }
         mirror.passed = pass.tick;
@@ -169,11 +171,13 @@ impl<T: Element> ShardEngine<T> {
             };
             let counts = mirror.sources.get(&lane.data_centre).is_some_and(Source::counts);
             // Who is not waited for takes nothing in step: what it has missed adds up (law 12),
-            // and of rounds that are settled without it nothing is told.
-            let place = match (mirror.in_step && counts, mirror.exchange) {
+            // and of rounds that are settled without it nothing is told, nor their weight.
+            let aggregates = mirror.exchange == Exchange::Aggregates;
+            let tells = if aggregates { lane.tells_round(tick, counts) } else { counts };
+            let place = match (mirror.in_step && tells, aggregates) {
                 (true, _) => Place { tick, unit, piece },
-                (false, Exchange::Aggregates) => continue,
-                (false, _) => Place { tick: Tick(0), unit, piece: 0 },
+                (false, true) => continue,
+                (false, false) => Place { tick: Tick(0), unit, piece: 0 },
             };
             lane.queue::<T>((slot, place), tick, delta.clone(), width);
         }
