@@ -178,8 +178,12 @@ pub const MIRROR_CATCH_UP_SILENCES_MAX: u64 = 4;
 pub const MIRROR_TICK_MAX: u64 = 1 << 62;
 /// Clocks of one slot that wait for marks; further ones count with the last of them.
 pub const MIRROR_CLOCKS_MAX: usize = 65_536;
-/// Weights of rounds that one shard of copies in step holds of ticks that are not settled.
+/// Weights of rounds that one shard of copies in step holds of ticks that are not settled, besides
+/// its own and those of the next two ticks.
 pub const MIRROR_WEIGHTS_MAX: usize = 65_536;
+/// Clocks with weights of rounds that had no update for the other side, kept until it is known to
+/// have heard of them: two are enough for one that is waited for.
+pub const MIRROR_IDLE_CLOCKS_MAX: usize = 1_024;
 /// Blocks or sparse slots whose values one server asks for at a time, at the end of training.
 pub const ASSIGNS_MAX: usize = 8;
 /// Bytes of updates, and of values at the end, sent to a server of another data centre and not

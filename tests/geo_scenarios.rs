@@ -15,6 +15,8 @@ mod faults;
 mod hubs;
 #[path = "geo_scenarios/late.rs"]
 mod late;
+#[path = "geo_scenarios/means.rs"]
+mod means;
 #[path = "geo_scenarios/play.rs"]
 mod play;
 #[path = "geo_scenarios/rules.rs"]

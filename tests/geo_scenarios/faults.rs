@@ -21,7 +21,7 @@ fn counts(rows: u64) -> TableSpec {
     TableSpec::dense("n", rows).block_elements(64).slots(8).dtype::<i64>().rule(Add)
 }
 
-fn count(outcome: &Outcome<Vec<f64>>, is_one: impl Fn(&Event) -> bool) -> usize {
+pub(crate) fn count(outcome: &Outcome<Vec<f64>>, is_one: impl Fn(&Event) -> bool) -> usize {
     outcome.history.records().iter().filter(|record| is_one(&record.event)).count()
 }
 
@@ -196,7 +196,7 @@ fn hostile_links_over_many_seeds() {
 }
 
 /// What chance makes of a play, and whether its last data centre stops for good.
-fn hostile(seed: u64) -> (Play, bool) {
+pub(crate) fn hostile(seed: u64) -> (Play, bool) {
     let mut rng = Rng::named(seed, "play");
     let all = policies();
     let global = all[rng.below(all.len() as u64) as usize].clone();

@@ -20,14 +20,14 @@ use archipelago::{Asp, Bsp, Extension, Hyper, Ssp, TablePolicy, TableSpec};
 
 use crate::warnings::warnings;
 
-const TABLE: TableId = TableId(0);
+pub(crate) const TABLE: TableId = TableId(0);
 
 /// The only server of the first of two data centres; the other one has servers 1 and 2.
 fn server(global: impl Into<Extension>) -> (ServerNode, Plan) {
     server_of(TableSpec::dense("w", 512).block_elements(64).slots(8).rule(Add), global)
 }
 
-fn server_of(spec: TableSpec, global: impl Into<Extension>) -> (ServerNode, Plan) {
+pub(crate) fn server_of(spec: TableSpec, global: impl Into<Extension>) -> (ServerNode, Plan) {
     server_with(spec, global, ServerOptions::default())
 }
 
@@ -119,13 +119,13 @@ fn hear_of(node: &mut ServerNode, of: DataCentre, from: Peer, message: MirrorMes
     while !matches!(node.poll(), Output::Idle) {}
 }
 
-fn delta(first: u64, values: &[f32]) -> Delta {
+pub(crate) fn delta(first: u64, values: &[f32]) -> Delta {
     let rows = KeyRange::from_count(Key(first), values.len() as u64).unwrap();
     let values = Trimmed::from_slice(values);
     Delta { rows: RowsNamed::Block(rows), positions: None, values }
 }
 
-fn update(slot: u32, sequence: u64, delta: Delta) -> MirrorMessage {
+pub(crate) fn update(slot: u32, sequence: u64, delta: Delta) -> MirrorMessage {
     let (slot, sequence, mark) = (SlotIndex(slot), Sequence(sequence), Some(Mark(sequence)));
     MirrorMessage::Update { slot, sequence, tick: Tick(1), mark, delta }
 }

@@ -333,9 +333,11 @@ impl Lane {
 
     /// The other side has taken a slot's updates up to this one.
     pub(in crate::node) fn confirmed(&mut self, slot: SlotIndex, sequence: Sequence) -> Told {
-        let told = confirm(&mut self.sent, slot, sequence);
+        let (told, heard) = confirm(&mut self.sent, slot, sequence);
         self.sent_bytes -= told.bytes;
-        self.again_bytes -= confirm(&mut self.again, slot, sequence).bytes;
+        let (again, heard_before) = confirm(&mut self.again, slot, sequence);
+        self.again_bytes -= again.bytes;
+        self.clocks.heard(heard.max(heard_before));
         told
     }
 
@@ -369,6 +371,13 @@ impl Lane {
 }
 
 impl Sent {
+    fn tick(&self) -> Tick {
+        match self.message {
+            MirrorMessage::Update { tick, .. } => tick,
+            _ => Tick(0),
+        }
+    }
+
     /// Its barrier, to be announced again.
     fn barrier(&self, slot: SlotIndex) -> Option<MirrorMessage> {
         let MirrorMessage::Update { mark: Some(mark), .. } = self.message else { return None };
@@ -376,20 +385,21 @@ impl Sent {
     }
 }
 
-/// Forgets what a slot's line has confirmed. Cost: what is confirmed.
+/// Forgets what a slot's line has confirmed; and its last tick. Cost: what is confirmed.
 fn confirm(
     lines: &mut BTreeMap<SlotIndex, VecDeque<Sent>>,
     slot: SlotIndex,
     sequence: Sequence,
-) -> Told {
-    let mut told = Told::default();
-    let Some(line) = lines.get_mut(&slot) else { return told };
+) -> (Told, Tick) {
+    let (mut told, mut tick) = (Told::default(), Tick(0));
+    let Some(line) = lines.get_mut(&slot) else { return (told, tick) };
     while let Some(sent) = line.pop_front_if(|sent| sent.sequence <= sequence) {
         told.bytes += sent.bytes;
         told.sent_at = told.sent_at.max(Some(sent.at));
+        tick = tick.max(sent.tick());
     }
     if line.is_empty() {
         lines.remove(&slot);
     }
-    told
+    (told, tick)
 }

@@ -44,6 +44,9 @@ struct Lag {
 #[derive(Clone, Copy, Debug, Default)]
 struct Speaker {
     clock: Tick,
+    /// The last clock that has come and was told before, on a connection that broke: the one after
+    /// it on this one follows it.
+    again: Tick,
     /// When anything was heard of it last; at first, when somebody looked first.
     heard: Option<Instant>,
 }
@@ -144,6 +147,11 @@ impl Source {
         self.speakers.contains_key(&server)
     }
 
+    /// The last clock that one of its servers has told, ahead of the data that it covers.
+    pub(in crate::node) fn told(&self, from: ServerId) -> Tick {
+        self.speakers.get(&from).map_or(Tick(0), |speaker| speaker.clock)
+    }
+
     /// The server that tells of a slot.
     pub(in crate::node) fn speaker(&self, slot: SlotIndex) -> Option<ServerId> {
         self.slots.get(&slot).map(|incoming| incoming.from)
@@ -204,9 +212,12 @@ impl Source {
         marks: &[(SlotIndex, Mark)],
     ) -> bool {
         let missing = self.missing(from, previous, tick).is_some();
-        let Some(Speaker { clock, .. }) = self.speakers.get_mut(&from) else {
+        let Some(Speaker { clock, again, .. }) = self.speakers.get_mut(&from) else {
             return false;
         };
+        if tick < *clock {
+            *again = tick;
+        }
         if tick < *clock || missing {
             return false;
         }
@@ -237,8 +248,9 @@ impl Source {
         previous: Option<Tick>,
         tick: Tick,
     ) -> Option<Tick> {
-        let clock = self.speakers.get(&from)?.clock;
-        previous.filter(|previous| *previous != clock && tick > clock).map(|_| clock)
+        let Speaker { clock, again, .. } = *self.speakers.get(&from)?;
+        let follows = |previous: &Tick| *previous == clock || *previous == again;
+        previous.filter(|previous| !follows(previous) && tick > clock).map(|_| clock)
     }
 
     /// Sabotage of law 8: the clock counts for every slot at once.

@@ -144,6 +144,61 @@ fn of_a_lost_group_no_clock_is_told_that_was_due() {
     assert!(matches!(told[..], [MirrorMessage::Clock { tick: Tick(7), .. }]), "{told:?}");
 }
 
+/// What a lane tells of clocks: the one before, the tick, the weight, the mark of the slot.
+fn clocks(lane: &mut Lane) -> Vec<(Option<u64>, u64, Option<f64>, Option<u64>)> {
+    let next = || lane.next::<f32>(Instant(1), true, 1).map(|(message, _)| message);
+    let of_clock = |message| match message {
+        MirrorMessage::Clock { previous, tick, weight, marks, .. } => {
+            let mark = marks.first().map(|(_, mark)| mark.0);
+            Some((previous.map(|it: Tick| it.0), tick.0, weight, mark))
+        },
+        _ => None,
+    };
+    std::iter::from_fn(next).filter_map(of_clock).collect()
+}
+
+/// To one that has ended rounds without end are under way: each weight is told again until it is
+/// known to have come.
+#[test]
+fn weights_that_may_not_have_come_are_told_again() {
+    let mut lane = open_lane();
+    assert_eq!(clocks(&mut lane), [(None, 0, None, None)]);
+    for tick in [1, 2, 3, 5] {
+        lane.queue::<f32>((SLOT, place(tick, 0)), Tick(tick), delta(0, &[1.0]), 1);
+        lane.clock(Clock { tick: Tick(tick), weight: Some(0.5), ended: false });
+    }
+    lane.clock(Clock { tick: Tick(6), weight: None, ended: true });
+    let at = |previous, tick, mark| (previous, tick, Some(0.5), Some(mark));
+    let all = [at(Some(0), 1, 1), at(Some(1), 2, 2), at(Some(2), 3, 3), at(Some(3), 5, 4)];
+    let said = clocks(&mut lane);
+    assert_eq!((&said[..4], said[4]), (&all[..], (Some(5), 6, None, Some(4))));
+    let mut again = |confirmed| {
+        lane.confirmed(SLOT, Sequence(confirmed));
+        lane.connected();
+        lane.opened(1);
+        clocks(&mut lane)
+    };
+    let last = (Some(5), 6, None, Some(4));
+    assert_eq!(again(2), [at(None, 3, 3), at(Some(3), 5, 4), last]);
+    assert_eq!(again(4), [(None, 6, None, Some(4))]);
+}
+
+/// Rounds in which nothing was told of a lane's slots confirm nothing: so many are kept.
+#[test]
+fn of_rounds_without_updates_so_many_weights_are_told_again() {
+    let mut lane = open_lane();
+    let most = limits::MIRROR_IDLE_CLOCKS_MAX as u64;
+    for tick in 1..=3 * most {
+        if tick == 7 {
+            lane.queue::<f32>((SLOT, place(tick, 0)), Tick(tick), delta(0, &[1.0]), 1);
+        }
+        lane.clock(Clock { tick: Tick(tick), weight: Some(0.5), ended: false });
+    }
+    let told: Vec<_> = clocks(&mut lane).into_iter().map(|(_, tick, ..)| tick).collect();
+    assert_eq!(told[..2], [7, 2 * most]);
+    assert_eq!(told.len() as u64, 2 + most);
+}
+
 /// Whether the other side counts may change in the middle: it hears all of a round, or nothing.
 #[test]
 fn a_round_is_told_as_the_other_side_counted_when_it_began() {
@@ -213,6 +268,17 @@ fn parts_of_an_aggregate_are_left_out_with_their_weight() {
     assert_eq!(told.keys().copied().collect::<Vec<_>>(), [DataCentre(0)]);
     stash.settled(Tick(1));
     assert_eq!(stash.leave_out(Tick(2), |_| false), 0);
+}
+
+/// What is told again after a break leads to the next one, though those between are not.
+#[test]
+fn a_clock_that_is_told_again_leads_to_the_next() {
+    let (mut source, from) = (source(), ServerId(4));
+    assert!(source.clock(from, None, Tick(5), &[]));
+    assert!(!source.clock(from, None, Tick(3), &[]));
+    assert!(!source.clock(from, Some(Tick(4)), Tick(7), &[]), "one between was lost");
+    assert!(source.clock(from, Some(Tick(3)), Tick(7), &[(SLOT, Mark(1))]));
+    assert_eq!((source.told(from), source.counted(SLOT)), (Tick(7), Tick(5)));
 }
 
 fn source() -> Source {

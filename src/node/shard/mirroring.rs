@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 use siphasher::sip128::{Hasher128 as _, SipHasher24};
 
 use crate::consistency::{Exchange, GlobalPolicy, LinkView, Precision};
-use crate::id::{DataCentre, GroupId, ServerId, SlotIndex, TableId, Tick};
+use crate::id::{DataCentre, GroupId, Sequence, ServerId, SlotIndex, TableId, Tick};
 use crate::key::Key;
 use crate::node::mirror::{Lane, LineId, Neighbour, Pieces, Source, Standing, Stash, Ways};
 use crate::node::registry::Code;
@@ -43,6 +43,8 @@ pub(super) struct Mirroring {
     /// Of a hub: its group's clocks, one by one, when anything of the group left last.
     pub(super) released: BTreeMap<DataCentre, Tick>,
     pub(super) stash: Stash,
+    /// Aggregates that were taken before the clock of their tick: the last one of each slot.
+    pub(super) unconfirmed: BTreeMap<(LineId, SlotIndex), (Tick, Sequence)>,
     /// The last tick of each of which aggregates that came too late were logged.
     pub(super) late: BTreeMap<DataCentre, Tick>,
     /// Blocks and sparse slots with residuals.
@@ -195,6 +197,7 @@ impl Mirroring {
             relays: ways.told.iter().any(|(telling, _)| telling.feed != Feed::Own),
             released: BTreeMap::new(),
             stash,
+            unconfirmed: BTreeMap::new(),
             late: BTreeMap::new(),
             dirty: BTreeSet::new(),
             pass: None,

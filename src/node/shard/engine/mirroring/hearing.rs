@@ -180,6 +180,7 @@ impl<T: Element> ShardEngine<T> {
         {
             mirror.note_weight((from, of), tick);
         }
+        self.confirm_told((from, of), clock);
         self.source_changed();
         Ok(())
     }
@@ -231,7 +232,10 @@ impl<T: Element> ShardEngine<T> {
                 return Ok(());
             },
             Taken::Before(taken) => {
-                self.confirm((from, of), slot, taken);
+                let waits = |it: &Mirroring| it.unconfirmed.contains_key(&((from, of), slot));
+                if !self.mirror.as_ref().is_some_and(waits) {
+                    self.confirm((from, of), slot, taken);
+                }
                 return Ok(());
             },
             Taken::Next => {},
@@ -268,12 +272,37 @@ impl<T: Element> ShardEngine<T> {
         }
         let Some(mirror) = &mut self.mirror else { return Ok(()) };
         mirror.stats.updates_taken += 1;
-        let source = mirror.sources.get_mut(&of);
-        if source.is_some_and(|source| source.take(slot, mark)) {
+        let Some(source) = mirror.sources.get_mut(&of) else { return Ok(()) };
+        let (changed, clock) = (source.take(slot, mark), source.told(from));
+        // Aggregates are confirmed once the clock of their tick has come: who hears of it knows
+        // that their weight has come, too, and need not tell it again (see `mirror::clocks`).
+        let place = ((from, of), slot);
+        let confirms = exchange != Exchange::Aggregates || tick <= clock;
+        match confirms {
+            true => mirror.unconfirmed.remove(&place),
+            false => mirror.unconfirmed.insert(place, (tick, sequence)),
+        };
+        if changed {
             self.source_changed();
         }
-        self.confirm((from, of), slot, sequence);
+        if confirms {
+            self.confirm((from, of), slot, sequence);
+        }
         Ok(())
+    }
+
+    /// Confirms the aggregates whose clock has come only now.
+    fn confirm_told(&mut self, line: LineId, clock: Tick) {
+        let Some(mirror) = &mut self.mirror else { return };
+        let of_line = (line, SlotIndex(0))..=(line, SlotIndex(u32::MAX));
+        let come = mirror.unconfirmed.range(of_line).filter(|(_, (tick, _))| *tick <= clock);
+        let come: Vec<_> = come.map(|((_, slot), (_, sequence))| (*slot, *sequence)).collect();
+        for (slot, sequence) in come {
+            if let Some(mirror) = &mut self.mirror {
+                mirror.unconfirmed.remove(&(line, slot));
+            }
+            self.confirm(line, slot, sequence);
+        }
     }
 
     /// Updates before one that has come are missing: honest servers tell them again.
