@@ -263,11 +263,11 @@ fn the_first_comes_back_after_the_end_with_all_of_its_servers() {
     let spec = TableSpec::dense("w", 3000).block_elements(64).rule(Add);
     let policy = TablePolicy::local(Bsp).global(Asp::new(0.01)).silence_max(2 * SECOND);
     let [a, b] = [0, 2].map(|it| vec![Peer::Server(ServerId(it))]);
-    let builder = Cluster::builder(1).table(spec, policy, Hyper::default()).group(1);
+    let builder = Cluster::builder(1).table(spec, policy, Hyper::default()).group(1).group(1);
     let builder = builder.data_centre("a", 2).data_centre("b", 1).deadline(600 * SECOND);
     let cut = Fault::Partition { a, b, lasts: 30 * SECOND };
-    let mut cluster = builder.fault(3 * SECOND, cut).build().unwrap();
-    let (mut seen, w) = (Vec::new(), cluster.table(0).unwrap());
+    let (mut equal, mut cluster) = ([false; 3], builder.fault(3 * SECOND, cut).build().unwrap());
+    let w = cluster.table(0).unwrap();
     for (at, ticks) in [(0, 20), (1, 80)] {
         let w = w.clone();
         cluster.spawn_in(DataCentre(at), GroupId(0), Duration::ZERO, async move |me| {
@@ -276,17 +276,22 @@ fn the_first_comes_back_after_the_end_with_all_of_its_servers() {
                 me.tick().await?;
                 me.compute(millis(100)).await;
             }
-            me.compute(60 * SECOND).await;
             me.finish().await
         });
     }
+    // Time passes until all is over.
+    cluster.spawn_in(DataCentre(1), GroupId(1), 60 * SECOND, async move |me| {
+        me.compute(SECOND).await;
+        me.finish().await
+    });
     cluster.sample(SECOND, |sample| {
         let standing = |at| sample.mirror_standing(ServerId(at), TableId(0)).unwrap();
-        seen.push([0, 1, 2].map(|at| standing(at).equal));
+        equal = [0, 1, 2].map(|at| standing(at).equal);
     });
     let outcome = cluster.run().unwrap();
     assert!(outcome.is_good(), "{}", outcome.report());
     copy(&outcome);
+    assert_eq!(equal, [true; 3]);
 }
 
 /// The one whose values all take dies while they take them: the next one's count.

@@ -284,7 +284,7 @@ fn copies_of_a_slot_of_many_windows_end_equal() {
         }
         let mut cluster = builder.build().unwrap();
         let w = cluster.table(0).unwrap();
-        let keys = KeyList::from_unsorted((0..KEYS).map(Key).collect());
+        let keys = KeyList::from_unsorted((0..KEYS).collect());
         for (worker, (place, starts)) in (0_u32..).zip(places) {
             let (w, keys) = (w.clone(), keys.clone());
             let ticks = if starts > 0 { late } else { 3 };

@@ -101,6 +101,13 @@ impl Values {
         digest_of(unit, digest)
     }
 
+    /// The values of another copy count: nobody is told those of this one any more.
+    pub(in crate::node) fn forget(&mut self) {
+        self.digests.clear();
+        self.asked.clear();
+        self.telling = None;
+    }
+
     /// The other side's values are these now.
     pub(in crate::node) fn finished(&mut self, slot: SlotIndex, unit: Key, digest: u128) {
         if self.digests.get(&(slot, unit)) == Some(&digest) {

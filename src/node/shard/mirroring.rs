@@ -303,6 +303,16 @@ impl Mirroring {
         }
     }
 
+    /// Nobody has to confirm what values were here where others count.
+    pub(super) fn forget_followed(&mut self) {
+        let follows = self.lanes.iter().filter(|(_, lane)| !self.leads(lane));
+        for line in follows.map(|(line, _)| *line).collect::<Vec<_>>() {
+            if let Some(lane) = self.lanes.get_mut(&line) {
+                lane.values.forget();
+            }
+        }
+    }
+
     /// A hub says nothing of the groups that it does not count itself.
     pub(super) fn hush_lost(&mut self) {
         let silent = self.lost_groups();

@@ -73,21 +73,21 @@ impl<T: Element> ShardEngine<T> {
         let Some(mirror) = self.mirror.as_mut().filter(|mirror| mirror.ending.heard) else {
             return;
         };
-        if !counts {
-            // What the lost one has told, and was asked for, counts no more: the next one's does.
-            let sources = &mirror.sources;
-            let Ending { digests, asked, coming, overruled, too_large, .. } = &mut mirror.ending;
-            digests.retain(|_, told| {
-                told.retain(|_, ((_, of), _)| sources.get(of).is_some_and(Source::counts));
-                !told.is_empty()
-            });
-            asked.clear();
-            coming.clear();
-            too_large.clear();
-            overruled.clear();
-        }
-        // Of one that counts again, what it has told meanwhile.
-        mirror.ending.compare = mirror.ending.digests.keys().copied().collect();
+        // Who counts now is asked anew: what others were asked for may never come, and what they
+        // have told counts no more. Of one that is back, what it has told meanwhile does.
+        let sources = &mirror.sources;
+        let Ending { digests, asked, coming, overruled, too_large, compare, .. } =
+            &mut mirror.ending;
+        digests.retain(|_, told| {
+            told.retain(|_, ((_, of), _)| counts || sources.get(of).is_some_and(Source::counts));
+            !told.is_empty()
+        });
+        asked.clear();
+        coming.clear();
+        too_large.clear();
+        overruled.clear();
+        *compare = digests.keys().copied().collect();
+        mirror.forget_followed();
         self.tell_all_digests();
     }
 
@@ -199,14 +199,16 @@ impl<T: Element> ShardEngine<T> {
         (slot, unit): (SlotIndex, Key),
     ) -> Result<(), Refusal> {
         self.owned(slot)?;
-        let leads = |mirror: &Mirroring| {
-            mirror.ending.heard && mirror.lanes.get(&line).is_some_and(|it| mirror.leads(it))
-        };
-        if !self.is_unit(slot, unit) || !self.mirror.as_ref().is_some_and(leads) {
+        if !self.is_unit(slot, unit) {
             return Err(Refusal::OutsideDomain { key: unit });
         }
-        let lanes = self.mirror.as_mut().map(|mirror| &mut mirror.lanes);
-        if let Some(lane) = lanes.and_then(|lanes| lanes.get_mut(&line)) {
+        let Some(mirror) = self.mirror.as_mut().filter(|mirror| mirror.ending.heard) else {
+            return Ok(());
+        };
+        // Whose values do not count any more tells none, and is asked once more perhaps.
+        if mirror.lanes.get(&line).is_some_and(|lane| mirror.leads(lane))
+            && let Some(lane) = mirror.lanes.get_mut(&line)
+        {
             lane.values.ask(slot, unit);
         }
         Ok(())
@@ -243,11 +245,9 @@ impl<T: Element> ShardEngine<T> {
         let unit = self.check_delta(slot, &delta)?;
         let (place, limit_bytes) = ((slot, unit), self.room_at_end());
         let Some(mirror) = &mut self.mirror else { return Ok(()) };
-        // Whose digest counts here was asked, if anybody.
+        // Whose digest counts here was asked, if anybody; one that counted before, perhaps.
         let told = mirror.told_last(place).filter(|(who, _)| *who == line);
-        let Some((_, digest)) = told else {
-            return Err(Refusal::OutsideDomain { key: unit });
-        };
+        let Some((_, digest)) = told else { return Ok(()) };
         let ending = &mut mirror.ending;
         if !ending.asked.contains(&place) {
             // A newer digest has come meanwhile: after it has been compared they come again.
