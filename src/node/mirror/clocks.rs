@@ -1,13 +1,14 @@
 //! What a lane tells of its clock, and of which rounds it tells anything.
 //!
-//! A clock makes those before it needless, but for the weights that they carry: one with a weight is
-//! kept until it is known to have come. To one that is in step no more than two of them are under
-//! way, and the end: no round closes here before the other side's clock of the last one has come,
-//! which it has told after ours of the one before. But nobody waits for one that has ended, or does
-//! not push, and rounds without end may be under way to it. So what shows that a clock has come is
-//! that an update of its tick, or of a later one, is confirmed: the other side does that once it has
-//! the clock, and takes clocks in order. Those that are kept are no more than updates that are not
-//! confirmed; and of rounds without an update on this lane `MIRROR_IDLE_CLOCKS_MAX` at most.
+//! A clock makes those before it needless, but for the weights that they carry: one with a weight
+//! is kept until it is known to have come. To one that is in step no more than two of them are
+//! under way, and the end: no round closes here before the other side's clock of the last one has
+//! come, which it has told after ours of the one before. But nobody waits for one that has ended,
+//! or does not push, and rounds without end may be under way to it. So what shows that a clock has
+//! come is that an update of its tick, or of a later one, is confirmed: the other side does that
+//! once it has the clock, and takes clocks in order. Those that are kept are no more than updates
+//! that are not confirmed; and of rounds without an update on this lane `MIRROR_IDLE_CLOCKS_MAX`
+//! at most.
 
 use std::collections::{BTreeMap, VecDeque};
 

@@ -25,9 +25,9 @@
 //! dense shard (law 12); I4 a clock names the marks that it covers and no others, so that one that
 //! was lost is noticed by the next (law 8); I5 what is told of a tick that is being settled, or
 //! was, is late: it is not held (law 7); I6 values at the end leave as updates do, each piece
-//! copied when there is room for it, and under way until it has come (law 12); I7 of a round a lane
-//! tells all aggregates and their weight, or neither, and the weight on each connection until it is
-//! known to have come (law 4).
+//! copied when there is room for it, and under way until it has come (law 12); I7 of a round a
+//! lane tells all aggregates and their weight, or neither, and the weight on each connection until
+//! it is known to have come (law 4).
 
 mod barriers;
 mod clocks;

@@ -1,6 +1,7 @@
 //! Copies in step: what all data centres have told of a tick, until all have.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::RangeInclusive;
 
 use super::delta::held_bytes;
 use crate::id::{DataCentre, ServerId, Tick};
@@ -157,7 +158,10 @@ impl Stash {
         for place in lost {
             left += self.remove(place).len();
         }
-        self.weights.retain(|(of, from, _), _| *of != tick || !out(*from));
+        let weighed: Vec<_> = self.weights.range(of_round(tick)).map(|(it, _)| *it).collect();
+        for place in weighed.into_iter().filter(|(_, from, _)| out(*from)) {
+            self.weights.remove(&place);
+        }
         left
     }
 
@@ -207,9 +211,7 @@ impl Stash {
         &self,
         tick: Tick,
     ) -> impl Iterator<Item = (DataCentre, ServerId, f64)> {
-        let (first, last) = (DataCentre(0), DataCentre(u32::MAX));
-        let all = (tick, first, ServerId(0))..=(tick, last, ServerId(u32::MAX));
-        self.weights.range(all).map(|((_, of, from), weight)| (*of, *from, *weight))
+        self.weights.range(of_round(tick)).map(|((_, of, from), weight)| (*of, *from, *weight))
     }
 
     /// The tick is settled.
@@ -218,6 +220,12 @@ impl Stash {
         self.weights = self.weights.split_off(&(tick.next(), DataCentre(0), ServerId(0)));
         self.told = self.told.split_off(&(tick.next(), DataCentre(0)));
     }
+}
+
+/// All that may be told of the weight of a round.
+fn of_round(tick: Tick) -> RangeInclusive<Weighed> {
+    let (first, last) = ((DataCentre(0), ServerId(0)), (DataCentre(u32::MAX), ServerId(u32::MAX)));
+    (tick, first.0, first.1)..=(tick, last.0, last.1)
 }
 
 #[cfg(test)]

@@ -270,14 +270,24 @@ impl<T: Element> ShardEngine<T> {
             let table = self.table.id();
             self.events.push(Event::UpdateTaken { table, from, of, slot, sequence, mark, sum });
         }
-        let Some(mirror) = &mut self.mirror else { return Ok(()) };
+        self.on_taken((from, of), (slot, sequence), (tick, mark));
+        Ok(())
+    }
+
+    /// An update was taken. Of aggregates that is confirmed once the clock of their tick has come:
+    /// who hears of it need not tell their weight again (see `mirror::clocks`).
+    fn on_taken(
+        &mut self,
+        (from, of): LineId,
+        (slot, sequence): (SlotIndex, Sequence),
+        (tick, mark): (Tick, Option<Mark>),
+    ) {
+        let Some(mirror) = &mut self.mirror else { return };
         mirror.stats.updates_taken += 1;
-        let Some(source) = mirror.sources.get_mut(&of) else { return Ok(()) };
+        let Some(source) = mirror.sources.get_mut(&of) else { return };
         let (changed, clock) = (source.take(slot, mark), source.told(from));
-        // Aggregates are confirmed once the clock of their tick has come: who hears of it knows
-        // that their weight has come, too, and need not tell it again (see `mirror::clocks`).
         let place = ((from, of), slot);
-        let confirms = exchange != Exchange::Aggregates || tick <= clock;
+        let confirms = mirror.exchange != Exchange::Aggregates || tick <= clock;
         match confirms {
             true => mirror.unconfirmed.remove(&place),
             false => mirror.unconfirmed.insert(place, (tick, sequence)),
@@ -288,7 +298,6 @@ impl<T: Element> ShardEngine<T> {
         if confirms {
             self.confirm((from, of), slot, sequence);
         }
-        Ok(())
     }
 
     /// Confirms the aggregates whose clock has come only now.
