@@ -124,6 +124,13 @@ impl Leader {
         self.hear(HERE, MirrorMessage::Differs { slot, unit });
     }
 
+    /// So many pieces come, the oldest ones.
+    fn arrive_times(&mut self, count: u64) {
+        for _ in 0..count {
+            self.arrive();
+        }
+    }
+
     /// The oldest piece comes; false when none is under way.
     fn arrive(&mut self) -> bool {
         let Some((slot, _)) = self.under_way.pop_front() else { return false };
@@ -161,11 +168,11 @@ impl Leader {
 
     /// The digest told last of a slot.
     fn digest(&self, slot: SlotIndex) -> u128 {
-        let digests = self.told.iter().filter_map(|message| match message {
+        let of_slot = |message: &MirrorMessage| match message {
             MirrorMessage::Digest { slot: of, digest, .. } if *of == slot => Some(*digest),
             _ => None,
-        });
-        digests.last().unwrap()
+        };
+        self.told.iter().rev().find_map(of_slot).unwrap()
     }
 
     fn pieces(&self) -> usize {
@@ -207,7 +214,7 @@ fn a_connection_that_breaks_in_the_middle_begins_anew_with_a_whole_window() {
         assert_eq!(leader.pieces(), 0, "nobody has asked on this connection");
         leader.ask(slot);
         assert_eq!(leader.pieces(), 3);
-        (0..come).for_each(|_| drop(leader.arrive()));
+        leader.arrive_times(come);
     }
     assert_eq!(leader.whole(), [(slot, rows(1.1), leader.digest(slot))]);
 }
@@ -236,7 +243,7 @@ fn values_that_change_meanwhile_are_told_anew() {
         leader.connect();
         let before = leader.digest(slot);
         leader.ask(slot);
-        (0..come).for_each(|_| drop(leader.arrive()));
+        leader.arrive_times(come);
         let pieces = leader.pieces();
         leader.update(slot, 1 + u64::from(PIECES), 0..PIECE_ROWS, 0.5);
         let digest = leader.digest(slot);
