@@ -5,6 +5,7 @@ use std::fmt::Debug;
 use crate::extension::Extension;
 use crate::id::{DataCentre, Tick};
 use crate::schedule::Schedule;
+use crate::spec::SILENCE;
 use crate::time::{Duration, Instant};
 
 /// What the copies of a table in several data centres tell each other.
@@ -208,9 +209,6 @@ pub(crate) fn silence_max(named: &Extension, default: Duration) -> Result<Durati
     }
     Ok(silence)
 }
-
-/// The parameter of any global policy that says so.
-pub(crate) const SILENCE: &str = "silence_seconds";
 
 pub(super) fn seconds(
     named: &Extension,

@@ -368,9 +368,9 @@ impl Inner {
                 return Err(SpecError::Planned { name, what: what.into() });
             }
             if self.has_copies(&planned.code) && planned.settles_otherwise_by(&entry.terms) {
-                let what = "a change of the rate by which data centres settle rounds together, each \
-                    from a tick of its own on (stop the servers of all data centres, start them \
-                    with the table described anew)";
+                let what = "a change of the rate by which data centres settle rounds together, \
+                    each from a tick of its own on (stop the servers of all data centres, start \
+                    them with the table described anew)";
                 let name = planned.table.name().into();
                 return Err(SpecError::Planned { name, what: what.into() });
             }

@@ -4,12 +4,12 @@
 use std::collections::BTreeMap;
 
 use crate::consistency::{
-    Asp, Bsp, Eventual, Exchange, GlobalPolicy, LocalPolicy, Off, SILENCE, Ssp, silence_max,
+    Asp, Bsp, Eventual, Exchange, GlobalPolicy, LocalPolicy, Off, Ssp, silence_max,
 };
 use crate::error::SpecError;
 use crate::extension::Extension;
 use crate::limits;
-use crate::spec::{FoldOrder, TablePolicy, TableSpec};
+use crate::spec::{FoldOrder, SILENCE, TablePolicy, TableSpec};
 use crate::sync::Arc;
 use crate::time::Duration;
 use crate::vector::rules::{Adagrad, Adam, Add, Assign, Momentum, Sgd};

@@ -13,6 +13,7 @@ mod terms;
 pub use catalog::{CatalogEntry, ChangeEntry, Described, GroupEntry, TableEntry};
 pub use group::{GroupRecord, GroupSpec, Member, MemberEnd};
 pub use handle::Table;
+pub(crate) use policy::SILENCE;
 pub use policy::{AckLevel, FoldOrder, Hyper, TablePolicy};
 pub use table::{Combine, Init, Layout, TableSpec};
 pub use tensor::{Shape, TensorSpec};

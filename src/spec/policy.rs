@@ -2,7 +2,6 @@
 
 use super::TableSpec;
 use super::same::{same, same_shown};
-use crate::consistency::SILENCE;
 use crate::error::SpecError;
 use crate::extension::Extension;
 use crate::limits;
@@ -46,6 +45,9 @@ pub struct TablePolicy {
     /// Bytes that a Bsp shard may stash for workers that are not next in fold order.
     pub bsp_stash_bytes_max: usize,
 }
+
+/// The parameter of any global policy that says how long a data centre may be silent.
+pub(crate) const SILENCE: &str = "silence_seconds";
 
 impl TablePolicy {
     /// A policy with the given consistency and the defaults elsewhere.

@@ -16,7 +16,8 @@
 //! Invariants: I1 [`encode`] and [`decode`] are inverse, and every message has one encoding; I2
 //! nothing in a frame can panic, loop, or allocate more than a small multiple of the frame's own
 //! bytes (SPEC law 14); I3 no frame is longer than `frame_bytes_max`; I4 keys and ranges of
-//! a list are strictly ascending; I5 the sizes of [`push_bytes`] and its sisters equal those of the frames.
+//! a list are strictly ascending; I5 the sizes of [`push_bytes`] and its sisters equal those of the
+//! frames.
 
 #[cfg(test)]
 mod arbitrary;
