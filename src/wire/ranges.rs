@@ -84,7 +84,7 @@ mod tests {
         *bytes.last_mut().unwrap() = 1;
         assert!(matches!(read(&bytes), Err(FrameError::Malformed { .. })));
         let mut bytes = written(&vec![KeyRange::ALL]);
-        bytes[0] = 2;
+        *bytes.first_mut().unwrap() = 2;
         bytes.extend([0, 0]);
         assert!(matches!(read(&bytes), Err(FrameError::Malformed { .. })));
     }

@@ -137,7 +137,8 @@ impl Stage {
 
 /// The mean of each round at each element, as a worker has read it.
 fn means(outcome: &Outcome<Vec<f32>>, site: usize) -> Vec<Vec<f32>> {
-    let Some(Some(Ok(read))) = outcome.results.get(site) else { panic!("{}", outcome.report()) };
+    let read = outcome.results[site].as_ref().and_then(|result| result.as_ref().ok());
+    let read = read.unwrap_or_else(|| unreachable!("{}", outcome.report()));
     let ticks: Vec<_> = read.chunks_exact(ROWS).collect();
     let between = ticks.windows(2).map(|pair| pair[0].iter().zip(pair[1]));
     between

@@ -30,7 +30,7 @@ fn beside_a_large_table(small: &Extension) -> (Vec<f32>, Vec<f64>) {
     let thin = LinkProfile::normal().latency(Duration::from_millis(20)).bytes_per_second(100_000);
     for (from, to) in [(0, 1), (1, 0)] {
         let [from, to] = [from, to].map(|it| Peer::Server(ServerId(it)));
-        builder = builder.link(from, to, thin.clone());
+        builder = builder.link(from, to, thin);
     }
     let (mut held, mut cluster) = (Vec::new(), builder.build().unwrap());
     let [large, small] = [0, 1].map(|it| cluster.table(it).unwrap());

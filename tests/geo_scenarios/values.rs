@@ -111,8 +111,8 @@ impl Leader {
         self.under_way.clear();
         self.arrived.fill(0);
         self.input(Input::PeerUp(FOLLOWER));
-        let [open @ MirrorMessage::Open { .. }] = &self.told[..] else { panic!("{:?}", self.told) };
-        let open = open.clone();
+        assert!(matches!(self.told[..], [MirrorMessage::Open { .. }]), "{:?}", self.told);
+        let open = self.told[0].clone();
         self.hear(THERE, open);
         self.told.retain(|message| matches!(message, MirrorMessage::Digest { .. }));
         assert_eq!(self.told.len(), self.slots as usize, "all is to be compared");

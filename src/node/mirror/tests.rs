@@ -144,8 +144,11 @@ fn of_a_lost_group_no_clock_is_told_that_was_due() {
     assert!(matches!(told[..], [MirrorMessage::Clock { tick: Tick(7), .. }]), "{told:?}");
 }
 
-/// What a lane tells of clocks: the one before, the tick, the weight, the mark of the slot.
-fn clocks(lane: &mut Lane) -> Vec<(Option<u64>, u64, Option<f64>, Option<u64>)> {
+/// Of a clock: the one before, the tick, the weight, the mark of the slot.
+type Told = (Option<u64>, u64, Option<f64>, Option<u64>);
+
+/// What a lane tells of clocks.
+fn clocks(lane: &mut Lane) -> Vec<Told> {
     let next = || lane.next::<f32>(Instant(1), true, 1).map(|(message, _)| message);
     let of_clock = |message| match message {
         MirrorMessage::Clock { previous, tick, weight, marks, .. } => {

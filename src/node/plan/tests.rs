@@ -131,7 +131,7 @@ fn the_rate_of_rounds_that_data_centres_settle_is_not_changed_in_one_of_them() {
         .map(|global: Extension| TablePolicy::local(Bsp).global(global));
     let [plan, alone] = between_data_centres(settled.clone(), told.clone());
     let change = |plan: &Plan, table, policy: &TablePolicy, hyper: &Hyper| {
-        let (from, policy, hyper) = (Tick(9), policy.clone(), hyper.clone());
+        let (from, policy, hyper) = (Tick(9), policy.clone(), *hyper);
         let terms = Box::new(Terms { from, policy, hyper });
         plan.with(&CatalogEntry::Change(ChangeEntry { table: TableId(table), terms }))
     };
