@@ -91,7 +91,16 @@ fn policies_are_asked_for_by_name_and_hubs_need_groups() {
         cells[3..].iter().map(|cell| cell.policy.name()).collect::<Vec<_>>()
     };
     assert_eq!(policies("ec2-11", "ssp,asp-hubs"), ["asp-hubs", "ssp"]);
-    assert_eq!(policies("vc", "isolated,asp-hubs,asp"), ["isolated"]);
+    let asked = |profile| gaia(&["--profile", profile, "--policy", "isolated,asp-hubs,asp"]);
+    let error = Plan::new(&asked("vc")).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "asp-hubs needs groups, and vc has none: ec2-11, aws-2022, ec2-11-no-delay have, and \
+         a profile file with `[[groups]]`"
+    );
+    let all = Plan::new(&asked("all")).unwrap();
+    let left_out: Vec<_> = all.left_out.iter().map(|it| it.profile.as_str()).collect();
+    assert_eq!(left_out, ["vc", "ss"], "noted");
     let Err(error) = Words::try_parse_from(["gaia", "--policy", "hubs"]) else { panic!("no such") };
     assert!(error.to_string().contains("expected one of asp-hubs"), "{error}");
 }

@@ -44,6 +44,9 @@ pub fn run_until(
     if let Some(path) = &gaia.report {
         check_place(path)?;
     }
+    for left_out in &plan.left_out {
+        writeln!(std::io::stderr(), "note: left out: {left_out}")?;
+    }
     let manner = Manner { jobs: gaia.jobs(), quiet: gaia.json };
     let finished = execute(&plan, runs, stop, manner, &mut |result| {
         if gaia.json {

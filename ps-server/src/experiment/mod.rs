@@ -43,7 +43,7 @@ pub use paper::Figures;
 pub use plan::{Comparison, Plan};
 pub use prices::{Price, Prices, dollars};
 pub use profile::{Group, Link, Links, Profile, SITES_MAX, Site};
-pub use profile_error::{Fault, ProfileError};
+pub use profile_error::{Fault, LeftOut, ProfileError};
 pub use result::{
     ByteBudget, FinalObjective, GOAL, Paper, Reference, RunResult, SecondsTo, Verdict, WholeRun,
 };

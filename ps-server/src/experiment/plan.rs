@@ -6,7 +6,7 @@ use archipelago_workloads::task::Kind;
 use super::arguments::GaiaArguments;
 use super::cell::{Cell, Policy};
 use super::profile::Profile;
-use super::profile_error::ProfileError;
+use super::profile_error::{LeftOut, ProfileError};
 use super::variant::Variant;
 
 /// Seeds of `--full`.
@@ -30,6 +30,8 @@ pub struct Plan {
     pub profiles: Vec<Profile>,
     /// What is run over them, in order.
     pub comparisons: Vec<Comparison>,
+    /// Policies that were asked for and that some of several profiles cannot have.
+    pub left_out: Vec<LeftOut>,
 }
 
 /// Runs that are measured by the same run of LAN-BSP.
@@ -53,14 +55,17 @@ impl Plan {
     /// the profile's companions, and over the first profile of few sites all other policies.
     ///
     /// # Errors
-    /// A profile that there is not, or that is wrong.
+    /// A profile that there is not, or that is wrong; a policy that was asked for and that no
+    /// profile can have.
     pub fn new(arguments: &GaiaArguments) -> Result<Self, ProfileError> {
         let named: Result<Vec<_>, _> = match arguments.profile.as_str() {
             "all" => Profile::PAPER.iter().map(|name| Profile::named(name)).collect(),
             name => Profile::named(name).map(|profile| vec![profile]),
         };
-        let mut plan = Self { profiles: Vec::new(), comparisons: Vec::new() };
-        for profile in named? {
+        let named = named?;
+        let left_out = left_out(&named, &arguments.policies)?;
+        let mut plan = Self { profiles: Vec::new(), comparisons: Vec::new(), left_out };
+        for profile in named {
             let companions = profile.companions();
             plan.add(profile, arguments);
             for name in companions.iter().filter(|_| arguments.full) {
@@ -73,11 +78,10 @@ impl Plan {
     fn add(&mut self, profile: Profile, arguments: &GaiaArguments) {
         let wide = is_wide(&profile);
         let first = !wide && self.profiles.iter().all(is_wide);
-        let grouped = !profile.groups.is_empty();
-        self.profiles.push(profile);
+        self.profiles.push(profile.clone());
         for workload in arguments.workload.kinds() {
             let usual = || Policy::USUAL.to_vec();
-            let possible = |policy: &Policy| grouped || *policy != Policy::Hubs;
+            let possible = |policy: &Policy| LeftOut::of(*policy, &profile).is_none();
             if !arguments.full {
                 let asked = Policy::OTHERS.into_iter().filter(|it| arguments.policies.contains(it));
                 let policies = usual().into_iter().chain(asked.filter(possible)).collect();
@@ -144,6 +148,21 @@ impl Plan {
         };
         self.comparisons.iter().map(cells).collect()
     }
+}
+
+/// Which of the policies that were asked for are left out over which of the profiles; an error
+/// where one is left out over all of them.
+fn left_out(profiles: &[Profile], asked: &[Policy]) -> Result<Vec<LeftOut>, LeftOut> {
+    let mut all = Vec::new();
+    for &policy in asked {
+        let of = profiles.iter().filter_map(|profile| LeftOut::of(policy, profile));
+        let of: Vec<_> = of.collect();
+        match of.first() {
+            Some(first) if of.len() == profiles.len() => return Err(first.clone()),
+            _ => all.extend(of),
+        }
+    }
+    Ok(all)
 }
 
 fn is_wide(profile: &Profile) -> bool {

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::profile::SITES_MAX;
+use super::cell::Policy;
+use super::profile::{Profile, SITES_MAX};
 use crate::files::FileError;
 use crate::nearest::suggestion;
 
@@ -50,6 +51,9 @@ pub enum ProfileError {
         /// Those that may stand there.
         known: Vec<String>,
     },
+    /// A policy that was asked for by name and that cannot be run over the profile's links.
+    #[error(transparent)]
+    Policy(#[from] LeftOut),
     /// The file says something that cannot be.
     #[error("{}:{line}: {fault}", path.display())]
     Fault {
@@ -60,6 +64,33 @@ pub enum ProfileError {
         /// What.
         fault: Fault,
     },
+}
+
+/// A policy is not run over the links of a profile, and why.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{policy} needs groups, and {profile} has none: {} have, and a profile file with `[[groups]]`",
+    grouped.join(", ")
+)]
+pub struct LeftOut {
+    /// The policy.
+    pub policy: Policy,
+    /// The profile.
+    pub profile: String,
+    /// The ready profiles that have what it needs.
+    pub grouped: Vec<String>,
+}
+
+impl LeftOut {
+    /// Why a policy cannot be run over the links of a profile; `None` where it can.
+    pub(super) fn of(policy: Policy, profile: &Profile) -> Option<Self> {
+        if policy != Policy::Hubs || !profile.groups.is_empty() {
+            return None;
+        }
+        let ready = Profile::READY.into_iter().filter_map(Profile::ready);
+        let grouped = ready.filter(|ready| !ready.groups.is_empty()).map(|ready| ready.name);
+        Some(Self { policy, profile: profile.name.clone(), grouped: grouped.collect() })
+    }
 }
 
 /// What cannot be in a profile.
