@@ -1,6 +1,6 @@
 //! The configuration that a server works by: flags, file and defaults, checked as a whole.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use archipelago::id::ServerId;
@@ -16,8 +16,8 @@ use crate::files::{self, FileError};
 use crate::nearest::{nearest, suggestion};
 use crate::table;
 
-/// Where a server listens unless told otherwise.
-const PORT: u16 = 7100;
+/// Where a server that is alone listens unless told otherwise.
+const DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7100);
 
 /// The configuration does not say what a server needs.
 #[derive(Debug, thiserror::Error)]
@@ -201,7 +201,6 @@ impl Config {
     /// # Errors
     /// See [`ConfigError`].
     pub fn new(options: Options, dev: bool) -> Result<Self, ConfigError> {
-        let bind = options.bind.unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, PORT)));
         let advertise = options.advertise.as_ref().map(|entry| entry.address.clone());
         let entries = options.servers.as_deref().unwrap_or_default();
         let mut listed = options.data_centres.as_deref().map(DataCentreList::new).transpose()?;
@@ -213,7 +212,8 @@ impl Config {
             let server = which(listed.all(), options.server)?;
             (server, same_list(entries, listed.around(server)?)?)
         } else if entries.is_empty() {
-            let address = advertise.clone().unwrap_or_else(|| bind.to_string());
+            let alone = || options.bind.unwrap_or(DEFAULT).to_string();
+            let address = advertise.clone().unwrap_or_else(alone);
             let number = options.server.unwrap_or_default();
             let entry = ServerEntry { number: Some(number), address };
             (ServerId(number), Servers::new(&[entry])?)
@@ -224,6 +224,7 @@ impl Config {
         let data_centres = listed;
         let hubs = options.hubs.clone().unwrap_or_default();
         let listed = servers.address(server).unwrap_or_default().to_owned();
+        let bind = options.bind.unwrap_or_else(|| default_bind(&listed));
         if let Some(advertise) = advertise.filter(|advertise| *advertise != listed) {
             return Err(ConfigError::Advertise { advertise, listed });
         }
@@ -246,6 +247,19 @@ impl Config {
             files,
             metrics,
             log,
+        })
+    }
+
+    /// That it listens on another port than the one it is listed with, if it does.
+    pub(super) fn other_port(&self) -> Option<String> {
+        let (bind, listed) = (self.bind, &self.advertise);
+        let differs = port(listed).is_some_and(|port| port != bind.port());
+        differs.then(|| {
+            format!(
+                "this server listens on {bind} and is listed as {listed}: the others reach it \
+                 only where that port is forwarded to the one it listens on; without `bind` it is \
+                 that port"
+            )
         })
     }
 
@@ -274,6 +288,18 @@ impl Config {
     pub fn to_toml(&self) -> anyhow::Result<String> {
         Ok(toml::to_string(self)?)
     }
+}
+
+/// Where a server that is listed so listens unless told otherwise.
+fn default_bind(listed: &str) -> SocketAddr {
+    match listed.parse::<SocketAddr>() {
+        Ok(address) if address.ip().is_loopback() => address,
+        _ => SocketAddr::new(DEFAULT.ip(), port(listed).unwrap_or(DEFAULT.port())),
+    }
+}
+
+fn port(address: &str) -> Option<u16> {
+    address.rsplit_once(':').and_then(|(_, port)| port.parse().ok())
 }
 
 fn credential_files(options: Options) -> Result<CredentialFiles, ConfigError> {

@@ -72,6 +72,9 @@ pub(crate) fn check(
     let config = Config::of(&serve)?;
     config.system(registry)?.plan(&config.servers.numbers(), registry)?;
     write!(out, "{}", config.to_toml()?)?;
+    if let Some(warning) = config.other_port() {
+        writeln!(out, "# warning: {warning}")?;
+    }
     if let Some(files) = &config.files {
         let credentials = run::load(files)?;
         credentials.check()?;

@@ -35,7 +35,8 @@ pub struct Options {
     /// This server's number in the list. Default: 0 when it is alone.
     #[arg(long, value_name = "NUMBER")]
     pub server: Option<u32>,
-    /// Where to listen; port 0 takes any that is free. Default: 127.0.0.1:7100.
+    /// Where to listen; port 0 takes any that is free. Default: 127.0.0.1 with the port of its
+    /// entry in the list, or 7100 without a list.
     #[arg(long, value_name = "IP:PORT")]
     pub bind: Option<SocketAddr>,
     /// Where the others reach this server. Default: its entry in the list, else where it listens.

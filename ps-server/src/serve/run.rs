@@ -23,6 +23,9 @@ pub(crate) fn run(
 ) -> anyhow::Result<()> {
     let mut config = Config::of(arguments)?;
     logs::start(config.log.as_deref(), "info");
+    if let Some(warning) = config.other_port() {
+        tracing::warn!("{warning}");
+    }
     let (credentials, throwaway) = match &config.files {
         Some(files) => {
             let credentials = load(files)?;
