@@ -230,7 +230,6 @@ fn a_configuration_is_checked_and_what_is_effective_is_printed() {
         ("bind", "binde", "server.toml:2: unknown key `binde`: did you mean `bind`?"),
         ("certificate", "certifcate", "did you mean `certificate`?"),
         ("server = 1", "xyzzy = 1", "known are server, bind, advertise"),
-        ("server = 1\n", "", "say which of 0=127.0.0.1:7200, 1=127.0.0.1:7201 this one is"),
         ("server = 1", "server = 2", "`server` is 2, which `servers` does not list"),
         ("server = 1", "server = \"one\"", "expected u32"),
         ("\"127.0.0.1:7200\"", "\"127.0.0.1\"", "expected HOST:PORT"),
@@ -245,6 +244,66 @@ fn a_configuration_is_checked_and_what_is_effective_is_printed() {
         let error = complaint(&["config", "check", &file]);
         assert!(error.contains(words), "{words:?} in {error}");
     }
+}
+
+#[test]
+fn a_server_listens_on_the_port_that_it_is_listed_with() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_, options) = options(folder.path());
+    let file = text(folder.path().join("shared.toml"));
+    let bind = |list: &str, more: &[&str]| {
+        std::fs::write(&file, format!("servers = [{list}]\n")).unwrap();
+        let words = ["config", "check", &file, "--server", "1"];
+        said(&[&words[..], &borrowed(&options), more].concat())
+    };
+    for (list, expected) in [
+        ("\"127.0.0.1:7200\", \"127.0.0.1:7201\"", "127.0.0.1:7201"),
+        ("\"127.0.0.1:7200\", \"127.0.0.2:7202\"", "127.0.0.2:7202"),
+        ("\"127.0.0.1:7200\", \"[::1]:7202\"", "[::1]:7202"),
+        ("\"192.0.2.1:7200\", \"192.0.2.2:7203\"", "127.0.0.1:7203"),
+    ] {
+        let effective = bind(list, &[]);
+        assert!(effective.contains(&format!("bind = \"{expected}\"")), "{effective}");
+        assert!(!effective.contains("warning"), "{effective}");
+    }
+    let list = "\"127.0.0.1:7200\", \"127.0.0.1:7201\"";
+    let other = bind(list, &["--bind", ANY]);
+    let warning = "# warning: this server listens on 127.0.0.1:0 and is listed as 127.0.0.1:7201";
+    assert!(other.contains(warning), "{other}");
+    let listed = ["--server", "1", "--servers", "127.0.0.1:7200,127.0.0.1:7201", "--bind", ANY];
+    let server = Served::start(&[&borrowed(&options)[..], &listed].concat());
+    until("it is warned", || server.logged().contains("is listed as").then_some(()));
+}
+
+#[test]
+fn a_file_that_servers_share_is_checked_without_their_own_options_and_with_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let (ca, options) = options(folder.path());
+    let file = text(folder.path().join("system.toml"));
+    let list = "data_centres = [\"test:0=127.0.0.1:7100\", \"tokyo:1=127.0.0.1:7101\"]";
+    let write = |list: &str, ca: &str| {
+        std::fs::write(&file, format!("{list}\nca = \"{ca}\"\n")).unwrap();
+    };
+    write(list, &format!("{ca}/ca.pem"));
+    let shared = said(&["config", "check", &file]);
+    for words in ["tokyo:1=127.0.0.1:7101", "Not checked", "certificate, key", "ca.pem"] {
+        assert!(shared.contains(words), "{words:?} in {shared}");
+    }
+    assert!(!shared.contains("server = ") && !shared.contains("bind = "), "{shared}");
+    let own = |number: &'static str| {
+        let words = ["config", "check", &file, "--server", number];
+        [words.map(str::to_owned).to_vec(), options.clone()].concat()
+    };
+    let one = said(&borrowed(&own("0")));
+    assert!(one.contains("server = 0") && one.contains("# the certificate is for"), "{one}");
+    let other = complaint(&borrowed(&own("1")));
+    assert!(other.contains("listed for the data centre tokyo"), "{other}");
+    let none = complaint(&["config", "check", &file, "--server", "0"]);
+    assert!(none.contains("`certificate` is missing"), "{none}");
+    write(&list.replace("1=", "0="), &format!("{ca}/ca.pem"));
+    assert!(complaint(&["config", "check", &file]).contains("both have the number 0"));
+    write(list, &format!("{ca}/absent.pem"));
+    assert!(complaint(&["config", "check", &file]).contains("absent.pem"));
 }
 
 #[test]

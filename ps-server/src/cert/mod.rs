@@ -22,7 +22,7 @@ use time::OffsetDateTime;
 
 pub(crate) use self::authority::{Authority, Request};
 use self::ledger::{Entry, Ledger};
-pub(crate) use self::show::seconds_left;
+pub(crate) use self::show::{look, seconds_left};
 use crate::files::{self, Readers};
 
 /// Certificate of an authority, in its folder and beside what it issues.

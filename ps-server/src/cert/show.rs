@@ -35,6 +35,11 @@ pub(super) fn run(path: &Path, out: &mut dyn Write) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Checks that a PEM file holds certificates or lists that can be read.
+pub(crate) fn look(path: &Path) -> anyhow::Result<()> {
+    run(path, &mut std::io::sink())
+}
+
 /// The serial of the first certificate of a PEM text.
 pub(super) fn serial_of(pem: &str) -> anyhow::Result<Serial> {
     for block in Pem::iter_from_buffer(pem.as_bytes()) {

@@ -192,8 +192,21 @@ impl Config {
     /// # Errors
     /// See [`ConfigError`].
     pub fn of(arguments: &ServeArguments) -> Result<Self, ConfigError> {
+        Self::new(Self::options(arguments)?, arguments.dev)
+    }
+
+    /// Flags, and where they are silent the file.
+    pub(super) fn options(arguments: &ServeArguments) -> Result<Options, ConfigError> {
         let from_file = arguments.config.as_deref().map(read).transpose()?.unwrap_or_default();
-        Self::new(arguments.options.clone().or(from_file), arguments.dev)
+        Ok(arguments.options.clone().or(from_file))
+    }
+
+    /// All servers that options list.
+    pub(super) fn listed(options: &Options) -> Result<Servers, ConfigError> {
+        Ok(match &options.data_centres {
+            Some(entries) => DataCentreList::new(entries)?.all().clone(),
+            None => Servers::new(options.servers.as_deref().unwrap_or_default())?,
+        })
     }
 
     /// What options make effective, with a throw-away authority (`dev`) or with their files.
