@@ -61,6 +61,18 @@ pub enum CodeError {
         /// The parameter.
         parameter: &'static str,
     },
+    /// A parameter that is given twice.
+    #[error("`{name}` is given {parameter} twice, {first} and {second}: leave one out")]
+    Twice {
+        /// The code.
+        name: String,
+        /// The parameter.
+        parameter: String,
+        /// The first value.
+        first: String,
+        /// The second value.
+        second: String,
+    },
     /// A parameter that is no number.
     #[error("expected a number for `{parameter}` of `{name}`, found {found:?}")]
     Number {
@@ -107,6 +119,7 @@ pub(crate) fn named<'a>(
     let full = full_name(kind, name, &known)?;
     let stem = stem(&full);
     let mut extension = Extension::new(full.clone());
+    let mut given: Vec<(&str, &str)> = Vec::new();
     for word in parameters.split(',').filter(|word| !word.is_empty()) {
         let first = || FIRST.iter().find(|(held, _)| *held == stem).map(|(_, first)| *first);
         let (parameter, value) = match (word.split_once('='), first()) {
@@ -121,6 +134,12 @@ pub(crate) fn named<'a>(
             parameter: parameter.into(),
             found: value.into(),
         })?;
+        if let Some((_, first)) = given.iter().find(|(held, _)| *held == parameter) {
+            let (name, parameter) = (stem.into(), parameter.into());
+            let (first, second) = ((*first).into(), value.into());
+            return Err(CodeError::Twice { name, parameter, first, second });
+        }
+        given.push((parameter, value));
         extension = extension.with(parameter, number);
     }
     let missing = |(name, parameter): &&(&str, &str)| {
@@ -200,6 +219,10 @@ mod tests {
         assert_eq!(shown("Adam/2"), Ok("adam/2".into()));
         assert_eq!(shown("momentum:0.9"), Ok("momentum/1(beta=0.9)".into()));
         assert_eq!(shown("adam:beta2=0.5,0.1"), Ok("adam/10(beta1=0.1, beta2=0.5)".into()));
+        for twice in ["momentum:0.5,0.9", "momentum:0.5,beta=0.9", "momentum:beta=0.5,beta=0.9"] {
+            let error = shown(twice).unwrap_err().to_string();
+            assert_eq!(error, "`momentum` is given beta twice, 0.5 and 0.9: leave one out");
+        }
         assert!(shown("adam/3").unwrap_err().to_string().contains("adam/1, adam/2, adam/10"));
         assert!(shown("momentun").unwrap_err().to_string().contains("did you mean `momentum`?"));
     }
