@@ -1,7 +1,8 @@
 //! Update rules and policies as the command line writes them.
 
+use archipelago::error::SpecError;
 use archipelago::node::Registry;
-use archipelago::{Extension, TablePolicy};
+use archipelago::{Bsp, Extension, TablePolicy, TableSpec};
 
 use crate::nearest::{nearest, suggestion};
 
@@ -25,6 +26,45 @@ impl Kind {
     }
 }
 
+impl Kind {
+    const ALL: [Self; 4] = [Self::Rule, Self::Policy, Self::Global, Self::Significance];
+
+    /// The option that names it.
+    fn option(self) -> &'static str {
+        match self {
+            Self::Rule => "--rule",
+            Self::Policy => "--local",
+            Self::Global => "--global",
+            Self::Significance => "--significance",
+        }
+    }
+
+    /// The names of all code of the kind.
+    fn known(self, registry: &Registry) -> Vec<&str> {
+        match self {
+            Self::Rule => registry.rules().collect(),
+            Self::Policy => registry.policies().collect(),
+            Self::Global => registry.globals().collect(),
+            Self::Significance => registry.significances().collect(),
+        }
+    }
+
+    /// Whether a table could have it, as far as it alone says.
+    fn check(self, extension: &Extension, registry: &Registry) -> Result<(), SpecError> {
+        let (mut spec, policy) = (TableSpec::dense("table", 1), TablePolicy::local(Bsp));
+        let policy = match self {
+            Self::Rule => {
+                spec = spec.rule(extension.clone());
+                policy
+            },
+            Self::Policy => TablePolicy::local(extension.clone()),
+            Self::Global => policy.global(extension.clone()),
+            Self::Significance => policy.significance(extension.clone()),
+        };
+        registry.resolve(&spec, &policy).map(drop)
+    }
+}
+
 /// A word that names no code of this program.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -44,6 +84,30 @@ pub enum CodeError {
         nearest: Option<String>,
         /// All names.
         known: Vec<String>,
+    },
+    /// Code has the name, and is of another kind.
+    #[error("`{found}` is {article} {kind}: {option} {text}")]
+    Elsewhere {
+        /// The name.
+        found: String,
+        /// What stands before the kind.
+        article: &'static str,
+        /// What it is.
+        kind: &'static str,
+        /// The option that takes it.
+        option: &'static str,
+        /// What to give there.
+        text: String,
+    },
+    /// The code does not take the parameters.
+    #[error("{option} {text}: {problem}")]
+    Parameters {
+        /// The option.
+        option: &'static str,
+        /// What it was given.
+        text: String,
+        /// What the code expects, of which parameter.
+        problem: String,
     },
     /// A parameter without a name where none has the first place.
     #[error("`{name}` has no parameter that goes without its name: write {name}:PARAMETER={found}")]
@@ -102,14 +166,45 @@ pub(crate) fn named_policy(
     [local, global, significance]: [&str; 3],
     registry: &Registry,
 ) -> Result<TablePolicy, CodeError> {
-    let local = named(Kind::Policy, local, registry.policies())?;
-    let global = named(Kind::Global, global, registry.globals())?;
-    let significance = named(Kind::Significance, significance, registry.significances())?;
+    let local = named(Kind::Policy, local, registry)?;
+    let global = named(Kind::Global, global, registry)?;
+    let significance = named(Kind::Significance, significance, registry)?;
     Ok(TablePolicy::local(local).global(global).significance(significance))
 }
 
 /// The extension that a text names: NAME, NAME/VERSION, with :VALUE or :PARAMETER=VALUE,.. behind.
-pub(crate) fn named<'a>(
+/// Its code takes the parameters.
+pub(crate) fn named(kind: Kind, text: &str, registry: &Registry) -> Result<Extension, CodeError> {
+    let found = of_known(kind, text, kind.known(registry).into_iter());
+    let extension = found.map_err(|error| match error {
+        CodeError::Unknown { .. } => elsewhere(kind, text, registry).unwrap_or(error),
+        other => other,
+    })?;
+    match kind.check(&extension, registry) {
+        Err(SpecError::Field { field, expected, .. }) if field == "extension" => {
+            let (option, text) = (kind.option(), text.to_owned());
+            let problem = match expected.split_once(": ") {
+                Some((parameter, expected)) => format!("{parameter}: expected {expected}"),
+                None => format!("expected {expected}"),
+            };
+            Err(CodeError::Parameters { option, text, problem })
+        },
+        // What else there is to say depends on the table.
+        _ => Ok(extension),
+    }
+}
+
+/// That the name is one of another kind, if it is.
+fn elsewhere(kind: Kind, text: &str, registry: &Registry) -> Option<CodeError> {
+    let name = text.split_once(':').map_or(text, |(name, _)| name).to_ascii_lowercase();
+    let has = |other: &Kind| other.known(registry).iter().any(|held| stem(held) == stem(&name));
+    let other = Kind::ALL.into_iter().filter(|other| *other != kind).find(has)?;
+    let article = if other == Kind::Rule { "an" } else { "a" };
+    let (kind, option, text) = (other.name(), other.option(), text.to_ascii_lowercase());
+    Some(CodeError::Elsewhere { found: name, article, kind, option, text })
+}
+
+fn of_known<'a>(
     kind: Kind,
     text: &str,
     known: impl Iterator<Item = &'a str>,
@@ -213,7 +308,7 @@ mod tests {
     #[test]
     fn names_have_versions_and_parameters() {
         let known = ["adam/1", "adam/2", "adam/10", "momentum/1"];
-        let named = |text: &str| named(Kind::Rule, text, known.into_iter());
+        let named = |text: &str| of_known(Kind::Rule, text, known.into_iter());
         let shown = |text: &str| named(text).map(|extension| extension.to_string());
         assert_eq!(shown("adam"), Ok("adam/10".into()));
         assert_eq!(shown("Adam/2"), Ok("adam/2".into()));
@@ -230,11 +325,39 @@ mod tests {
     #[test]
     fn what_is_written_is_read_again() {
         let known = ["adam/1", "bsp/1", "mine/3", "ssp/1"];
-        let named = |text: &str| named(Kind::Policy, text, known.into_iter());
+        let named = |text: &str| of_known(Kind::Policy, text, known.into_iter());
         for text in ["bsp", "ssp:2", "adam:0.5,epsilon=1e-8", "mine/3:a=-1,b=1.5"] {
             assert_eq!(named(text).map(|extension| written(&extension)), Ok(text.into()));
         }
         let needed = named("SSP").unwrap_err().to_string();
         assert_eq!(needed, "`ssp` needs its staleness: write ssp:NUMBER");
+    }
+
+    #[test]
+    fn what_code_does_not_take_is_told_of_the_option() {
+        let registry = Registry::built_in();
+        let told = |kind, text| named(kind, text, &registry).unwrap_err().to_string();
+        for (kind, text, expected) in [
+            (
+                Kind::Global,
+                "asp:-0.1",
+                "--global asp:-0.1: threshold: expected a finite number, at least 0",
+            ),
+            (Kind::Policy, "asp:0.02", "`asp` is a global policy: --global asp:0.02"),
+            (Kind::Policy, "Adam", "`adam` is an update rule: --rule adam"),
+            (
+                Kind::Rule,
+                "relative",
+                "`relative` is a significance function: --significance relative",
+            ),
+        ] {
+            assert_eq!(told(kind, text), expected);
+        }
+        assert!(told(Kind::Policy, "ssp:0.5").starts_with("--local ssp:0.5: staleness: expected"));
+        assert!(told(Kind::Policy, "bps").contains("did you mean `bsp`?"));
+        assert!(
+            named(Kind::Rule, "ftrl", &registry).is_ok(),
+            "the table is told that it is planned"
+        );
     }
 }

@@ -212,7 +212,7 @@ fn complaints_say_what_to_do() {
     assert!(policy.contains("`ssp` needs its staleness: write ssp:NUMBER"), "{policy}");
     for (option, value, words) in [
         ("--local", "bps", "unknown local policy `bps`: did you mean `bsp`?"),
-        ("--local", "ssp:0.5", "staleness: a whole number"),
+        ("--local", "ssp:0.5", "staleness: expected a whole number"),
         ("--rule", "adma", "unknown update rule `adma`: did you mean `adam`?"),
         ("--rule", "momentum:2", "beta"),
     ] {

@@ -371,7 +371,7 @@ fn tables_of_one_name_and_silences_too_short_are_told_before_anything_is_served(
     let good = std::fs::read_to_string(system.configured(0, "127.0.0.1:0")).unwrap();
     for (tables, words) in [
         ([SUMS, SUMS].concat(), "\"sums\" a second time"),
-        (tables("asp:0.01,silence_seconds=0.001"), "silence_seconds: 0.1 or more"),
+        (tables("asp:0.01,silence_seconds=0.001"), "silence_seconds: expected 0.1 or more"),
     ] {
         std::fs::write(system.folder.path().join("other.toml"), tables).unwrap();
         let found = system.check(&good.replace("tables.toml", "other.toml"));

@@ -183,7 +183,7 @@ impl SetArguments {
         let mut change = TableChange { from: self.from.map(Tick), ..TableChange::default() };
         let mut policy = policy.clone();
         if let Some(local) = &self.local {
-            policy.local = named(Kind::Policy, local, registry.policies())?;
+            policy.local = named(Kind::Policy, local, registry)?;
         }
         if let Some(bytes) = self.stash_bytes {
             policy.bsp_stash_bytes_max = bytes;
@@ -207,7 +207,7 @@ impl TableOptions {
         &self,
         registry: &Registry,
     ) -> anyhow::Result<(TableSpec, TablePolicy, Hyper)> {
-        let rule = named(Kind::Rule, &self.rule, registry.rules())?;
+        let rule = named(Kind::Rule, &self.rule, registry)?;
         let policy = named_policy([&self.local, &self.global, &self.significance], registry)?;
         let mut spec = match self.dense {
             Some(rows) => TableSpec::dense(&self.name, rows).width(self.width),
@@ -313,7 +313,7 @@ mod tests {
             ("--dense 9 --rule ftrl", "ftrl"),
             ("--dense 9 --rule adam:beta=1", "beta"),
             ("--dense 9 --local spp:2", "did you mean `ssp`?"),
-            ("--dense 9 --local ssp:-1", "staleness: a whole number"),
+            ("--dense 9 --local ssp:-1", "staleness: expected a whole number"),
             ("--dense 9 --local ssp:x", "a number for `staleness`"),
             ("--dense 9 --local bsp:1", "`bsp` has no parameter"),
             ("--dense 9 --local ssp:2 --combine mean", "--combine mean:WEIGHT is needed"),

@@ -90,7 +90,7 @@ fn code(
     arguments: &TrainArguments,
     registry: &Registry,
 ) -> anyhow::Result<(Option<Extension>, TablePolicy)> {
-    let rule = arguments.rule.as_deref().map(|rule| named(Kind::Rule, rule, registry.rules()));
+    let rule = arguments.rule.as_deref().map(|rule| named(Kind::Rule, rule, registry));
     let rule = rule.transpose()?;
     let TrainArguments { local, global, significance, .. } = arguments;
     let policy = named_policy([local, global, significance], registry)?;
