@@ -7,6 +7,7 @@ use archipelago_workloads::task::Kind;
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::cell::Policy;
+use super::data::DataFolder;
 
 /// Options of `experiment`.
 #[derive(Clone, Debug, Args)]
@@ -18,11 +19,10 @@ pub struct ExperimentArguments {
 
 impl ExperimentArguments {
     /// Where the data files are: as asked for, else as the environment says.
-    pub fn data_folder(&self) -> PathBuf {
+    pub fn data_folder(&self) -> DataFolder {
         let ExperimentCommand::Gaia(gaia) = &self.command;
-        let named = gaia.data.clone();
-        let named = named.or_else(|| std::env::var_os("ARCHIPELAGO_DATA_FOLDER").map(Into::into));
-        named.unwrap_or_else(|| "../shared/data".into())
+        let environment = std::env::var_os("ARCHIPELAGO_DATA_FOLDER").map(Into::into);
+        DataFolder::found(gaia.data.as_deref(), environment)
     }
 }
 

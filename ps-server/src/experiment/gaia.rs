@@ -44,6 +44,7 @@ pub fn run_until(
     if let Some(path) = &gaia.report {
         check_place(path)?;
     }
+    runs.check(&plan)?;
     for left_out in &plan.left_out {
         writeln!(std::io::stderr(), "note: left out: {left_out}")?;
     }

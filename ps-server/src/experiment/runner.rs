@@ -17,6 +17,14 @@ use super::result::{Reference, RunResult};
 /// The same cell has the same result, to the bit, whatever else is run before or at the same time.
 /// What is found on the way (calibration, data that was read) may be kept for other cells.
 pub trait Runs: Sync {
+    /// Checks that there is what the cells of a plan need, before any of them is run.
+    ///
+    /// # Errors
+    /// What is missing.
+    fn check(&self, _plan: &Plan) -> anyhow::Result<()> {
+        Ok(())
+    }
+
     /// Runs a cell to its end. `progress` may be told any number of times how far it is.
     ///
     /// # Errors

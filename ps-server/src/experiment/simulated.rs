@@ -14,14 +14,15 @@ mod timing;
 mod training;
 mod workload;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context;
-use archipelago_workloads::task::Task;
+use archipelago_workloads::task::{Kind, Task};
 
 use super::cell::{Cell, Policy};
+use super::data::DataFolder;
 use super::measured::Measured;
+use super::plan::Plan;
 use super::profile::Profile;
 use super::runner::{Progress, Runs};
 use super::variant::Variant;
@@ -33,7 +34,7 @@ use workload::Workload;
 #[derive(Debug)]
 pub struct Simulated {
     /// Where the data files are.
-    data: PathBuf,
+    data: DataFolder,
     /// By kind.
     tasks: Once<&'static str, Arc<Task>>,
     /// By the cell over whose links it was calibrated.
@@ -46,7 +47,7 @@ pub struct Simulated {
 
 impl Simulated {
     /// Runs on the data files of a folder.
-    pub fn new(data: impl Into<PathBuf>) -> Self {
+    pub fn new(data: impl Into<DataFolder>) -> Self {
         let (tasks, computing) = (Once::default(), Once::default());
         Self { data: data.into(), tasks, computing, timed: Once::default(), lan: Once::default() }
     }
@@ -54,7 +55,7 @@ impl Simulated {
     fn workload(&self, cell: &Cell<'_>) -> anyhow::Result<Workload> {
         let kind = cell.workload;
         let task = self.tasks.get(kind.name(), || {
-            let opened = Task::open(kind, &self.data);
+            let opened = Task::open(kind, self.data.path());
             Ok(Arc::new(opened.context("the data (--data names its folder)")?))
         })?;
         Workload::new(&task, cell)
@@ -114,6 +115,12 @@ fn trained_over(profile: &Profile) -> Profile {
 }
 
 impl Runs for Simulated {
+    fn check(&self, plan: &Plan) -> anyhow::Result<()> {
+        let planned = |kind: &Kind| plan.comparisons.iter().any(|it| it.workload == *kind);
+        let kinds: Vec<_> = Kind::ALL.into_iter().filter(planned).collect();
+        Ok(self.data.check(&kinds)?)
+    }
+
     fn run(&self, cell: &Cell<'_>, progress: &dyn Fn(Progress)) -> anyhow::Result<Measured> {
         let work = self.workload(cell)?;
         let timed = self.timed(cell, &work)?;
@@ -126,7 +133,7 @@ impl Runs for Simulated {
             },
             Policy::Centralised => {
                 let trained = training::train(cell, &paced(work.lan_ticks), &timed, progress)?;
-                moving::moved(cell, &self.data, trained)
+                moving::moved(cell, self.data.path(), trained)
             },
             _ => training::train(cell, &paced(work.more_ticks()), &timed, progress),
         }
