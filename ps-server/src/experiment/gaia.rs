@@ -1,6 +1,6 @@
 //! `experiment gaia` from its command line to its reports.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::path::Path;
 
 use anyhow::ensure;
@@ -26,7 +26,8 @@ pub fn run(
     out: &mut dyn Write,
 ) -> anyhow::Result<()> {
     let stop = Stop::by_signals(Some(STOPPING))?;
-    run_until(arguments, runs, &|| stop.said().map(|stopped| stopped.exit_code), out)
+    let lines = !std::io::stderr().is_terminal();
+    told(arguments, runs, &|| stop.said().map(|stopped| stopped.exit_code), lines, out)
 }
 
 /// As [`run`], until `stop` gives an exit code: asked before every run.
@@ -39,6 +40,16 @@ pub fn run_until(
     stop: &dyn Fn() -> Option<u8>,
     out: &mut dyn Write,
 ) -> anyhow::Result<()> {
+    told(arguments, runs, stop, false, out)
+}
+
+fn told(
+    arguments: &ExperimentArguments,
+    runs: &dyn Runs,
+    stop: &dyn Fn() -> Option<u8>,
+    lines: bool,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
     let ExperimentCommand::Gaia(gaia) = &arguments.command;
     let plan = Plan::new(gaia)?;
     if let Some(path) = &gaia.report {
@@ -48,7 +59,7 @@ pub fn run_until(
     for left_out in &plan.left_out {
         writeln!(std::io::stderr(), "note: left out: {left_out}")?;
     }
-    let manner = Manner { jobs: gaia.jobs(), quiet: gaia.json };
+    let manner = Manner { jobs: gaia.jobs(), quiet: gaia.json, lines: lines && !gaia.json };
     let finished = execute(&plan, runs, stop, manner, &mut |result| {
         if gaia.json {
             json::write(out, result)?;

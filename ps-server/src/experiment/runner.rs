@@ -5,6 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::mpsc;
 
 use anyhow::Context;
+use archipelago::os::Clock;
+use archipelago::time::Instant;
 
 use super::bar::Bar;
 use super::cell::{Cell, Policy};
@@ -69,6 +71,8 @@ pub struct Manner {
     pub jobs: usize,
     /// Draws no bar.
     pub quiet: bool,
+    /// Writes a line on the error stream when a run has ended: where no bar is seen.
+    pub lines: bool,
 }
 
 /// Runs all cells of a plan, unless `stop` says so before one of them, with an exit code. Each
@@ -85,7 +89,7 @@ pub fn execute(
     tell: &mut dyn FnMut(&RunResult) -> anyhow::Result<()>,
 ) -> anyhow::Result<Finished> {
     let cells = Queue::new(plan);
-    let bar = Bar::new(cells.all.len(), manner.quiet);
+    let bar = Bar::new(cells.all.len(), manner);
     let mut told = Told::default();
     let exit_code =
         run_all(&cells, runs, stop, (manner.jobs.max(1), &bar), &mut |place, found| {
@@ -167,8 +171,11 @@ fn run_all(
 
 fn one(place: usize, cell: &Cell<'_>, runs: &dyn Runs, bar: &Bar) -> anyhow::Result<Measured> {
     bar.start(place, cell);
+    let clock = Clock::start();
     let measured = runs.run(cell, &|progress| bar.step(place, progress));
-    bar.step(place, Progress { share: 1.0, objective: None });
+    if measured.is_ok() {
+        bar.end(place, cell, clock.now().since(Instant::EPOCH));
+    }
     measured.with_context(|| format!("{cell}, seed {}", cell.seed))
 }
 
