@@ -323,6 +323,21 @@ fn no_text_of_a_profile_is_markup() {
 }
 
 #[test]
+fn what_nothing_was_calibrated_by_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("offices.toml");
+    std::fs::write(&path, include_str!("experiment/three_offices.toml")).unwrap();
+    let words = |profile: &'static str| ["--profile", profile, "--workload", "mf"];
+    let own = ["--profile", path.to_str().unwrap(), "--workload", "mf"];
+    let told = "125.0 ms a tick, one core at 1 ns an operation: not calibrated";
+    let (table, page) = reported(&own);
+    assert!(table.contains(&format!("computing: mf {told}")), "{table}");
+    assert!(page.contains("125.0 ms in a tick (one core at 1 ns an operation: not calibrated)"));
+    let (table, page) = reported(&words("vc"));
+    assert!(!table.contains("not calibrated") && !page.contains("not calibrated"));
+}
+
+#[test]
 fn a_stop_ends_between_runs_with_what_there_is() {
     let folder = tempfile::tempdir().unwrap();
     let report = folder.path().join("r.html");

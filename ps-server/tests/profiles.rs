@@ -50,6 +50,25 @@ fn the_example_is_read() {
 }
 
 #[test]
+fn prices_are_based_on_the_file_where_it_gives_them() {
+    let unsaid = EXAMPLE.lines().filter(|line| !line.starts_with("prices_source"));
+    let unsaid = unsaid.collect::<Vec<_>>().join("\n");
+    let source = |text: &str| parse(text).expect("sound").prices.source;
+    let some = source(&unsaid);
+    assert!(some.starts_with("Machines: as the profile file says for Paris; elsewhere 0.80"));
+    assert!(
+        some.contains("\nWAN: as the profile file says for Paris, Lyon; elsewhere list prices")
+    );
+    let wan = "region = \"ap-northeast-1\"";
+    let all = source(&unsaid.replace(wan, &format!("{wan}\nwan_dollars_per_gigabyte = 0.5")));
+    assert!(all.ends_with("\nWAN: as the profile file says."), "{all}");
+    let none = unsaid.lines().filter(|line| !line.contains("_dollars_per_"));
+    let none = none.collect::<Vec<_>>().join("\n").replace("on premises", "eu-west-1");
+    let none = none.replace("eu-west-3", "eu-west-1");
+    assert_eq!(source(&none), Profile::ready("vc").expect("ready").prices.source);
+}
+
+#[test]
 fn the_format_in_the_help_is_one() {
     use clap::Args;
     let command = ps_server::experiment::GaiaArguments::augment_args(clap::Command::new("gaia"));

@@ -93,6 +93,9 @@ fn tell(
         table::write(out, &finished.results)?;
         for profile in &plan.profiles {
             writeln!(out, "\nLinks of {}:\n{}", profile.name, profile.source)?;
+            if let Some(computing) = table::computing(&profile.name, &finished.results) {
+                writeln!(out, "{computing}")?;
+            }
         }
         let mut told: Vec<&str> = Vec::new();
         for prices in plan.profiles.iter().map(|profile| profile.prices.source.as_str()) {

@@ -9,6 +9,41 @@ Machines: 0.80 dollars an hour each, the list price on demand of a machine with 
 prices of 2022 per gigabyte (10^9 bytes) sent to another AWS region, by the region of the sender;
 what is received costs nothing. The paper does not state the prices that it used.";
 
+/// What a machine costs where a profile file does not say.
+const MACHINES_LISTED: &str = "0.80 dollars an hour, the list price on demand of a machine with\n\
+    16 virtual cores (m4.4xlarge, Linux) in Virginia in 2017";
+
+/// What the WAN costs where a profile file does not say.
+const WAN_LISTED: &str = "list prices of 2022 per gigabyte (10^9 bytes) sent to another AWS region";
+
+/// A site of a profile file, and whether the file says what machines and WAN cost there.
+pub(super) struct Said<'a> {
+    pub(super) site: &'a str,
+    pub(super) machines: bool,
+    pub(super) wan: bool,
+}
+
+/// What the prices of a profile file are based on which does not say so itself.
+pub(super) fn source(sites: &[Said<'_>]) -> String {
+    let part = |what: &str, said: &dyn Fn(&Said<'_>) -> bool, listed: &str| {
+        let given = sites.iter().filter(|site| said(site)).map(|site| site.site);
+        let given: Vec<_> = given.collect();
+        match given.len() {
+            0 => format!("{what}: {listed}."),
+            all if all == sites.len() => format!("{what}: as the profile file says."),
+            _ => format!(
+                "{what}: as the profile file says for {}; elsewhere {listed}.",
+                given.join(", ")
+            ),
+        }
+    };
+    if !sites.iter().any(|site| site.machines || site.wan) {
+        return SOURCE.into();
+    }
+    let machines = part("Machines", &|site| site.machines, MACHINES_LISTED);
+    format!("{machines}\n{}", part("WAN", &|site| site.wan, WAN_LISTED))
+}
+
 /// Dollars for an hour of a machine, anywhere.
 pub(super) const MACHINE_DOLLARS_PER_HOUR: f64 = 0.80;
 

@@ -170,6 +170,13 @@ fn profile(file: File) -> Result<Profile, Located> {
     };
     let links = links(&file, &sites, local)?;
     let (groups, hub_pairs) = overlay::of(&file, &sites)?;
+    let said = file.sites.iter().map(|site| prices::Said {
+        site: site.name.get_ref(),
+        machines: site.machine_dollars_per_hour.is_some(),
+        wan: site.wan_dollars_per_gigabyte.is_some(),
+    });
+    let prices_source = file.prices_source.clone();
+    let prices_source = prices_source.unwrap_or_else(|| prices::source(&said.collect::<Vec<_>>()));
     Ok(Profile {
         name,
         source: file.source.clone().unwrap_or_else(|| "as its file says".into()),
@@ -180,7 +187,7 @@ fn profile(file: File) -> Result<Profile, Located> {
         machines_per_site: machines(file.machines_per_site.as_ref())?,
         prices: Prices {
             sites: file.sites.iter().map(price).collect::<Result<_, _>>()?,
-            source: file.prices_source.unwrap_or_else(|| prices::SOURCE.into()),
+            source: prices_source,
         },
         sites,
     })

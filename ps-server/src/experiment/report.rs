@@ -9,7 +9,7 @@ use super::plot::{self, Axes, Bar, Line};
 use super::profile::Profile;
 use super::result::{GOAL, RunResult};
 use super::runner::Finished;
-use super::table::{dollars, percent, ratio};
+use super::table::{UNCALIBRATED, dollars, percent, ratio};
 use super::variant::Variant;
 use crate::units;
 
@@ -69,9 +69,13 @@ fn comparison(
     };
     let budget = &first.byte_budget;
     let slowest = profile.slowest().megabits_per_second;
+    let calibrated = match first.is_uncalibrated() {
+        true => format!(" ({UNCALIBRATED})"),
+        false => String::new(),
+    };
     let text = format!(
-        "The model has {}. A worker computes for {} in a tick; the slowest link, {slowest} Mb/s, \
-         carries {} in that time.{seed}",
+        "The model has {}. A worker computes for {} in a tick{calibrated}; the slowest link, \
+         {slowest} Mb/s, carries {} in that time.{seed}",
         units::bytes(budget.model_bytes),
         units::seconds(first.compute_seconds),
         units::bytes((slowest * 1e6 / 8.0 * first.compute_seconds) as u64),

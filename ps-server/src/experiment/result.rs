@@ -1,10 +1,12 @@
 //! What a run has measured, and what follows from it.
 
+use archipelago_workloads::task::Kind;
 use serde::Serialize;
 
 use super::cell::{Cell, Policy};
 use super::curve::Curve;
 use super::measured::{Measured, Objective, ResultError, Sample, Traffic};
+use super::paper::Figures;
 use super::prices;
 use super::variant::Variant;
 
@@ -109,6 +111,15 @@ pub struct RunResult {
     pub paper: Option<Paper>,
     /// From the start to the end.
     pub samples: Vec<Sample>,
+}
+
+impl RunResult {
+    /// Whether the time to compute follows from no figure of the paper.
+    pub(super) fn is_uncalibrated(&self) -> bool {
+        let kind = Kind::ALL.into_iter().find(|kind| kind.name() == self.workload);
+        let figures = kind.and_then(|kind| Figures::of(&self.profile, kind));
+        self.variant != Variant::HeldCompute && figures.is_none()
+    }
 }
 
 /// How the objective at the end stands to that of LAN-BSP.

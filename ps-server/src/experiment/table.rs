@@ -7,6 +7,7 @@ use comfy_table::{CellAlignment, Table, presets::UTF8_HORIZONTAL_ONLY};
 use super::result::{RunResult, Verdict};
 use super::summary::{self, Summary};
 use super::tuning::Tuning;
+use super::variant::Variant;
 use crate::units;
 
 /// Writes what links can carry, then all runs, then what they came to beside the paper.
@@ -25,6 +26,23 @@ pub(super) fn write(out: &mut dyn Write, results: &[RunResult]) -> anyhow::Resul
     }
     Ok(())
 }
+
+/// How long a tick computes over the links of a profile that nothing was calibrated by, of each
+/// workload.
+pub(super) fn computing(profile: &str, results: &[RunResult]) -> Option<String> {
+    let mut workloads: Vec<(&str, String)> = Vec::new();
+    let own = results.iter().filter(|run| run.profile == profile && run.is_uncalibrated());
+    for run in own.filter(|run| run.variant == Variant::Usual) {
+        if workloads.iter().all(|(name, _)| *name != run.workload) {
+            workloads.push((run.workload, units::seconds(run.compute_seconds)));
+        }
+    }
+    let each: Vec<_> = workloads.iter().map(|(name, time)| format!("{name} {time}")).collect();
+    (!each.is_empty()).then(|| format!("computing: {} a tick, {UNCALIBRATED}", each.join(", ")))
+}
+
+/// What a time to compute is that follows from no figure of the paper.
+pub(super) const UNCALIBRATED: &str = "one core at 1 ns an operation: not calibrated";
 
 fn budgets(summaries: &[Summary]) -> Table {
     let header =
