@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use archipelago::error::{Error, TransportError};
 use archipelago::node::Registry;
 use archipelago::node::worker::WorkerOptions;
 use archipelago::time::Duration;
@@ -9,6 +10,7 @@ use archipelago::transport::WorkerConfig;
 use archipelago_client::{ServerEntry, Servers};
 use clap::Args;
 
+use crate::patience;
 use crate::serve::CredentialFiles;
 
 /// How long to try until every server has been reached, unless told otherwise.
@@ -26,6 +28,21 @@ pub enum ConnectError {
     Missing {
         /// The option.
         option: &'static str,
+    },
+    /// Not all servers were reached in time.
+    #[error(
+        "{peer} at {address}: {problem}, within {seconds} s (--connect-max): does it run, is this \
+         the address that it listens on (its --bind), does UDP get through?"
+    )]
+    Silent {
+        /// Who.
+        peer: String,
+        /// Where.
+        address: String,
+        /// What happened at last.
+        problem: String,
+        /// How long it was tried.
+        seconds: f64,
     },
 }
 
@@ -58,6 +75,32 @@ pub struct ConnectArguments {
 }
 
 impl ConnectArguments {
+    /// Runs what connects to these servers, and says on the error stream that it waits for them.
+    pub(crate) fn patiently<T>(&self, servers: &Servers, work: impl FnOnce() -> T) -> T {
+        let listed = servers.entries().into_iter().map(|entry| match entry.number {
+            Some(number) => format!("server {number} at {}", entry.address),
+            None => entry.address,
+        });
+        let listed: Vec<_> = listed.collect();
+        let all = if listed.len() > 1 { "all of " } else { "" };
+        patience::waiting(&format!("{all}{}", listed.join(", ")), self.patience(), work)
+    }
+
+    /// What to do about servers that were not reached.
+    pub(crate) fn explained(&self, error: Error) -> anyhow::Error {
+        match error {
+            Error::Transport(TransportError::Unreachable { peer, address, problem }) => {
+                let seconds = self.patience().as_secs_f64();
+                ConnectError::Silent { peer, address, problem, seconds }.into()
+            },
+            other => other.into(),
+        }
+    }
+
+    fn patience(&self) -> Duration {
+        self.connect_max.map_or(CONNECT_MAX, Duration::from_secs_f64)
+    }
+
     /// What [`connect`](archipelago::transport::connect) needs; reads the files and looks up the
     /// names of hosts.
     ///
@@ -85,7 +128,7 @@ impl ConnectArguments {
             registry,
             credentials: files.load()?,
             options,
-            connect_max: self.connect_max.map_or(CONNECT_MAX, Duration::from_secs_f64),
+            connect_max: self.patience(),
         })
     }
 }

@@ -14,6 +14,7 @@ pub mod experiment;
 mod files;
 mod logs;
 mod nearest;
+mod patience;
 mod serve;
 mod signals;
 mod status;

@@ -197,6 +197,32 @@ fn a_file_of_another_format_is_told_with_what_to_pass() {
 }
 
 #[test]
+fn servers_that_do_not_answer_are_waited_for_aloud() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let place = |name: &str| folder.path().join(name).to_str().expect("UTF-8").to_owned();
+    let (ca, certs) = (place("ca"), place("certs"));
+    assert!(ps_server(&["cert", "ca", "--out", &ca]).status.success());
+    let issue = ["cert", "issue", "--ca", &ca, "--role", "worker", "--dc", "x", "--out", &certs];
+    assert!(ps_server(&issue).status.success());
+    // Somebody has the port and says nothing.
+    let silent = std::net::UdpSocket::bind("127.0.0.1:0").expect("a port");
+    let at = silent.local_addr().expect("bound").to_string();
+    let [root, certificate, key] =
+        ["ca/ca.pem", "certs/worker.pem", "certs/worker.key"].map(&place);
+    let connect = ["--servers", &at, "--ca", &root, "--certificate", &certificate, "--key", &key];
+    let connect = [&connect[..], &["--connect-max", "2.5"]].concat();
+    let train = ["train", "--model", "softmax", "--train", "digits"];
+    for words in [&train[..], &["table", "list"]] {
+        let said = complaint(&[words, &connect].concat());
+        let waiting =
+            format!("waiting for server 0 at {at}: no answer yet after 2 s (up to 2.5 s)");
+        for part in [&waiting, "within 2.5 s (--connect-max)", "does UDP get through?"] {
+            assert!(said.contains(part), "{part:?} in {said}");
+        }
+    }
+}
+
+#[test]
 fn complaints_say_what_to_do() {
     let files = ["train", "--model", "sparse-lr", "--train", "/nowhere", "--test", "/nowhere"];
     let options = [&files[..], &["--embedded"]].concat();

@@ -197,7 +197,9 @@ impl Cluster {
             WorkerOptions { wait_max: ANSWER_MAX, joins: false, ..WorkerOptions::default() };
         let servers = Servers::new(&connect.servers)?;
         let process = WorkerProcess::start(connect.config(registry.clone(), options)?)?;
-        let session = ThreadPark.block_on(process.session())?;
+        let connecting = || ThreadPark.block_on(process.session());
+        let session = connect.patiently(&servers, connecting);
+        let session = session.map_err(|error| connect.explained(error))?;
         Ok(Self { session, servers, _process: Parting(Some(process)) })
     }
 

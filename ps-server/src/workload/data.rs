@@ -11,7 +11,7 @@ use archipelago_workloads::{mlp, softmax, sparse_lr};
 
 use super::arguments::{ModelKind, TrainArguments};
 use super::model::Model;
-use super::patience;
+use crate::patience;
 
 /// What `--train` says for the digits inside the program.
 const DIGITS: &str = "digits";

@@ -9,7 +9,6 @@ mod islands;
 mod job;
 mod loopback;
 mod model;
-mod patience;
 mod report;
 mod served;
 mod stop;

@@ -114,8 +114,10 @@ impl Served {
             },
         };
         let process = self.process.insert(process);
+        let connecting = || ThreadPark.block_on(self.stop.or(process.session()));
+        let session = self.connect.patiently(&self.servers, connecting)?;
+        let session = session.map_err(|error| self.connect.explained(error))?;
         let joining = async {
-            let session = process.session().await?;
             let mut tables = Vec::new();
             for (spec, policy, hyper) in job.tables() {
                 tables.push(session.ensure_table(spec, policy, hyper).await?);
@@ -157,7 +159,15 @@ impl Served {
     fn tell(&self, ranks: &[Rank]) -> std::io::Result<()> {
         let listed: Vec<_> = ranks.iter().map(ToString::to_string).collect();
         let (listed, size, run) = (listed.join(", "), self.size, &self.run);
-        writeln!(std::io::stderr(), "run {run:?} has {size} workers, here: {listed}")
+        let joined = ranks.iter().map(|rank| rank.0 + 1).max().unwrap_or_default();
+        let missing = match size.saturating_sub(joined) {
+            0 => String::new(),
+            more => {
+                let most = self.options.wait_max.as_secs_f64();
+                format!("; waiting for {more} more (up to {most} s, --wait-max)")
+            },
+        };
+        writeln!(std::io::stderr(), "run {run:?} has {size} workers, here: {listed}{missing}")
     }
 
     /// Waits until the workers, which have ended, have told the servers; what they have carried.

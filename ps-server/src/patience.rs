@@ -1,6 +1,7 @@
-//! A sign of life while a file is read.
+//! A sign of life while a file is read, or servers have not answered yet.
 
 use std::io::Write;
+#[cfg(feature = "workloads")]
 use std::path::Path;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
@@ -8,8 +9,22 @@ use std::time::Duration;
 /// Nothing is said of what takes less.
 const SILENCE_MAX: Duration = Duration::from_secs(2);
 
+/// Runs `work`, which waits for `whom`, at most so long. When it lasts over two seconds the error
+/// stream says so, then again whenever it has lasted twice as long.
+pub(crate) fn waiting<T>(whom: &str, most: Duration, work: impl FnOnce() -> T) -> T {
+    let say = |lasted: Duration| {
+        let (lasted, most) = (lasted.as_secs(), most.as_secs_f64());
+        drop(writeln!(
+            std::io::stderr(),
+            "waiting for {whom}: no answer yet after {lasted} s (up to {most} s)"
+        ));
+    };
+    patiently(SILENCE_MAX, say, work)
+}
+
 /// Runs `work`, which reads a file. When it lasts over two seconds the error stream says so, then
 /// again whenever it has lasted twice as long.
+#[cfg(feature = "workloads")]
 pub(crate) fn loading<T>(path: &Path, work: impl FnOnce() -> T) -> T {
     let file = path.display().to_string();
     let size = path.metadata().ok().filter(std::fs::Metadata::is_file);
