@@ -42,6 +42,7 @@ fn the_demo_prints_a_table() {
     let output = ps_server(&["demo", "--epochs", "1", "--workers", "2"]);
     let text = String::from_utf8(output.stdout).expect("UTF-8");
     assert!(text.contains("log-loss") && text.contains("time: training alone"), "{text}");
+    assert!(text.contains("copy of the model in each, 1 pass over the data: exact"), "{text}");
     let finished = text.lines().filter(|line| line.contains(" finished: ")).count();
     assert_eq!(finished, 3, "whoever stops the demo has what is finished: {text}");
     assert!(text.contains("once more in one process: the same bits (digest "), "{text}");

@@ -10,14 +10,14 @@ use crate::connect::{ConnectArguments, seconds};
 /// Options of `demo`.
 #[derive(Clone, Debug, Args)]
 pub struct DemoArguments {
-    /// Workers that train together, each a thread.
+    /// Workers that train together, each a thread. The simulated data centres have 4 each.
     #[arg(long, default_value_t = 4, allow_negative_numbers = true)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=256))]
     pub workers: u32,
     /// Train in this process alone, without servers.
     #[arg(long)]
     pub embedded: bool,
-    /// Passes over the data.
+    /// Passes over the data; in the simulated data centres 5 at most.
     #[arg(long, default_value_t = 30, allow_negative_numbers = true)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub epochs: u32,

@@ -42,7 +42,7 @@ pub(crate) fn run(
     }
     drop(cluster);
     demo.end()?;
-    islands::show(arguments.json, out)
+    islands::show(arguments.epochs, arguments.json, out)
 }
 
 struct Demo<'a> {
