@@ -172,6 +172,17 @@ pub(crate) fn named_policy(
     Ok(TablePolicy::local(local).global(global).significance(significance))
 }
 
+/// What is probably meant otherwise: a threshold of percents where one is a share.
+pub(crate) fn doubt(policy: &TablePolicy) -> Option<String> {
+    let relative = stem(policy.significance.name()) == "relative";
+    let asp = Some(&policy.global).filter(|global| relative && stem(global.name()) == "asp");
+    let threshold = asp.and_then(|asp| asp.parameter("threshold"));
+    threshold.filter(|threshold| *threshold > 1.0).map(|threshold| {
+        let [percent, given, share] = [threshold * 100.0, threshold, threshold / 100.0].map(number);
+        format!("threshold {given} is {percent} % of a value: {given} % is asp:{share}")
+    })
+}
+
 /// The extension that a text names: NAME, NAME/VERSION, with :VALUE or :PARAMETER=VALUE,.. behind.
 /// Its code takes the parameters.
 pub(crate) fn named(kind: Kind, text: &str, registry: &Registry) -> Result<Extension, CodeError> {
@@ -359,5 +370,18 @@ mod tests {
             named(Kind::Rule, "ftrl", &registry).is_ok(),
             "the table is told that it is planned"
         );
+    }
+
+    #[test]
+    fn a_share_above_one_was_probably_meant_in_percent() {
+        let registry = Registry::built_in();
+        let doubted = |global, significance| {
+            doubt(&named_policy(["bsp", global, significance], &registry).unwrap())
+        };
+        let two = "threshold 2 is 200 % of a value: 2 % is asp:0.02";
+        assert_eq!(doubted("asp:2", "relative").as_deref(), Some(two));
+        assert_eq!(doubted("asp:2", "absolute"), None);
+        assert_eq!(doubted("asp:1", "relative"), None);
+        assert_eq!(doubted("ssp:2", "relative"), None);
     }
 }

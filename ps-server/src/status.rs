@@ -64,7 +64,8 @@ fn json(out: &mut dyn Write, address: &str, answer: &anyhow::Result<Health>) -> 
 }
 
 fn tables(out: &mut dyn Write, answers: &[Answer]) -> anyhow::Result<()> {
-    let mut servers = table(["server", "address", "up", "servers", "workers", "sent", "received"]);
+    let mut servers =
+        table(["server", "address", "up", "other servers", "workers", "sent", "received"]);
     let mut shards =
         table(["table", "server", "pushes", "pulls", "rounds", "round", "waits", "memory"]);
     let mut groups = table(["group", "server", "workers", "tick", "slowest"]);

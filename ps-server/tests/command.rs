@@ -96,7 +96,7 @@ fn classes_that_were_never_seen_are_a_warning() {
     let output = train("softmax", rows.as_bytes(), b"2,1\n0,1\n", &["--json", "--epochs", "1"]);
     json(&output);
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(said.contains("held-out: 1 rows are of 1 classes without a row in"), "{said}");
+    assert!(said.contains("held-out: 1 row is of 1 class without a row in"), "{said}");
 }
 
 #[test]
@@ -133,6 +133,8 @@ fn the_digits_need_no_file() {
     }
     let sparse = ["train", "--embedded", "--model", "sparse-lr", "--train", "digits"];
     assert!(complaint(&sparse).contains("--model softmax or mlp"));
+    let digit = ["train", "--embedded", "--model", "softmax", "--train", "digit", "--test", "x"];
+    assert!(complaint(&digit).contains("there is no file digit: did you mean `digits`"));
 }
 
 #[test]

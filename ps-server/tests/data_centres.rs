@@ -355,6 +355,7 @@ fn who_trains_a_second_time_is_told_what_to_do_between_data_centres() {
     let two: Vec<_> = train.iter().map(|word| if *word == "1" { "2" } else { *word }).collect();
     let other = complaint(&two);
     assert!(other.contains("--workers) and --batch, as for --describe-tables"), "{other}");
+    assert!(other.contains("stop the servers of all data centres and start them"), "{other}");
     said(&train);
     let again = complaint(&train);
     assert!(again.contains("stop those of all data centres and start them again"), "{again}");

@@ -103,6 +103,8 @@ fn policies_are_asked_for_by_name_and_hubs_need_groups() {
     assert_eq!(left_out, ["vc", "ss"], "noted");
     let Err(error) = Words::try_parse_from(["gaia", "--policy", "hubs"]) else { panic!("no such") };
     assert!(error.to_string().contains("expected one of asp-hubs"), "{error}");
+    let Err(error) = Words::try_parse_from(["gaia", "--jobs", "0"]) else { panic!("no jobs") };
+    assert!(error.to_string().contains("expected a whole number, 1 or more"), "{error}");
 }
 
 #[test]

@@ -87,9 +87,14 @@ fn the_format_in_the_help_is_one() {
 #[test]
 fn rates_and_times_that_cannot_be_are_refused() {
     let piece = "megabits_per_second = 100\n";
-    for (found, shown) in
-        [("-1", "-1"), ("0", "0"), ("nan", "NaN"), ("inf", "inf"), ("1e9", "1000000000")]
-    {
+    for (found, shown) in [
+        ("-1", "-1"),
+        ("0", "0"),
+        ("nan", "NaN"),
+        ("inf", "inf"),
+        ("1e9", "1000000000"),
+        ("1e300", "1e300"),
+    ] {
         assert_eq!(
             complaint(piece, &format!("megabits_per_second = {found}\n")),
             format!(

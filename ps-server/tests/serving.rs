@@ -103,7 +103,10 @@ fn metrics_health_and_status_follow_what_happens() {
         assert!(page.contains(sample), "{sample:?} in {page}");
     }
     let table = said(&["status", "--metrics", &metrics]);
-    assert!(table.contains("pushes") && table.contains("0 of 0"), "{table}");
+    assert!(
+        table.contains("pushes") && table.contains("other servers") && table.contains("0 of 0"),
+        "{table}"
+    );
     server.signal("-TERM");
     assert!(server.ended().0.success());
     let gone = run(&["status", "--metrics", &metrics, "--json"]);
@@ -327,6 +330,14 @@ fn what_cannot_be_served_is_told_at_start() {
     let shown = ["--ca", &root, "--certificate", &certificate, "--key", &key, "--bind", ANY];
     let error = complaint(&[&["serve"][..], &shown].concat());
     assert!(error.contains("is for a worker of test: serve needs one that"), "{error}");
+    let [certificate, key] = issue(&ca, "operator", "operator", folder.path());
+    let shown = ["--ca", &root, "--certificate", &certificate, "--key", &key, "--bind", ANY];
+    let error = complaint(&[&["serve"][..], &shown].concat());
+    assert!(error.contains("is for an operator of test: serve needs one that"), "{error}");
+    for option in ["--bind", "--metrics"] {
+        let error = complaint(&["serve", "--dev", option, "7120"]);
+        assert!(error.contains("expected IP:PORT, as 127.0.0.1:7120"), "{error}");
+    }
 }
 
 #[test]

@@ -61,7 +61,7 @@ pub struct GaiaArguments {
     #[arg(long)]
     pub full: bool,
     /// Runs at the same time; the output is the same. Default: as many as there are cores.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = jobs)]
     pub jobs: Option<NonZeroUsize>,
     /// The folder with the data files. Default: that of ARCHIPELAGO_DATA_FOLDER in the
     /// environment, else ../shared/data.
@@ -73,6 +73,10 @@ pub struct GaiaArguments {
     /// Write a report with plots into this file, HTML that needs no other file.
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
+}
+
+fn jobs(text: &str) -> Result<NonZeroUsize, String> {
+    text.parse().map_err(|_error| "expected a whole number, 1 or more".into())
 }
 
 fn policy(name: &str) -> Result<Policy, String> {

@@ -137,11 +137,14 @@ impl Profile {
             return Ok(profile);
         }
         let path = Path::new(name);
-        let is_file = path.exists() || path.components().count() > 1;
-        if is_file || path.extension().is_some() {
+        let known = Self::READY.into_iter().chain(["all"]);
+        if path.exists() {
             return profile_file::read(path);
         }
-        let known = Self::READY.into_iter().chain(["all"]);
+        if path.components().count() > 1 || path.extension().is_some() {
+            let known = known.map(str::to_owned).collect();
+            return Err(ProfileError::Absent { path: path.into(), known });
+        }
         Err(ProfileError::Unknown {
             name: name.into(),
             nearest: nearest(name, known.clone()).map(str::to_owned),
@@ -219,8 +222,11 @@ mod tests {
             far.ends_with("lan, aws-2022, ec2-11-no-delay, vc-no-delay, ss-no-delay, all"),
             "{far}"
         );
-        assert_eq!(error("absent.toml"), "cannot read absent.toml");
-        assert_eq!(error("absent/vc"), "cannot read absent/vc");
+        let ready = "; ready profiles are ec2-11, vc, ss, lan, aws-2022, ec2-11-no-delay, \
+            vc-no-delay, ss-no-delay, all";
+        for absent in ["absent.toml", "absent/vc"] {
+            assert_eq!(error(absent), format!("there is no file {absent}{ready}"));
+        }
     }
 
     #[test]

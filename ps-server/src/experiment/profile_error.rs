@@ -23,6 +23,14 @@ pub enum ProfileError {
         /// What there is.
         known: Vec<String>,
     },
+    /// A file that there is not.
+    #[error("there is no file {}; ready profiles are {}", path.display(), known.join(", "))]
+    Absent {
+        /// The file.
+        path: PathBuf,
+        /// What needs no file.
+        known: Vec<String>,
+    },
     /// A file that cannot be read.
     #[error(transparent)]
     File(#[from] FileError),
@@ -132,7 +140,7 @@ pub enum Fault {
         known: Vec<String>,
     },
     /// A number out of its range.
-    #[error("`{field}` of {of} is {found}: expected {expected}")]
+    #[error("`{field}` of {of} is {}: expected {expected}", short(*found))]
     Number {
         /// The field.
         field: &'static str,
@@ -227,3 +235,12 @@ pub enum Fault {
         region: String,
     },
 }
+
+/// A number in few characters.
+fn short(number: f64) -> String {
+    let (plain, scientific) = (number.to_string(), format!("{number:e}"));
+    if plain.len() <= DIGITS_MAX { plain } else { scientific }
+}
+
+/// Longer numbers are written in powers of ten.
+const DIGITS_MAX: usize = 12;

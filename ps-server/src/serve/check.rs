@@ -4,12 +4,13 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use archipelago::node::Registry;
+use archipelago::transport::System;
 use clap::{Args, Subcommand};
 
 use super::config::{Config, ConfigError};
 use super::options::{Options, ServeArguments};
 use super::run;
-use crate::cert;
+use crate::{cert, code};
 
 /// Options of `config`.
 #[derive(Clone, Debug, Args)]
@@ -77,9 +78,20 @@ pub(crate) fn check(
     }
 }
 
+/// What is doubtful in the tables of a system.
+pub(super) fn doubts(system: &System) -> impl Iterator<Item = String> {
+    system.tables.iter().filter_map(|(spec, policy, _)| {
+        code::doubt(policy).map(|doubt| format!("table {:?}: {doubt}", spec.name))
+    })
+}
+
 fn check_one(config: &Config, registry: &Registry, out: &mut dyn Write) -> anyhow::Result<()> {
-    config.system(registry)?.plan(&config.servers.numbers(), registry)?;
+    let system = config.system(registry)?;
+    system.plan(&config.servers.numbers(), registry)?;
     write!(out, "{}", config.to_toml()?)?;
+    for doubt in doubts(&system) {
+        writeln!(out, "# warning: {doubt}")?;
+    }
     if let Some(warning) = config.other_port() {
         writeln!(out, "# warning: {warning}")?;
     }

@@ -37,7 +37,7 @@ pub struct Options {
     pub server: Option<u32>,
     /// Where to listen; port 0 takes any that is free. Default: 127.0.0.1 with the port of its
     /// entry in the list, or 7100 without a list.
-    #[arg(long, value_name = "IP:PORT")]
+    #[arg(long, value_name = "IP:PORT", value_parser = place)]
     pub bind: Option<SocketAddr>,
     /// Where the others reach this server. Default: its entry in the list, else where it listens.
     #[arg(long, value_name = "HOST:PORT")]
@@ -73,12 +73,17 @@ pub struct Options {
     pub revoked: Option<PathBuf>,
     /// Where /metrics and /healthz are served over plain HTTP. Default: nowhere; ps-server status
     /// asks 127.0.0.1:7180 unless told otherwise.
-    #[arg(long, value_name = "IP:PORT")]
+    #[arg(long, value_name = "IP:PORT", value_parser = place)]
     pub metrics: Option<SocketAddr>,
     /// What is logged to the error stream: error, warn, info, debug, trace, or MODULE=LEVEL,...
     /// Default: RUST_LOG, else info.
     #[arg(long, value_name = "LEVEL")]
     pub log: Option<String>,
+}
+
+fn place(text: &str) -> Result<SocketAddr, String> {
+    let port = text.parse::<u16>().unwrap_or(7100);
+    text.parse().map_err(|_error| format!("expected IP:PORT, as 127.0.0.1:{port}"))
 }
 
 impl Options {

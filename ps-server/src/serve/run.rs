@@ -8,6 +8,7 @@ use archipelago::node::Registry;
 use archipelago::node::server::ServerOptions;
 use archipelago::transport::{Credentials, Identity, Role, Server, ServerConfig};
 
+use super::check::doubts;
 use super::config::{Config, CredentialFiles};
 use super::dev::Throwaway;
 use super::options::ServeArguments;
@@ -45,6 +46,9 @@ pub(crate) fn run(
         signals.obey_input()?;
     }
     let system = config.system(registry)?;
+    for doubt in doubts(&system) {
+        tracing::warn!("{doubt}");
+    }
     let server = ServerConfig {
         server: config.server,
         bind: config.bind,
@@ -76,10 +80,11 @@ pub(super) fn load(files: &CredentialFiles) -> anyhow::Result<Credentials> {
     let credentials = files.load()?;
     let identity = credentials.identity();
     let certificate = files.certificate.display();
+    let article = if identity.role() == Role::Operator { "an" } else { "a" };
     ensure!(
         identity.role() == Role::Server,
-        "{certificate} is for a {identity}: serve needs one that ps-server cert issue --role \
-         server has made"
+        "{certificate} is for {article} {identity}: serve needs one that ps-server cert issue \
+         --role server has made"
     );
     Ok(credentials)
 }

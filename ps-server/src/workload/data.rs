@@ -11,6 +11,7 @@ use archipelago_workloads::{mlp, softmax, sparse_lr};
 
 use super::arguments::{ModelKind, TrainArguments};
 use super::model::Model;
+use crate::nearest::nearest;
 use crate::patience;
 
 /// What `--train` says for the digits inside the program.
@@ -74,6 +75,10 @@ fn has_unit_rows(data: &SparseData) -> bool {
 fn load_dense(arguments: &TrainArguments) -> anyhow::Result<(DenseData, DenseData)> {
     if arguments.train == Path::new(DIGITS) {
         return load_digits(arguments);
+    }
+    let named = arguments.train.to_str().filter(|_| !arguments.train.exists());
+    if let Some(absent) = named.filter(|name| nearest(name, [DIGITS]).is_some()) {
+        bail!("there is no file {absent}: did you mean `{DIGITS}`, which are in this program?");
     }
     let test = test_file(arguments)?;
     let (train_labels, test_labels) = (&arguments.train_labels, &arguments.test_labels);

@@ -35,6 +35,12 @@ enum ServedError {
     )]
     TrainedAbroad { run: String },
     #[error(
+        "{error}. But the tables of this run have a global policy, and servers are given such when \
+         they start: for another --run, or to begin again, stop the servers of all data centres \
+         and start them with its tables"
+    )]
+    Abroad { error: Box<ServedError> },
+    #[error(
         "run {run:?} exists on these servers with other options: give the same ones to all its \
          processes, or this run another name with --run NAME"
     )]
@@ -72,6 +78,8 @@ pub(crate) struct Served {
     options: WorkerOptions,
     stop: Stop,
     run: String,
+    /// Its tables have a global policy.
+    abroad: bool,
     size: u32,
     /// The first worker of this process.
     first: Rank,
@@ -93,6 +101,7 @@ impl Served {
             options: WorkerOptions { wait_max, ..WorkerOptions::default() },
             stop,
             run: String::new(),
+            abroad: false,
             size: 0,
             first: Rank(0),
             process: None,
@@ -132,27 +141,36 @@ impl Served {
 
     /// What to do about an error, where more can be said than the library knows.
     fn explained(&self, error: Error) -> anyhow::Error {
+        match self.known(error) {
+            // Who is missing may still be started.
+            Ok(error) if self.abroad && !matches!(error, ServedError::Incomplete { .. }) => {
+                ServedError::Abroad { error: Box::new(error) }.into()
+            },
+            Ok(error) => error.into(),
+            Err(error) => error.into(),
+        }
+    }
+
+    fn known(&self, error: Error) -> Result<ServedError, Error> {
         let (run, size) = (self.run.clone(), self.size);
-        match &error {
+        Ok(match &error {
             Error::Spec(SpecError::Mismatch { field, .. }) if field == "combine" => {
-                ServedError::Divided { run, source: error }.into()
+                ServedError::Divided { run, source: error }
             },
-            Error::Spec(SpecError::Mismatch { .. }) => {
-                ServedError::Differs { run, source: error }.into()
-            },
-            Error::Group(GroupError::Full { .. }) => ServedError::Full { run, size }.into(),
+            Error::Spec(SpecError::Mismatch { .. }) => ServedError::Differs { run, source: error },
+            Error::Group(GroupError::Full { .. }) => ServedError::Full { run, size },
             Error::Wait(WaitError::Deadline { reason, .. })
                 if reason.what == WaitFor::GroupForming =>
             {
-                ServedError::Incomplete { run, size, source: error }.into()
+                ServedError::Incomplete { run, size, source: error }
             },
             Error::Wait(WaitError::ServerDown { server, .. }) => {
                 let address = self.servers.address(*server).unwrap_or("an unknown address");
                 let address = format!("{server} at {address}");
-                ServedError::Gone { run, address, source: error }.into()
+                ServedError::Gone { run, address, source: error }
             },
-            _ => error.into(),
-        }
+            _ => return Err(error),
+        })
     }
 
     /// Says which of the group's workers are here: the others have to be started too.
@@ -184,6 +202,7 @@ impl Place for Served {
 
     fn enter(&mut self, job: &Job<'_>) -> anyhow::Result<(Vec<Table>, Vec<Member<Self>>)> {
         (self.run, self.size) = (job.model.run().into(), job.group_size);
+        self.abroad = job.policy.global != Off.into();
         let (mut tables, mut members) = (Vec::new(), Vec::new());
         for _ in 0..job.workers {
             let (found, member) = self.join(job, job.model.run(), job.group_size)?;

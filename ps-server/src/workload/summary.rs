@@ -7,6 +7,8 @@ use archipelago_workloads::data::{DenseData, SparseData};
 const CLASSES_USUAL_MAX: usize = 1000;
 /// Fewer rows of a class than this teach little.
 const CLASS_ROWS_USUAL_MIN: usize = 10;
+/// Longer numbers are written in powers of ten.
+const DIGITS_MAX: usize = 12;
 /// How many classes are listed one by one.
 const CLASSES_LISTED_MAX: usize = 12;
 
@@ -70,6 +72,21 @@ impl Summary {
     }
 }
 
+/// A value in few characters, as it was written.
+fn shown(value: f32) -> String {
+    let (plain, scientific) = (value.to_string(), format!("{value:e}"));
+    if plain.len() <= DIGITS_MAX { plain } else { scientific }
+}
+
+const ROWS: [&str; 2] = ["row", "rows"];
+const CLASSES: [&str; 2] = ["class", "classes"];
+
+/// A number of things, of which one and several have these names.
+fn counted(number: impl TryInto<u64> + Copy, [one, several]: [&str; 2]) -> String {
+    let number = number.try_into().unwrap_or(u64::MAX);
+    format!("{number} {}", if number == 1 { one } else { several })
+}
+
 fn range<'a>(values: impl Iterator<Item = &'a f32>) -> (f32, f32) {
     let widen = |(low, high): (f32, f32), value: &f32| (low.min(*value), high.max(*value));
     values.fold((f32::INFINITY, f32::NEG_INFINITY), widen)
@@ -86,17 +103,23 @@ pub(crate) fn notes(
     let (rows, classes) = (train.rows, train.held().count());
     let mut notes = vec![
         format!(
-            "{train_name}: {rows} rows, {} features, {classes} classes ({})",
-            train.features,
+            "{train_name}: {}, {}, {} ({})",
+            counted(rows, ROWS),
+            counted(train.features, ["feature", "features"]),
+            counted(classes, CLASSES),
             train.shares()
         ),
-        format!("{test_name}: {} rows", test.rows),
+        format!("{test_name}: {}", counted(test.rows, ROWS)),
     ];
     let (low, high) = train.range;
     if low <= high {
         let scaled = low >= -1.0 && high <= 1.0;
         let unscaled = if scaled { "" } else { ", used as they are: features are not scaled" };
-        notes.push(format!("{train_name}: values from {low} to {high}{unscaled}"));
+        notes.push(format!(
+            "{train_name}: values from {} to {}{unscaled}",
+            shown(low),
+            shown(high)
+        ));
     }
     notes.extend(warn_of_classes(train_name, train)?);
     notes.extend(warn_of_gaps(train, test).map(|text| format!("warning: {train_name}: {text}")));
@@ -107,11 +130,14 @@ pub(crate) fn notes(
 fn warn_of_classes(name: &str, train: &Summary) -> anyhow::Result<Vec<String>> {
     let (rows, classes) = (train.rows, train.classes.len());
     let numbers = match train.held().count() {
-        held if held == classes => format!("{held} classes"),
-        held => format!("{held} classes, numbered up to {},", classes.saturating_sub(1)),
+        held if held == classes => counted(held, CLASSES),
+        held => {
+            format!("{}, numbered up to {},", counted(held, CLASSES), classes.saturating_sub(1))
+        },
     };
     let text = format!(
-        "{name}: {numbers} in {rows} rows: the class has to be in the first column, numbered from 0"
+        "{name}: {numbers} in {}: the class has to be in the first column, numbered from 0",
+        counted(rows, ROWS)
     );
     let (many, rare) = (classes > CLASSES_USUAL_MAX, classes > rows / CLASS_ROWS_USUAL_MIN);
     ensure!(!(many && rare), "{text}");
@@ -154,13 +180,15 @@ fn warn_of_unseen(
     let unseen = classes.filter(|(class, (_, rows))| *rows > 0 && train.rows_of(*class) == 0);
     let (names, rows): (Vec<_>, Vec<_>) =
         unseen.map(|(_, (name, rows))| (name.as_str(), *rows)).unzip();
+    let rows: usize = rows.iter().sum();
+    let are = if rows == 1 { "is" } else { "are" };
     let listed = names[..names.len().min(CLASSES_LISTED_MAX)].join(", ");
     (!names.is_empty()).then(|| {
         format!(
-            "warning: {test_name}: {} rows are of {} classes without a row in {train_name} \
-             ({listed}): they cannot be learned",
-            rows.iter().sum::<usize>(),
-            names.len()
+            "warning: {test_name}: {} {are} of {} without a row in {train_name} ({listed}): they \
+             cannot be learned",
+            counted(rows, ROWS),
+            counted(names.len(), CLASSES)
         )
     })
 }
@@ -183,7 +211,7 @@ mod tests {
     #[test]
     fn rows_features_classes_and_shares_are_said() {
         let notes = said([vec![0; 15], vec![1; 25]].concat());
-        assert_eq!(notes[0], "a: 40 rows, 1 features, 2 classes (0: 37.5 %, 1: 62.5 %)");
+        assert_eq!(notes[0], "a: 40 rows, 1 feature, 2 classes (0: 37.5 %, 1: 62.5 %)");
         assert_eq!(notes[1], "b: 40 rows");
         assert_eq!(notes[2], "a: values from 0.5 to 0.5");
         assert_eq!(notes.len(), 3);
@@ -199,9 +227,16 @@ mod tests {
     }
 
     #[test]
+    fn numbers_are_short_and_things_are_counted() {
+        assert_eq!([1e38, -1e-30, 0.5, 100_000.0].map(shown), ["1e38", "-1e-30", "0.5", "100000"]);
+        assert_eq!(counted(1_usize, ROWS), "1 row");
+        assert_eq!(counted(0_u64, CLASSES), "0 classes");
+    }
+
+    #[test]
     fn classes_that_no_file_has_are_noticed() {
         let from_one = said([vec![1; 20], vec![2; 20]].concat());
-        assert_eq!(from_one[0], "a: 40 rows, 1 features, 2 classes (1: 50.0 %, 2: 50.0 %)");
+        assert_eq!(from_one[0], "a: 40 rows, 1 feature, 2 classes (1: 50.0 %, 2: 50.0 %)");
         assert_eq!(
             from_one[3..],
             ["warning: a: no row is of class 0: the model has 3 classes, 0 to 2; number them \
@@ -223,8 +258,8 @@ mod tests {
         let train = DenseData::new(1, 3, vec![0.5], vec![0]).expect("sound");
         let (train, test) = (Summary::of_dense(&train), summary(vec![0, 1, 2]));
         let notes = notes(("a", &train), ("b", &test)).expect("good data");
-        assert_eq!(notes[0], "a: 1 rows, 1 features, 1 classes (0: 100.0 %)");
-        assert!(!notes.iter().any(|note| note.contains("3 classes in 1 rows")), "{notes:?}");
+        assert_eq!(notes[0], "a: 1 row, 1 feature, 1 class (0: 100.0 %)");
+        assert!(!notes.iter().any(|note| note.contains("3 classes in 1 row")), "{notes:?}");
         assert!(notes[4].contains("b: 2 rows are of 2 classes without a row in a"), "{notes:?}");
     }
 
@@ -250,7 +285,7 @@ mod tests {
         let notes = notes(("a", &train), ("b", &test)).expect("good data");
         let gap = "warning: a: no row is of class 2: the model has 4 classes, 0 to 3; number \
             them from 0 without gaps";
-        let unseen = "warning: b: 2 rows are of 1 classes without a row in a (1): they cannot be \
+        let unseen = "warning: b: 2 rows are of 1 class without a row in a (1): they cannot be \
             learned";
         assert!(notes.ends_with(&[gap.into(), unseen.into()]), "{notes:?}");
     }

@@ -14,7 +14,7 @@ use super::model::Model;
 use super::served::Served;
 use super::stop::Stop;
 use super::{data, report, summary};
-use crate::code::{Kind, named, named_policy};
+use crate::code::{Kind, doubt, named, named_policy};
 use crate::table::file_entry;
 
 /// What to do when steps were too large.
@@ -32,6 +32,9 @@ pub(crate) fn run(
         "train needs either --embedded, to train in this process, or --servers ADDR,.."
     );
     let (rule, policy) = code(arguments, registry)?;
+    if let Some(doubt) = doubt(&policy) {
+        writeln!(std::io::stderr(), "warning: {doubt}")?;
+    }
     let mut model = data::load(arguments)?;
     let (train, test) = model.summaries();
     let name = arguments.train.display().to_string();
