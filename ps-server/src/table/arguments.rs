@@ -245,9 +245,11 @@ Example:
 A certificate for it: ps-server cert issue --role operator --dc NAME --ca ca --out certs";
 
 const SET_NOTES: &str = "\
-A change holds from one tick on, the same on all servers, and no worker has to be stopped. A change
-of policy is a barrier: nobody goes past its first tick before all have ended the tick before. A
-program that is started again with the table's first policy and rate finds the table as it is.
+A change holds from one tick on, the same on all servers of a data centre, and no worker has to be
+stopped; of a table with a global policy other data centres keep theirs, and under global bsp the
+rate cannot change. A change of policy is a barrier: nobody goes past its first tick before all have
+ended the tick before. A program that is started again with the table's first policy and rate finds
+the table as it is.
 
 Example:
   ps-server table set w --local ssp:2 --rate 0.01 \\
