@@ -95,8 +95,8 @@ fn policies_are_asked_for_by_name_and_hubs_need_groups() {
     let error = Plan::new(&asked("vc")).unwrap_err().to_string();
     assert_eq!(
         error,
-        "asp-hubs needs groups, and vc has none: ec2-11, aws-2022, ec2-11-no-delay have, and \
-         a profile file with `[[groups]]`"
+        "asp-hubs needs groups, and vc has none: ec2-11, aws-2022, ec2-11-no-delay have them, or a \
+         profile file by `[[groups]]`"
     );
     let all = Plan::new(&asked("all")).unwrap();
     let left_out: Vec<_> = all.left_out.iter().map(|it| it.profile.as_str()).collect();

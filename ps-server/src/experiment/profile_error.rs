@@ -77,7 +77,8 @@ pub enum ProfileError {
 /// A policy is not run over the links of a profile, and why.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{policy} needs groups, and {profile} has none: {} have, and a profile file with `[[groups]]`",
+    "{policy} needs groups, and {profile} has none: {} have them, or a profile file by \
+     `[[groups]]`",
     grouped.join(", ")
 )]
 pub struct LeftOut {
