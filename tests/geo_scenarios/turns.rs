@@ -69,5 +69,6 @@ fn a_table_whose_updates_never_end_leaves_room_for_others() {
 #[test]
 fn a_link_that_another_table_fills_is_not_idle() {
     let (_, thresholds) = beside_a_large_table(&Asp::auto(Goal::Speed).into());
-    assert!(thresholds.iter().any(|it| *it > 0.0), "{thresholds:?}");
+    // All of it where the link is full, 2 % of it where it is idle: half a round trip of a tick.
+    assert!(thresholds.iter().any(|it| *it > 0.005), "{thresholds:?}");
 }
