@@ -24,9 +24,7 @@ impl Kind {
             Self::Significance => "significance function",
         }
     }
-}
 
-impl Kind {
     const ALL: [Self; 4] = [Self::Rule, Self::Policy, Self::Global, Self::Significance];
 
     /// The option that names it.

@@ -83,8 +83,8 @@ fn check_alone(plan: &Plan) -> Result<(), SpecError> {
 
 fn unlisted(data_centres: &DataCentres, servers: &[ServerId]) -> SpecError {
     let shown = |of: &[ServerId]| of.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    let listed = |(_, listed): (DataCentre, &DataCentreServers)| {
-        format!("{}: {}", listed.name, shown(&listed.servers))
+    let listed = |(_, each): (DataCentre, &DataCentreServers)| {
+        format!("{}: {}", each.name, shown(&each.servers))
     };
     SpecError::Field {
         table: "system".into(),

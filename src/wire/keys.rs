@@ -23,15 +23,23 @@ impl Field for Vec<Key> {
         let mut keys = Self::with_capacity(count);
         let mut least = Some(0_u64);
         for _ in 0..count {
-            let gap = take_number(&mut source.reader)?;
-            let key = least.and_then(|least| least.checked_add(gap));
-            let key =
-                key.ok_or(FrameError::Malformed { field: "difference of keys", found: gap })?;
+            let key = take_from(least, "difference of keys", source)?;
             keys.push(Key(key));
             least = key.checked_add(1);
         }
         Ok(keys)
     }
+}
+
+/// Takes the difference of a number to the least that it may be, if there is one; the number.
+pub(super) fn take_from(
+    least: Option<u64>,
+    field: &'static str,
+    source: &mut Source<'_>,
+) -> Result<u64, FrameError> {
+    let found = take_number(&mut source.reader)?;
+    let number = least.and_then(|least| least.checked_add(found));
+    number.ok_or(FrameError::Malformed { field, found })
 }
 
 /// Writes strictly ascending keys; `frame` has checked that they are.

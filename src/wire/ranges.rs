@@ -8,7 +8,7 @@
 #![deny(clippy::indexing_slicing, clippy::cast_possible_truncation)]
 
 use super::field::{Field, Sink, Source, put_count};
-use super::keys::{put_number, take_number};
+use super::keys::{put_number, take_from};
 use crate::error::FrameError;
 use crate::key::{Key, KeyRange};
 use crate::limits;
@@ -30,15 +30,11 @@ impl Field for Vec<KeyRange> {
         let mut ranges = Self::with_capacity(count);
         let mut least = Some(0_u64);
         for _ in 0..count {
-            let gap = take_number(&mut source.reader)?;
-            let more = take_number(&mut source.reader)?;
-            let first = least.and_then(|least| least.checked_add(gap));
-            let ends = first.and_then(|first| Some((first, first.checked_add(more)?)));
-            let range = ends.and_then(|(first, last)| KeyRange::new(Key(first), Key(last)));
-            let malformed = FrameError::Malformed { field: "difference of ranges", found: gap };
-            let range = range.ok_or(malformed)?;
-            ranges.push(range);
-            least = range.last().0.checked_add(1);
+            let first = take_from(least, "difference of ranges", source)?;
+            let last = take_from(Some(first), "length of a range", source)?;
+            // There is one: `last` is `first` or more.
+            ranges.extend(KeyRange::new(Key(first), Key(last)));
+            least = last.checked_add(1);
         }
         Ok(ranges)
     }

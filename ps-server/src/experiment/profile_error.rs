@@ -6,6 +6,7 @@ use super::cell::Policy;
 use super::profile::{Profile, SITES_MAX};
 use crate::files::FileError;
 use crate::nearest::suggestion;
+use crate::units;
 
 /// There is no such profile, or the file does not say one.
 #[derive(Debug, thiserror::Error)]
@@ -141,7 +142,7 @@ pub enum Fault {
         known: Vec<String>,
     },
     /// A number out of its range.
-    #[error("`{field}` of {of} is {}: expected {expected}", short(*found))]
+    #[error("`{field}` of {of} is {}: expected {expected}", units::short(*found))]
     Number {
         /// The field.
         field: &'static str,
@@ -236,12 +237,3 @@ pub enum Fault {
         region: String,
     },
 }
-
-/// A number in few characters.
-fn short(number: f64) -> String {
-    let (plain, scientific) = (number.to_string(), format!("{number:e}"));
-    if plain.len() <= DIGITS_MAX { plain } else { scientific }
-}
-
-/// Longer numbers are written in powers of ten.
-const DIGITS_MAX: usize = 12;

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use anyhow::bail;
 use archipelago::node::Registry;
 use archipelago::transport::System;
 use clap::{Args, Subcommand};
@@ -112,13 +113,15 @@ fn check_shared(options: &Options, registry: &Registry, out: &mut dyn Write) -> 
         Config::new(own, true)
     };
     let numbers = Config::listed(options)?.numbers();
-    let mut shared = toml::Table::new();
-    for number in numbers {
-        let config = of(number.0)?;
-        config.system(registry)?.plan(&config.servers.numbers(), registry)?;
-        config.peers()?;
-        shared = toml::Table::try_from(&config)?;
+    let configs = numbers.into_iter().map(|number| of(number.0)).collect::<Result<Vec<_>, _>>()?;
+    let Some(first) = configs.first() else { bail!("no server is listed") };
+    // Tables and addresses are the same for all.
+    let system = first.system(registry)?;
+    for config in &configs {
+        system.plan(&config.servers.numbers(), registry)?;
     }
+    first.peers()?;
+    let mut shared = toml::Table::try_from(first)?;
     if options.data_centres.is_some() {
         // Each server's are those of its data centre.
         drop(shared.remove("servers"));

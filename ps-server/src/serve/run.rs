@@ -92,9 +92,8 @@ pub(super) fn load(files: &CredentialFiles) -> anyhow::Result<Credentials> {
 /// Checks that the certificate is for the data centre that lists this server.
 pub(super) fn check_data_centre(config: &Config, identity: &Identity) -> anyhow::Result<()> {
     let Some(listed) = &config.data_centres else { return Ok(()) };
-    let own = listed.data_centres().around(config.server).map_or("none", |listed| &listed.name);
-    let names: Vec<_> =
-        listed.data_centres().iter().map(|(_, listed)| listed.name.as_str()).collect();
+    let own = listed.data_centres().around(config.server).map_or("none", |own| &own.name);
+    let names: Vec<_> = listed.data_centres().iter().map(|(_, each)| each.name.as_str()).collect();
     let (server, found) = (config.server, identity.dc());
     ensure!(
         names.contains(&found),

@@ -15,7 +15,7 @@ use archipelago_workloads::task::{Task, TaskError};
 use archipelago_workloads::train::TrainReport;
 use comfy_table::{CellAlignment, Table, presets::UTF8_HORIZONTAL_ONLY};
 
-use crate::units::{bytes, seconds};
+use crate::units::{bytes, counted, seconds};
 
 /// Virginia, Frankfurt, Tokyo: Mb/s as the Gaia paper has them, and milliseconds there and back.
 const SITES: [&str; 3] = ["Virginia", "Frankfurt", "Tokyo"];
@@ -80,12 +80,11 @@ pub(super) fn show(asked: u32, json: bool, out: &mut dyn Write) -> anyhow::Resul
 }
 
 fn passes(epochs: u32, asked: u32) -> String {
-    let passes = if epochs == 1 { "pass" } else { "passes" };
     let fewer = match epochs < asked {
         true => format!(" instead of {asked}, hence the lower accuracy"),
         false => String::new(),
     };
-    format!("{epochs} {passes} over the data{fewer}")
+    format!("{} over the data{fewer}", counted(epochs, ["pass", "passes"]))
 }
 
 fn task(epochs: u32) -> anyhow::Result<Task> {

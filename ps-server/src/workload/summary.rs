@@ -3,12 +3,12 @@
 use anyhow::ensure;
 use archipelago_workloads::data::{DenseData, SparseData};
 
+use crate::units::{counted, short};
+
 /// More classes than this are unusual.
 const CLASSES_USUAL_MAX: usize = 1000;
 /// Fewer rows of a class than this teach little.
 const CLASS_ROWS_USUAL_MIN: usize = 10;
-/// Longer numbers are written in powers of ten.
-const DIGITS_MAX: usize = 12;
 /// How many classes are listed one by one.
 const CLASSES_LISTED_MAX: usize = 12;
 
@@ -72,20 +72,8 @@ impl Summary {
     }
 }
 
-/// A value in few characters, as it was written.
-fn shown(value: f32) -> String {
-    let (plain, scientific) = (value.to_string(), format!("{value:e}"));
-    if plain.len() <= DIGITS_MAX { plain } else { scientific }
-}
-
 const ROWS: [&str; 2] = ["row", "rows"];
 const CLASSES: [&str; 2] = ["class", "classes"];
-
-/// A number of things, of which one and several have these names.
-fn counted(number: impl TryInto<u64> + Copy, [one, several]: [&str; 2]) -> String {
-    let number = number.try_into().unwrap_or(u64::MAX);
-    format!("{number} {}", if number == 1 { one } else { several })
-}
 
 fn range<'a>(values: impl Iterator<Item = &'a f32>) -> (f32, f32) {
     let widen = |(low, high): (f32, f32), value: &f32| (low.min(*value), high.max(*value));
@@ -117,8 +105,8 @@ pub(crate) fn notes(
         let unscaled = if scaled { "" } else { ", used as they are: features are not scaled" };
         notes.push(format!(
             "{train_name}: values from {} to {}{unscaled}",
-            shown(low),
-            shown(high)
+            short(low),
+            short(high)
         ));
     }
     notes.extend(warn_of_classes(train_name, train)?);
@@ -224,13 +212,6 @@ mod tests {
             notes[2..],
             ["a: values from -2 to 4, used as they are: features are not scaled"]
         );
-    }
-
-    #[test]
-    fn numbers_are_short_and_things_are_counted() {
-        assert_eq!([1e38, -1e-30, 0.5, 100_000.0].map(shown), ["1e38", "-1e-30", "0.5", "100000"]);
-        assert_eq!(counted(1_usize, ROWS), "1 row");
-        assert_eq!(counted(0_u64, CLASSES), "0 classes");
     }
 
     #[test]

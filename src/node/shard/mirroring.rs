@@ -333,19 +333,22 @@ impl Mirroring {
 
     /// What is known of the way to a server, which the lanes of all tables share.
     pub(super) fn view(&self, server: ServerId) -> LinkView {
-        let shared = self.links.get(&server).copied().unwrap_or_default();
-        let queued_bytes = shared.queued_bytes + self.queued_bytes(server);
-        LinkView { queued_bytes, tick_lasts: self.pace.mean, ..shared }
+        let others = self.links.get(&server).map_or(0, |link| link.queued_bytes);
+        let own = self.own_view(server);
+        LinkView { queued_bytes: own.queued_bytes + others, ..own }
     }
 
     /// The same, with what is queued of this table alone; `None` when no lane leads there.
     pub(super) fn way(&self, server: ServerId) -> Option<LinkView> {
-        let queued_bytes = self.queued_bytes(server);
-        self.lanes_to(server).next().map(|_| LinkView { queued_bytes, ..self.view(server) })
+        self.lanes_to(server).next().map(|_| self.own_view(server))
     }
 
-    fn queued_bytes(&self, server: ServerId) -> u64 {
-        self.lanes_to(server).map(|lane| lane.queued_bytes() as u64).sum()
+    fn own_view(&self, server: ServerId) -> LinkView {
+        LinkView {
+            queued_bytes: self.lanes_to(server).map(|lane| lane.queued_bytes() as u64).sum(),
+            tick_lasts: self.pace.mean,
+            ..self.links.get(&server).copied().unwrap_or_default()
+        }
     }
 
     /// Whether neither side has told the other anything that counts.
