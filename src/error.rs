@@ -190,6 +190,22 @@ pub enum AccessError {
         /// The table.
         table: String,
     },
+    /// A group that does not write the table has ticked further than the one that begins to, and
+    /// rounds between data centres are settled up to there.
+    #[error(
+        "table {table:?}: a push of {found} comes too late, for another group has ticked on before \
+         anybody pushed, and under the global policy bsp all data centres have settled these ticks \
+         without it: end ticks without pushing up to {expected}, or let groups that only read start \
+         after the first push"
+    )]
+    Passed {
+        /// The table.
+        table: String,
+        /// The first tick that may be pushed to.
+        expected: Tick,
+        /// The tick of the push.
+        found: Tick,
+    },
     /// The slice's element type is not the table's.
     #[error("table {table:?} holds {expected}, the slice holds {found}")]
     DType {

@@ -124,6 +124,7 @@ impl Any {
             Refusal::Dropped { table: TableId(count) },
             Refusal::NotKeeper { keeper: ServerId(count) },
             Refusal::Ended { table: TableId(count) },
+            Refusal::Passed { expected: tick.next(), found: tick },
         ])
     }
 

@@ -181,6 +181,7 @@ choice! { Refusal, "refusal",
     18 => Dropped { table },
     19 => NotKeeper { keeper },
     20 => Ended { table },
+    21 => Passed { expected, found },
 }
 
 choice! { MemberEnd, "end of a membership",

@@ -128,6 +128,14 @@ pub enum Refusal {
         /// The number asked for.
         table: TableId,
     },
+    /// Another group has ticked further before this one began to push, and data centres have
+    /// settled rounds up to there.
+    Passed {
+        /// The first tick that is not settled.
+        expected: Tick,
+        /// The tick sent.
+        found: Tick,
+    },
 }
 
 impl Refusal {
@@ -144,6 +152,7 @@ impl Refusal {
             | Self::WriterTaken { .. }
             | Self::Weight { .. }
             | Self::Ended { .. }
+            | Self::Passed { .. }
             | Self::Limit => self.into_access_error(table, origin, tick).into(),
             Self::SpecMismatch { expected, found } => SpecError::Mismatch {
                 name: table,
@@ -203,6 +212,7 @@ impl Refusal {
             Self::Limit => AccessError::ServerLimit { table },
             Self::Dropped { .. } => AccessError::Dropped { table },
             Self::Ended { .. } => AccessError::Ended { table },
+            Self::Passed { expected, found } => AccessError::Passed { table, expected, found },
             _ => AccessError::UnknownTable { table },
         }
     }

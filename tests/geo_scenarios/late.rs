@@ -1,15 +1,17 @@
 //! Who is slow, who comes late, and who goes on alone.
 
 use archipelago::check::check_mirror_clocks;
+use archipelago::error::{AccessError, Error};
 use archipelago::history::Event;
 use archipelago::id::{DataCentre, GroupId, ServerId, TableId};
 use archipelago::node::Peer;
 use archipelago::node::mirror::Standing;
-use archipelago::rules::Add;
+use archipelago::rules::{Add, Sgd};
 use archipelago::sim::{Cluster, Fault, Outcome};
 use archipelago::time::Duration;
 use archipelago::{
-    Asp, Bsp, Eventual, Extension, Hyper, Ssp, TableChange, TablePolicy, TableSpec, Tick, Worker,
+    AckLevel, Asp, Bsp, Eventual, Extension, Hyper, Schedule, Ssp, TableChange, TablePolicy,
+    TableSpec, Tick, Worker,
 };
 
 use crate::play::{Play, Site, copy, millis, shown, stands};
@@ -171,6 +173,54 @@ fn readers_that_leave_early_and_workers_that_join_late_lose_nothing() {
         let found = check_mirror_clocks(&outcome.history);
         assert!(found.is_empty(), "{local}, DS {staleness}: {found:?}");
     }
+}
+
+/// Under BSP between data centres readers have ticked on, and their ticks are settled, before
+/// anybody pushes: who begins behind them is told from where on it may, and pushes from there.
+#[test]
+fn who_begins_to_push_behind_settled_ticks_is_told() {
+    let spec = TableSpec::dense("w", 300).block_elements(64).slots(5).rule(Sgd);
+    let policy = TablePolicy::local(Bsp).global(Bsp);
+    let builder = Cluster::builder(1).table(spec, policy, Hyper::rate(Schedule::Constant(1.0)));
+    let builder = builder.group(1).group(1).data_centre("a", 2).data_centre("b", 3);
+    let (mut last, mut cluster) = (Vec::new(), builder.deadline(600 * SECOND).build().unwrap());
+    let w = cluster.table(0).unwrap();
+    for at in [0, 1] {
+        let read = w.clone();
+        cluster.spawn_in(DataCentre(at), GroupId(0), Duration::ZERO, async move |me| {
+            for _ in 0..6 {
+                me.pull(&read, .., &mut [0.0_f32; 300]).await?;
+                me.tick().await?;
+            }
+            me.compute(10 * SECOND).await;
+            me.finish().await
+        });
+        let w = w.clone();
+        cluster.spawn_in(DataCentre(at), GroupId(1), SECOND, async move |me| {
+            let early = me.push(&w, .., &[1.0_f32; 300]).await?;
+            let told = me.wait(early, AckLevel::Admitted).await;
+            let Err(Error::Access(AccessError::Passed { expected, found, .. })) = told else {
+                panic!("{told:?}");
+            };
+            assert_eq!((expected, found), (Tick(7), Tick(1)));
+            for _ in found.0..expected.0 {
+                me.tick().await?;
+            }
+            for _ in 0..5 {
+                me.push(&w, .., &[1.0_f32; 300]).await?;
+                me.tick().await?;
+            }
+            me.finish().await
+        });
+    }
+    cluster.sample(SECOND, |mut sample| {
+        let servers = [&[0, 1][..], &[2, 3, 4]].map(|it| it.iter().copied().map(ServerId));
+        let values = |of: Vec<_>| sample.values::<f32>(&of, TableId(0));
+        last = servers.map(Iterator::collect).map(values).concat();
+    });
+    let outcome = cluster.run().unwrap();
+    assert!(outcome.is_good(), "{}", outcome.report());
+    assert_eq!(last, [-10.0; 600]);
 }
 
 /// The local policy of a table changes in the middle, in every data centre: in step or not, each

@@ -219,6 +219,11 @@ impl Mirroring {
         self.in_step && !self.has_ended() && self.stash.settled < closed
     }
 
+    /// The last tick that others are told has ended here, or are about to be.
+    pub(super) fn told_up_to(&self) -> Tick {
+        self.pass.as_ref().map_or(self.passed, |pass| pass.tick.max(self.passed))
+    }
+
     /// Whether training has ended here: what comes later is in step with nobody.
     pub(super) fn has_ended(&self) -> bool {
         self.ending.told || self.pass.as_ref().is_some_and(|pass| pass.ends)

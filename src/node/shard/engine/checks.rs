@@ -1,7 +1,7 @@
 //! Whether a request fits the shard: slots owned, rows within them, lengths, finiteness.
 
 use super::ShardEngine;
-use crate::id::SlotIndex;
+use crate::id::{SlotIndex, Tick};
 use crate::key::{Key, KeyRange};
 use crate::limits;
 use crate::node::sabotage::Sabotage;
@@ -29,6 +29,12 @@ impl<T: Element> ShardEngine<T> {
         if ended && self.exchanges_aggregates() {
             // Others settle its round without it: they were told that nothing more comes.
             return Err(Refusal::Ended { table: self.table.id() });
+        }
+        let passed = self.mirror.as_ref().map_or(Tick(0), Mirroring::told_up_to);
+        if request.header.tick <= passed && self.exchanges_aggregates() {
+            // Ticks of a group that only reads were told before this one was bound.
+            let (expected, found) = (passed.next(), request.header.tick);
+            return Err(Refusal::Passed { expected, found });
         }
         let counted =
             self.progress.group(origin.group).and_then(|g| g.tick_at(origin.rank, &owned));
