@@ -121,11 +121,13 @@ fn who_is_back_counts_although_ticks_are_shorter_than_the_way() {
     assert!(back.is_some_and(|at| seen[at..].contains(&Standing::Counts)), "{seen:?}");
 }
 
-/// A group that only reads, runs ahead and leaves, before anybody has pushed; and workers who join
-/// after the others have left. Of both, each push is in every copy once.
+/// A group that only reads and runs ahead before anybody has pushed, leaving at once or later; and
+/// workers who join after the others have left. Of both, each push is in every copy once.
 #[test]
-fn readers_that_leave_early_and_workers_that_join_late_lose_nothing() {
-    for (local, staleness) in [(Extension::from(Bsp), 1), (Bsp.into(), 0), (Eventual.into(), 1)] {
+fn readers_that_run_ahead_and_workers_that_join_late_lose_nothing() {
+    let cases = [(Extension::from(Bsp), 1), (Bsp.into(), 0), (Eventual.into(), 1)];
+    let cases = cases.into_iter().flat_map(|case| [(0, case.clone()), (30, case)]);
+    for (stays, (local, staleness)) in cases {
         let spec = TableSpec::dense("n", 300).block_elements(64).slots(5).dtype::<i64>().rule(Add);
         let global = Asp { staleness, ..Asp::new(0.5) };
         let policy = TablePolicy::local(local.clone()).global(global);
@@ -161,6 +163,7 @@ fn readers_that_leave_early_and_workers_that_join_late_lose_nothing() {
                     me.pull(&w, .., &mut [0_i64; 300]).await?;
                     me.tick().await?;
                 }
+                me.compute(stays * SECOND).await;
                 me.finish().await
             });
         }
@@ -168,10 +171,10 @@ fn readers_that_leave_early_and_workers_that_join_late_lose_nothing() {
             last = servers.each_ref().map(|it| sample.values::<i64>(it, TableId(0))).concat();
         });
         let outcome = cluster.run().unwrap();
-        assert!(outcome.is_good(), "{local}, DS {staleness}: {}", outcome.report());
-        assert_eq!(last, [17; 600], "{local}, DS {staleness}");
+        assert!(outcome.is_good(), "{local}, DS {staleness}, {stays} s: {}", outcome.report());
+        assert_eq!(last, [17; 600], "{local}, DS {staleness}, {stays} s");
         let found = check_mirror_clocks(&outcome.history);
-        assert!(found.is_empty(), "{local}, DS {staleness}: {found:?}");
+        assert!(found.is_empty(), "{local}, DS {staleness}, {stays} s: {found:?}");
     }
 }
 

@@ -180,7 +180,9 @@ impl ServerNode {
             self.give_room();
         }
         self.abroad_due |= worked && !self.links.is_empty();
-        if self.abroad_due && self.outputs.is_empty() {
+        // What a history records of the step is no message: nothing may depend on whether one is.
+        let none_waits = self.outputs.iter().all(|output| matches!(output, Output::Event(_)));
+        if self.abroad_due && none_waits {
             self.abroad_due = self.send_abroad();
         }
         if let Some(output) = self.outputs.pop_front() {
