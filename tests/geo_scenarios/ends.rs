@@ -294,6 +294,18 @@ fn the_first_comes_back_after_the_end_with_all_of_its_servers() {
     assert_eq!(equal, [true; 3]);
 }
 
+/// The first is back while the next one, which has led without it, still waits for the third to
+/// confirm its values: nobody will, for those of the first count again, and all end equal.
+#[test]
+fn who_leads_no_more_waits_for_nobody_to_confirm_its_values() {
+    for lasts in (0..20).map(|step| millis(2000 + 100 * step)) {
+        let asp = Asp { staleness: 2, silence_max: 5 * SECOND, ..Asp::new(0.02) };
+        let mut play = Play::new(asp).ticks(6).wan(SECOND, 5_000_000).cut_off(0, 2 * SECOND, lasts);
+        play.deadline = 200 * SECOND;
+        copy(&play.run(1));
+    }
+}
+
 /// The one whose values all take dies while they take them: the next one's count.
 #[test]
 fn the_first_dies_in_the_end_and_the_next_one_leads() {
