@@ -345,6 +345,9 @@ fn a_table_is_changed_while_a_worker_trains_and_dropped_when_it_is_done() {
     );
     let from = changed["from"].as_u64().unwrap();
     assert!(from > 4 && changed["from_tick"] == from, "{changed}");
+    assert_eq!(changed["changed"], true);
+    let same = said(&["table", "set", name, "--local", "ssp:1"]);
+    assert!(same.contains(&format!("nothing is changed: it holds from tick {from} on")), "{same}");
     // Everybody trains on, over the change.
     both(from);
     let text = said(&["table", "describe", name]);

@@ -141,13 +141,17 @@ fn set(arguments: &SetArguments, registry: &Registry, out: &mut dyn Write) -> an
     let table = cluster.table(name)?;
     let change = arguments.change(&table.last_terms().policy, registry)?;
     let from = ThreadPark.block_on(cluster.session.change_table(name, change))?;
-    let view = cluster.view(&cluster.table(name)?)?;
+    let now = cluster.table(name)?;
+    let changed = now.changes() != table.changes();
+    let view = cluster.view(&now)?;
     if arguments.cluster.json {
         let mut object = serde_json::to_value(&view)?;
         object["from"] = from.0.into();
+        object["changed"] = changed.into();
         writeln!(out, "{object}")?;
     } else {
-        writeln!(out, "table {name}: changed from {from} on")?;
+        let what = if changed { "changed" } else { "as it was, nothing is changed: it holds" };
+        writeln!(out, "table {name}: {what} from {from} on")?;
         write!(out, "{}", shown(&view))?;
     }
     Ok(())
