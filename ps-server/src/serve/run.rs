@@ -6,6 +6,7 @@ use std::net::TcpListener;
 use anyhow::{Context, anyhow, ensure};
 use archipelago::node::Registry;
 use archipelago::node::server::ServerOptions;
+use archipelago::placement::DataCentres;
 use archipelago::transport::{Credentials, Identity, Role, Server, ServerConfig};
 
 use super::check::doubts;
@@ -48,6 +49,10 @@ pub(crate) fn run(
     let system = config.system(registry)?;
     for doubt in doubts(&system) {
         tracing::warn!("{doubt}");
+    }
+    // What is logged later has the number alone.
+    for (number, listed) in system.data_centres.iter().flat_map(DataCentres::iter) {
+        tracing::info!(data_centre = number.0, name = listed.name, "one of the data centres");
     }
     let server = ServerConfig {
         server: config.server,
