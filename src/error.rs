@@ -194,9 +194,9 @@ pub enum AccessError {
     /// rounds between data centres are settled up to there.
     #[error(
         "table {table:?}: a push of {found} comes too late, for another group has ticked on before \
-         anybody pushed, and under the global policy bsp all data centres have settled these ticks \
-         without it: end ticks without pushing up to {expected}, or let groups that only read start \
-         after the first push"
+         anybody pushed, and under the global policy bsp all data centres have settled these \
+         ticks: push from {expected} on (end those before it without a push), or let groups that \
+         only read begin after the first push"
     )]
     Passed {
         /// The table.

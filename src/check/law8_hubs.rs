@@ -48,6 +48,7 @@ type Shard = (u32, TableId);
 #[derive(Debug, Default)]
 struct Hubs {
     clocks: Clocks,
+    /// Own clocks: the end once everything has been told.
     passed: BTreeMap<Shard, Tick>,
     /// What has counted, by line, before somebody came back who is further behind.
     granted: BTreeMap<(Shard, DataCentre), Tick>,
@@ -56,8 +57,15 @@ struct Hubs {
 impl Hubs {
     fn note(&mut self, record: &Record) {
         self.clocks.note(record);
-        if let Event::PassEnded { table, tick, .. } = &record.event {
-            self.passed.insert((record.node, *table), *tick);
+        match &record.event {
+            Event::PassEnded { table, tick, .. } => {
+                let passed = self.passed.entry((record.node, *table)).or_default();
+                *passed = (*tick).max(*passed);
+            },
+            Event::TrainingEnded { table } => {
+                self.passed.insert((record.node, *table), Tick(u64::MAX));
+            },
+            _ => {},
         }
     }
 
@@ -67,12 +75,11 @@ impl Hubs {
         shard: Shard,
         telling: &Telling,
         tellings: &[Telling],
-        ended: bool,
     ) -> Option<(Tick, String)> {
         let passed = self.passed.get(&shard).copied().unwrap_or_default();
         let (of, own) = match telling.feed {
             Feed::Own => return None,
-            Feed::Group => (members(tellings), if ended { Tick(u64::MAX) } else { passed }),
+            Feed::Group => (members(tellings), passed),
             Feed::Relayed(group) => (vec![group], Tick(u64::MAX)),
         };
         let heard = of.into_iter().map(|member| (shard.0, shard.1, member));
@@ -84,7 +91,7 @@ impl Hubs {
     /// Somebody is about to count again: what counts without it was told, or will be.
     fn grant(&mut self, shard: Shard, tellings: &[Telling]) {
         for telling in tellings {
-            if let Some((counts, _)) = self.counts(shard, telling, tellings, false) {
+            if let Some((counts, _)) = self.counts(shard, telling, tellings) {
                 let granted = self.granted.entry((shard, telling.of)).or_default();
                 *granted = counts.max(*granted);
             }
@@ -106,9 +113,7 @@ impl Hubs {
                 "{table}: the hub at node {node} tells of {group}, which is lost"
             ));
         }
-        // That training has ended at the hub itself no event says.
-        let ended = tick == Tick(u64::MAX);
-        let (counts, who) = self.counts(shard, telling, tellings, ended)?;
+        let (counts, who) = self.counts(shard, telling, tellings)?;
         let granted = self.granted.get(&(shard, of)).copied().unwrap_or_default();
         (tick > counts.max(granted)).then(|| {
             format!(
@@ -188,8 +193,14 @@ mod tests {
         let lost = |of| Event::DataCentreLost { table, data_centre: DataCentre(of) };
         let back = |of| Event::DataCentreBack { table, data_centre: DataCentre(of) };
         assert_eq!(found(&[passed.clone(), lost(1), told(2, 0, 5)]), 0);
-        let again = [passed, lost(1), back(1), told(2, 0, 5), told(2, 0, 6)];
+        let again = [passed.clone(), lost(1), back(1), told(2, 0, 5), told(2, 0, 6)];
         assert_eq!(found(&again), 1, "what had counted before may be told, and no more");
+        let end = u64::MAX;
+        let ended = Event::TrainingEnded { table };
+        let alone = [passed.clone(), lost(1), ended.clone(), back(1), told(2, 0, end)];
+        assert_eq!(found(&alone), 0, "the group had ended when its hub had, which was alone");
+        assert_eq!(found(&[passed.clone(), lost(1), back(1), ended, told(2, 0, end)]), 1);
+        assert_eq!(found(&[passed, lost(1), told(2, 0, end)]), 1, "its own has not ended");
         let heard = counted(2, 7);
         assert_eq!(found(&[&heard[..], &[lost(2), told(1, 2, 7)]].concat()), 1);
         assert_eq!(found(&[&heard[..], &[lost(2), back(2), told(1, 2, 7)]].concat()), 0);

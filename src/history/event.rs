@@ -201,6 +201,11 @@ pub enum Event {
         /// changed since the pass began.
         over: u64,
     },
+    /// All that a mirrored shard has to tell has been told: training has ended there.
+    TrainingEnded {
+        /// The table.
+        table: TableId,
+    },
     /// What a mirrored shard of i64 holds, each a sum over all elements times a factor of the
     /// element's own; sums wrap, so that they are exact (law 7).
     Balance {

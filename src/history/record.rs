@@ -138,7 +138,7 @@ mod tests {
     const TICK: Tick = Tick(4);
 
     fn one_of_each() -> History {
-        let mut history = History::with_limit(31);
+        let mut history = History::with_limit(32);
         let events = membership().into_iter().chain(pushes()).chain(reads_and_waits());
         for event in events.chain(sizes_and_places()).chain(mirrors()).chain(mirror_waits()) {
             history.push(Instant(10), 1, event);
@@ -200,13 +200,14 @@ mod tests {
         [held, Event::Placed { table, slot, range, owner, epoch }]
     }
 
-    fn mirrors() -> [Event; 8] {
+    fn mirrors() -> [Event; 9] {
         let (table, slot, sequence, tick) = (TABLE, SLOT, SEQUENCE, TICK);
         let (to, from, data_centre, sum) = (ServerId(8), ServerId(5), DataCentre(1), 77);
         let (mark, marks) = (Some(Mark(3)), vec![(slot, Mark(3))]);
         let (threshold, of) = (0.5_f64.to_bits(), DataCentre(2));
         [
             Event::PassEnded { table, tick, threshold, told: 5, kept: 6, over: 0 },
+            Event::TrainingEnded { table },
             Event::Balance { table, tick, values: 1, residuals: 2, stashed: 3 },
             Event::UpdateQueued { table, slot, sum },
             Event::UpdateTold { table, to, of, slot, sequence, tick, mark, sum },

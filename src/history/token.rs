@@ -61,6 +61,7 @@ lines! {
     "placed" => Placed { table, slot, range, owner, epoch }
     "changed" => Changed { table, from, policy }
     "pass_ended" => PassEnded { table, tick, threshold, told, kept, over }
+    "training_ended" => TrainingEnded { table }
     "balance" => Balance { table, tick, values, residuals, stashed }
     "update_queued" => UpdateQueued { table, slot, sum }
     "update_told" => UpdateTold { table, to, of, slot, sequence, tick, mark, sum }

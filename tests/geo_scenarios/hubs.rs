@@ -1,6 +1,6 @@
 //! Data centres in groups: what leaves for far ones leaves once, and reaches everybody once.
 
-use archipelago::history::Event;
+use archipelago::history::{Event, Record};
 use archipelago::id::{DataCentre, ServerId};
 use archipelago::node::Peer;
 use archipelago::node::mirror::Standing;
@@ -193,4 +193,25 @@ fn broken_links_and_hubs_over_many_seeds() {
         play.faults.push((70 * SECOND, Fault::Calm));
         copy(&play.run(seed));
     }
+}
+
+/// A hub that is cut off and ends alone has ended for its group: when it is back it says so, of a
+/// member that trains on, too, whose updates it tells all the same.
+#[test]
+fn a_hub_that_ends_alone_has_ended_for_its_group() {
+    let overlay = overlay(&[(&[0, 3], 3), (&[1, 2], 2)], &[]);
+    let mut play = play(Asp { staleness: 2, silence_max: 2 * SECOND, ..Asp::new(0.02) }, overlay);
+    play.sites.iter_mut().for_each(|site| site.costs = vec![millis(200); 2]);
+    play = play.ticks(90).cut_off(2, millis(1300), 19 * SECOND);
+    let outcome = play.run(1);
+    copy(&outcome);
+    let records = outcome.history.records();
+    let told = records.iter().position(|record| match record.event {
+        Event::MirrorClockTold { to: ServerId(3), of: DataCentre(1), tick, .. } => {
+            tick == Tick(u64::MAX)
+        },
+        _ => false,
+    });
+    let ends = |record: &Record| matches!(record.event, Event::TrainingEnded { .. });
+    assert!(told.is_some() && told < records.iter().rposition(ends));
 }

@@ -58,6 +58,9 @@ impl<T: Element> ShardEngine<T> {
         let (told, kept) = (pass.taken, pass.left);
         let threshold = pass.threshold.to_bits();
         self.events.push(Event::PassEnded { table, tick, threshold, told, kept, over });
+        if pass.ends {
+            self.events.push(Event::TrainingEnded { table });
+        }
         if let Some(mirror) = &mut self.mirror {
             mirror.bitmap = bitmap;
         }
