@@ -190,13 +190,14 @@ pub enum AccessError {
         /// The table.
         table: String,
     },
-    /// A group that does not write the table has ticked further than the one that begins to, and
-    /// rounds between data centres are settled up to there.
+    /// Before this group began to push to a server, another one had ticked further there, and other
+    /// data centres, which settle rounds together, were told that these ticks have ended.
     #[error(
-        "table {table:?}: a push of {found} comes too late, for another group has ticked on before \
-         anybody pushed, and under the global policy bsp all data centres have settled these \
-         ticks: push from {expected} on (end those before it without a push), or let groups that \
-         only read begin after the first push"
+        "table {table:?}: a push of {found} comes too late, for before this group pushed to that \
+         server another one had ticked on there, and under the global policy bsp other data \
+         centres were told that these ticks have ended: push from {expected} on (end those before \
+         it without a push), or let groups that only read begin once this one has pushed to every \
+         server"
     )]
     Passed {
         /// The table.

@@ -201,7 +201,8 @@ pub enum Event {
         /// changed since the pass began.
         over: u64,
     },
-    /// All that a mirrored shard has to tell has been told: training has ended there.
+    /// All that a mirrored shard has to tell has been told: training has ended there. Said again
+    /// when workers who have joined since have pushed.
     TrainingEnded {
         /// The table.
         table: TableId,

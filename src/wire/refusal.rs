@@ -128,10 +128,10 @@ pub enum Refusal {
         /// The number asked for.
         table: TableId,
     },
-    /// Another group has ticked further before this one began to push, and data centres have
-    /// settled rounds up to there.
+    /// Another group had ticked further before this one began to push to the server, which has told
+    /// other data centres that ticks up to there have ended.
     Passed {
-        /// The first tick that is not settled.
+        /// The first tick that they were not told of.
         expected: Tick,
         /// The tick sent.
         found: Tick,

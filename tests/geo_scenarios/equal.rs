@@ -7,7 +7,7 @@ use archipelago::sim::LinkProfile;
 use archipelago::spec::Combine;
 use archipelago::{Asp, Bsp, Eventual, Extension, Ssp, TableSpec};
 
-use crate::play::{Play, Site, copy, millis};
+use crate::play::{Play, Site, copies, copy, millis};
 
 pub(crate) fn policies() -> [Extension; 8] {
     [
@@ -132,6 +132,22 @@ fn in_step_nothing_depends_on_links_or_seeds_whatever_the_threshold() {
             let outcome = play.run(seed);
             assert_eq!(copy(&outcome), copy(&expected), "seed {seed}, threshold {threshold}");
             assert_eq!(outcome.results, expected.results, "what was read, seed {seed}");
+        }
+    }
+}
+
+/// Whether a history is recorded changes neither what is sent, nor when, nor any value.
+#[test]
+fn a_history_changes_nothing() {
+    for global in policies() {
+        for seed in 0..3 {
+            let mut play = Play::new(global.clone()).wan(millis(30), 60_000).ticks(30);
+            play = play.cut_off(1, millis(400), millis(2000));
+            let run = |record| {
+                let outcome = Play { record, ..play.clone() }.play(seed);
+                (outcome.report(), copies(&outcome), outcome.results)
+            };
+            assert_eq!(run(true), run(false), "{global}, seed {seed}");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Who is slow, who comes late, and who goes on alone.
 
-use archipelago::check::check_mirror_clocks;
+use archipelago::check::{Expected, check_all, check_mirror_clocks};
 use archipelago::error::{AccessError, Error};
 use archipelago::history::Event;
 use archipelago::id::{DataCentre, GroupId, ServerId, TableId};
@@ -178,39 +178,40 @@ fn readers_that_run_ahead_and_workers_that_join_late_lose_nothing() {
     }
 }
 
-/// Under BSP between data centres readers have ticked on, and their ticks are settled, before
-/// anybody pushes: who begins behind them is told from where on it may, and pushes from there.
+/// Under BSP between data centres readers of one have ticked on before anybody pushes there: who
+/// begins behind them is told from where on it may, and pushes from there, in step with the others.
 #[test]
 fn who_begins_to_push_behind_settled_ticks_is_told() {
     let spec = TableSpec::dense("w", 300).block_elements(64).slots(5).rule(Sgd);
     let policy = TablePolicy::local(Bsp).global(Bsp);
-    let builder = Cluster::builder(1).table(spec, policy, Hyper::rate(Schedule::Constant(1.0)));
+    let hyper = Hyper::rate(Schedule::Constant(1.0));
+    let builder = Cluster::builder(1).table(spec.clone(), policy, hyper).record_history(true);
     let builder = builder.group(1).group(1).data_centre("a", 2).data_centre("b", 3);
     let (mut last, mut cluster) = (Vec::new(), builder.deadline(600 * SECOND).build().unwrap());
     let w = cluster.table(0).unwrap();
-    for at in [0, 1] {
-        let read = w.clone();
-        cluster.spawn_in(DataCentre(at), GroupId(0), Duration::ZERO, async move |me| {
-            for _ in 0..6 {
-                me.pull(&read, .., &mut [0.0_f32; 300]).await?;
-                me.tick().await?;
-            }
-            me.compute(10 * SECOND).await;
-            me.finish().await
-        });
+    cluster.spawn_in(DataCentre(0), GroupId(0), Duration::ZERO, async move |me| {
+        for _ in 0..6 {
+            me.tick().await?;
+        }
+        me.compute(10 * SECOND).await;
+        me.finish().await
+    });
+    for (at, begins) in [(0, Tick(7)), (1, Tick(1))] {
         let w = w.clone();
         cluster.spawn_in(DataCentre(at), GroupId(1), SECOND, async move |me| {
-            let early = me.push(&w, .., &[1.0_f32; 300]).await?;
-            let told = me.wait(early, AckLevel::Admitted).await;
-            let Err(Error::Access(AccessError::Passed { expected, found, .. })) = told else {
-                panic!("{told:?}");
-            };
-            assert_eq!((expected, found), (Tick(7), Tick(1)));
-            for _ in found.0..expected.0 {
-                me.tick().await?;
+            let mine = [(1 + at) as f32; 300];
+            if begins > Tick(1) {
+                let early = me.push(&w, .., &mine).await?;
+                let told = me.wait(early, AckLevel::Admitted).await;
+                let Err(Error::Access(AccessError::Passed { expected, found, .. })) = told else {
+                    panic!("{told:?}");
+                };
+                assert_eq!((expected, found), (begins, Tick(1)));
             }
-            for _ in 0..5 {
-                me.push(&w, .., &[1.0_f32; 300]).await?;
+            for tick in 1..=11 {
+                if Tick(tick) >= begins {
+                    me.push(&w, .., &mine).await?;
+                }
                 me.tick().await?;
             }
             me.finish().await
@@ -223,7 +224,12 @@ fn who_begins_to_push_behind_settled_ticks_is_told() {
     });
     let outcome = cluster.run().unwrap();
     assert!(outcome.is_good(), "{}", outcome.report());
-    assert_eq!(last, [-10.0; 600]);
+    assert_eq!(last, [-(5.0 + 2.0 * 11.0); 600]);
+    let data_centres = outcome.data_centres.clone();
+    let (domains, staleness) = (vec![spec.domain], vec![Some(0)]);
+    let expected = Expected { domains, data_centres, overlay: None, staleness };
+    let found = check_all(&outcome.history, &expected);
+    assert!(found.is_empty(), "{}", shown(&found));
 }
 
 /// The local policy of a table changes in the middle, in every data centre: in step or not, each

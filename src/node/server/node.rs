@@ -66,6 +66,8 @@ pub struct ServerNode {
     /// Whether a read that has waited was looked at before a close step, the last time.
     reads_first: bool,
     outputs: VecDeque<Output>,
+    /// What the last step is answered with behind its events.
+    owed: Option<Output>,
     now: Instant,
     wake_at: Option<Instant>,
     /// Requests that may wait at one table.
@@ -126,6 +128,7 @@ impl ServerNode {
             full: BTreeSet::new(),
             reads_first: false,
             outputs,
+            owed: None,
             now,
             wake_at: None,
             plan,
@@ -141,6 +144,7 @@ impl ServerNode {
     /// Takes one input. Time never runs backwards.
     pub fn handle(&mut self, now: Instant, input: Input) {
         self.now = self.now.max(now);
+        self.owed = None;
         match input {
             Input::Message { from, message } => self.on_message(from, message),
             Input::PeerUp(Peer::Server(server)) if self.is_abroad(server) => {
@@ -164,7 +168,7 @@ impl ServerNode {
 
     /// The next thing to do; serves at most one read that has waited, or does one close step.
     pub fn poll(&mut self) -> Output {
-        if let Some(output) = self.outputs.pop_front() {
+        if let Some(output) = self.outputs.pop_front().or_else(|| self.owed.take()) {
             return output;
         }
         // In turn: reads of what is closed go out while the rest closes, and a close of many steps
@@ -181,14 +185,13 @@ impl ServerNode {
         }
         self.abroad_due |= worked && !self.links.is_empty();
         // What a history records of the step is no message: nothing may depend on whether one is.
-        let none_waits = self.outputs.iter().all(|output| matches!(output, Output::Event(_)));
-        if self.abroad_due && none_waits {
-            self.abroad_due = self.send_abroad();
-        }
-        if let Some(output) = self.outputs.pop_front() {
-            return output;
-        }
-        if working { Output::Working } else { Output::Idle }
+        let silent = self.outputs.iter().all(|output| matches!(output, Output::Event(_)));
+        let sent = silent && self.abroad_due && self.send_abroad();
+        self.abroad_due &= sent || !silent;
+        let done = if working { Output::Working } else { Output::Idle };
+        let Some(output) = self.outputs.pop_front() else { return done };
+        self.owed = (silent && !sent).then_some(done);
+        output
     }
 
     fn close_step(&mut self) -> bool {

@@ -30,17 +30,17 @@ impl<T: Element> ShardEngine<T> {
             // Others settle its round without it: they were told that nothing more comes.
             return Err(Refusal::Ended { table: self.table.id() });
         }
-        let passed = self.mirror.as_ref().map_or(Tick(0), Mirroring::told_up_to);
-        if request.header.tick <= passed && self.exchanges_aggregates() {
-            // Ticks of a group that only reads were told before this one was bound.
-            let (expected, found) = (passed.next(), request.header.tick);
-            return Err(Refusal::Passed { expected, found });
-        }
         let counted =
             self.progress.group(origin.group).and_then(|g| g.tick_at(origin.rank, &owned));
         if let Some(counted) = counted.filter(|counted| request.header.tick <= *counted) {
             let (expected, found) = (counted.next(), request.header.tick);
             return Err(Refusal::TickBackwards { expected, found });
+        }
+        let passed = self.mirror.as_ref().map_or(Tick(0), Mirroring::told_up_to);
+        if request.header.tick <= passed && self.exchanges_aggregates() {
+            // Ticks of a group that only reads were told before this one was bound.
+            let (expected, found) = (passed.next(), request.header.tick);
+            return Err(Refusal::Passed { expected, found });
         }
         // A gathering shard checks the elements while it copies them.
         let piece = self.course.at(request.header.tick);

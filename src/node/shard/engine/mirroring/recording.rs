@@ -42,6 +42,9 @@ impl<T: Element> ShardEngine<T> {
         if !self.records() {
             return;
         }
+        if pass.ends {
+            self.events.push(Event::TrainingEnded { table: self.table.id() });
+        }
         let Some(mirror) = &mut self.mirror else { return };
         if mirror.exchange == Exchange::Aggregates {
             return;
@@ -58,9 +61,6 @@ impl<T: Element> ShardEngine<T> {
         let (told, kept) = (pass.taken, pass.left);
         let threshold = pass.threshold.to_bits();
         self.events.push(Event::PassEnded { table, tick, threshold, told, kept, over });
-        if pass.ends {
-            self.events.push(Event::TrainingEnded { table });
-        }
         if let Some(mirror) = &mut self.mirror {
             mirror.bitmap = bitmap;
         }
