@@ -3,7 +3,7 @@
 use archipelago::check::{Expected, check_all, check_mirror_clocks};
 use archipelago::error::{AccessError, Error};
 use archipelago::history::Event;
-use archipelago::id::{DataCentre, GroupId, ServerId, TableId};
+use archipelago::id::{DataCentre, GroupId, ServerId};
 use archipelago::node::Peer;
 use archipelago::node::mirror::Standing;
 use archipelago::rules::{Add, Sgd};
@@ -14,7 +14,7 @@ use archipelago::{
     TableSpec, Tick, Worker,
 };
 
-use crate::play::{Play, Site, copy, millis, shown, stands};
+use crate::play::{Play, Site, copy, held, millis, shown, stands};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -131,8 +131,7 @@ fn readers_that_run_ahead_and_workers_that_join_late_lose_nothing() {
         let spec = TableSpec::dense("n", 300).block_elements(64).slots(5).dtype::<i64>().rule(Add);
         let global = Asp { staleness, ..Asp::new(0.5) };
         let policy = TablePolicy::local(local.clone()).global(global);
-        let servers = [&[0, 1][..], &[2, 3, 4]].map(|it| it.iter().copied().map(ServerId));
-        let (mut last, servers) = (Vec::new(), servers.map(Iterator::collect::<Vec<_>>));
+        let mut last = Vec::new();
         let mut cluster = Cluster::builder(1)
             .table(spec, policy, Hyper::default())
             .group(1)
@@ -168,7 +167,7 @@ fn readers_that_run_ahead_and_workers_that_join_late_lose_nothing() {
             });
         }
         cluster.sample(SECOND, |mut sample| {
-            last = servers.each_ref().map(|it| sample.values::<i64>(it, TableId(0))).concat();
+            last = held::<i64>(&mut sample, &[&[0, 1], &[2, 3, 4]]).concat();
         });
         let outcome = cluster.run().unwrap();
         assert!(outcome.is_good(), "{local}, DS {staleness}, {stays} s: {}", outcome.report());
@@ -218,9 +217,7 @@ fn who_begins_to_push_behind_settled_ticks_is_told() {
         });
     }
     cluster.sample(SECOND, |mut sample| {
-        let servers = [&[0, 1][..], &[2, 3, 4]].map(|it| it.iter().copied().map(ServerId));
-        let values = |of: Vec<_>| sample.values::<f32>(&of, TableId(0));
-        last = servers.map(Iterator::collect).map(values).concat();
+        last = held::<f32>(&mut sample, &[&[0, 1], &[2, 3, 4]]).concat();
     });
     let outcome = cluster.run().unwrap();
     assert!(outcome.is_good(), "{}", outcome.report());
@@ -244,8 +241,7 @@ fn a_local_policy_changes_between_data_centres() {
         let spec = TableSpec::dense("n", 300).block_elements(64).slots(5).dtype::<i64>().rule(Add);
         let global = Extension::from(Asp { staleness, ..Asp::new(0.5) });
         let policies = locals.map(|local| TablePolicy::local(local).global(global.clone()));
-        let servers = [&[0, 1][..], &[2, 3, 4]].map(|it| it.iter().copied().map(ServerId));
-        let (mut last, servers) = (Vec::new(), servers.map(Iterator::collect::<Vec<_>>));
+        let mut last = Vec::new();
         let builder = Cluster::builder(1).table(spec, policies[0].clone(), Hyper::default());
         let builder = builder.group(2).data_centre("a", 2).data_centre("b", 3);
         let mut cluster = builder.deadline(600 * SECOND).build().unwrap();
@@ -266,7 +262,7 @@ fn a_local_policy_changes_between_data_centres() {
             });
         }
         cluster.sample(SECOND, |mut sample| {
-            last = servers.each_ref().map(|it| sample.values::<i64>(it, TableId(0))).concat();
+            last = held::<i64>(&mut sample, &[&[0, 1], &[2, 3, 4]]).concat();
         });
         let outcome = cluster.run().unwrap();
         assert!(outcome.is_good(), "DS {staleness}: {}", outcome.report());
@@ -299,9 +295,7 @@ fn a_table_between_data_centres_is_not_dropped() {
         });
     }
     cluster.sample(SECOND, |mut sample| {
-        let servers = [&[0, 1][..], &[2]].map(|it| it.iter().copied().map(ServerId));
-        let values = |of: Vec<_>| sample.values::<i64>(&of, TableId(0));
-        last = servers.map(Iterator::collect).map(values).concat();
+        last = held::<i64>(&mut sample, &[&[0, 1], &[2]]).concat();
     });
     let outcome = cluster.run().unwrap();
     assert!(outcome.is_good(), "{}", outcome.report());

@@ -337,6 +337,12 @@ pub(crate) fn copy<R>(outcome: &Outcome<R>) -> u128 {
     all.into_iter().next().unwrap()
 }
 
+/// What the servers of each site hold of the first table.
+pub(crate) fn held<T: Element>(sample: &mut Sample<'_>, sites: &[&[u32]]) -> Vec<Vec<T>> {
+    let servers = |site: &[u32]| site.iter().copied().map(ServerId).collect::<Vec<_>>();
+    sites.iter().map(|site| sample.values(&servers(site), TableId(0))).collect()
+}
+
 /// The last tick that has passed at a server, and how a data centre stands there.
 pub(crate) fn stands(sample: &Sample<'_>, at: ServerId, of: DataCentre) -> (Tick, Standing) {
     let standing = sample.mirror_standing(at, TableId(0)).unwrap();

@@ -186,11 +186,12 @@ impl ServerNode {
         self.abroad_due |= worked && !self.links.is_empty();
         // What a history records of the step is no message: nothing may depend on whether one is.
         let silent = self.outputs.iter().all(|output| matches!(output, Output::Event(_)));
-        let sent = silent && self.abroad_due && self.send_abroad();
-        self.abroad_due &= sent || !silent;
+        if silent && self.abroad_due {
+            self.abroad_due = self.send_abroad();
+        }
         let done = if working { Output::Working } else { Output::Idle };
         let Some(output) = self.outputs.pop_front() else { return done };
-        self.owed = (silent && !sent).then_some(done);
+        self.owed = (silent && !self.abroad_due).then_some(done);
         output
     }
 

@@ -221,7 +221,7 @@ impl Mirroring {
 
     /// The last tick that others are told has ended here, or are about to be.
     pub(super) fn told_up_to(&self) -> Tick {
-        self.pass.as_ref().map_or(self.passed, |pass| pass.tick.max(self.passed))
+        self.pass.as_ref().map_or(self.passed, |pass| pass.tick)
     }
 
     /// Whether training has ended here: what comes later is in step with nobody.
